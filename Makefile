@@ -1,0 +1,41 @@
+# The steps people run are the steps that continuous integration runs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help install demo test check bench
+
+help:  ## list these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+
+install: $(VENV)/installed  ## make the environment in .venv and install radenhance into it
+
+demo: install  ## train on synthetic radiographs, compare with real ones, draw a contact sheet
+	$(BIN)/radenhance fit --config quickstart.yaml
+	$(BIN)/radenhance showcase
+
+test: install  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/checkers  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## run the benchmarks and print their tables
+	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+$(VENV)/python: Makefile
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("radenhance needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt
+	@echo "Installing radenhance into $(VENV): PyTorch and its CUDA libraries, about 3 GB, some minutes"
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/checkers: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
