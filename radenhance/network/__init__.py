@@ -1,0 +1,1 @@
+"""The network, as plain modules: knows nothing of memory or placement."""

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from radenhance.errors import UsageError
+from radenhance.network.unet import build_unet, pad_to_stride
+
+
+def test_one_channel_goes_in_and_comes_out_at_the_same_size():
+    image = torch.zeros(2, 1, 64, 96)
+    assert build_unet("resnet18").eval()(image).shape == image.shape
+
+
+def test_padding_reflects_below_and_right_up_to_a_multiple_of_32():
+    image = torch.arange(33.0 * 64).reshape(1, 1, 33, 64)
+    padded = pad_to_stride(image)
+    assert padded.shape == (1, 1, 64, 64)
+    assert torch.equal(padded[..., :33, :], image)
+    assert torch.equal(padded[..., 33, :], image[..., 31, :])
+    assert pad_to_stride(padded) is padded
+
+
+def test_encoder_weights_load_from_a_file(tmp_path):
+    source = build_unet("resnet18")
+    torch.save(source.encoder.state_dict(), tmp_path / "encoder.pt")
+    loaded = build_unet("resnet18", encoder_weights=str(tmp_path / "encoder.pt"))
+    for name, tensor in source.encoder.state_dict().items():
+        assert torch.equal(loaded.encoder.state_dict()[name], tensor), name
+
+
+def test_weights_of_another_encoder_are_refused_by_name(tmp_path):
+    torch.save(build_unet("resnet34").encoder.state_dict(), tmp_path / "encoder.pt")
+    with pytest.raises(UsageError, match=r"encoder\.pt is not a state dict of this encoder"):
+        build_unet("resnet18", encoder_weights=str(tmp_path / "encoder.pt"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"encoder": "resnet35"}, "--model.encoder resnet35 is not an encoder"),
+        ({"encoder_weights": "nowhere/encoder.pt"}, "nowhere/encoder.pt: no such file"),
+        ({"encoder_weights": "no-such-set"}, "no-such-set cannot be had for resnet34"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        build_unet(**arguments)
+
+
+def test_download_without_a_network_ends_in_a_hint(monkeypatch):
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", refuse)
+    with pytest.raises(UsageError, match="without a network, give the path of a state dict"):
+        build_unet("resnet18", encoder_weights="imagenet")
