@@ -1,0 +1,93 @@
+"""What a derived image says about where it comes from.
+
+Sections are those of DICOM PS3.3 (2024e); codes are from PS3.16.
+"""
+
+from datetime import datetime
+
+from pydicom import Dataset
+
+MANUFACTURER = "radenhance"
+"""(0008,0070) Manufacturer of our item in (0018,A001) Contributing Equipment Sequence."""
+
+_EDGE_ENHANCEMENT = ("113086", "Edge enhancement")
+_SOURCE_IMAGE = ("121322", "Source image for image processing operation")
+_FOR_PROCESSING_PREDECESSOR = ("121358", "For Processing predecessor")
+_PROCESSING_EQUIPMENT = ("109102", "Processing Equipment")
+
+# Transfer syntax -> (0028,2114) Lossy Image Compression Method.
+_ALWAYS_LOSSY = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+}
+_MAY_BE_LOSSY = {
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+}
+
+
+def record_derivation(derived: Dataset, source: Dataset, description: str) -> None:
+    """Name the source image and what was done to it (C.7.6.1, C.12.4)."""
+    derived.DerivationDescription = description
+    derived.DerivationCodeSequence = [_code(*_EDGE_ENHANCEMENT)]  # the nearest in CID 7203
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = source.SOPClassUID
+    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    reference.SpatialLocationsPreserved = "YES"
+    for_processing = source.get("PresentationIntentType") == "FOR PROCESSING"
+    purpose = _FOR_PROCESSING_PREDECESSOR if for_processing else _SOURCE_IMAGE  # CID 7202
+    reference.PurposeOfReferenceCodeSequence = [_code(*purpose)]
+    derived.SourceImageSequence = [reference]
+
+
+def record_equipment(derived: Dataset, made: datetime, software_version: str) -> None:
+    """Add us to those who contributed to the image, after whoever is there already (C.12.1)."""
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [_code(*_PROCESSING_EQUIPMENT)]  # CID 7005
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = MANUFACTURER
+    item.SoftwareVersions = software_version
+    item.ContributionDateTime = f"{made:%Y%m%d%H%M%S.%f%z}"
+    item.ContributionDescription = "Contrast enhancement by a neural network"
+    before = derived.get("ContributingEquipmentSequence") or []
+    derived.ContributingEquipmentSequence = [*before, item]
+
+
+def written_by_radenhance(dataset: Dataset) -> bool:
+    """Tell whether `record_equipment` named us in this data set."""
+    return any(
+        item.get("Manufacturer") == MANUFACTURER
+        for item in dataset.get("ContributingEquipmentSequence") or []
+    )
+
+
+def inherit_losses(derived: Dataset, source: Dataset) -> None:
+    """Hand on what the old pixels did to the new ones: text burned in, lossy compression.
+
+    Loss is never taken back: (0028,2110) stays 01 although the new pixels are stored without it
+    (C.7.6.1.1.5). It becomes 01 where the transfer syntax of the source shows what the header
+    omits.
+    """
+    syntax = source.file_meta.get("TransferSyntaxUID", "") if hasattr(source, "file_meta") else ""
+    declared = source.get("LossyImageCompression")
+    method = _ALWAYS_LOSSY.get(syntax) or (None if declared else _MAY_BE_LOSSY.get(syntax))
+    if method and declared != "01":
+        derived.LossyImageCompression = "01"
+        derived.LossyImageCompressionMethod = method
+        if source.get("PixelData"):
+            stored_bytes = source.Rows * source.Columns * source.BitsStored / 8
+            derived.LossyImageCompressionRatio = round(stored_bytes / len(source.PixelData), 1)
+    if derived.get("PresentationIntentType"):
+        # Type 1 of DX (C.8.11.3). Text is taken to be there unless the source denies it, so that
+        # whoever removes identities looks.
+        derived.LossyImageCompression = derived.get("LossyImageCompression") or "00"
+        derived.BurnedInAnnotation = derived.get("BurnedInAnnotation") or "YES"
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "DCM"
+    item.CodeMeaning = meaning
+    return item

@@ -1,0 +1,97 @@
+"""A radiograph: its pixels in one polarity, and the header facts that matter."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Relationship = Literal["LIN", "LOG"]
+Intent = Literal["FOR PROCESSING", "FOR PRESENTATION"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts of a DICOM header; for other file formats everything is unknown (empty or None).
+
+    Args:
+        sop_class_uid: (0008,0016) SOP Class UID.
+        sop_instance_uid: (0008,0018) SOP Instance UID.
+        source_uids: (0008,1155) of every item of (0008,2112) Source Image Sequence: the images that
+            this one was derived from.
+        study_uid: (0020,000D) Study Instance UID.
+        patient: First 12 hex digits of a SHA-256 over Patient ID, issuer and name; never the
+            identity.
+        species: (0010,2201) Patient Species Description, or the meaning of (0010,2202).
+        breed: (0010,2292) Patient Breed Description, or the meaning of (0010,2293).
+        body_part: (0018,0015) Body Part Examined.
+        view: (0018,5101) View Position.
+        manufacturer: (0008,0070) Manufacturer.
+        model: (0008,1090) Manufacturer's Model Name.
+        photometric: (0028,0004) Photometric Interpretation.
+        intent: (0008,0068) Presentation Intent Type, or what the SOP class says.
+        relationship: (0028,1040) Pixel Intensity Relationship as the file declares it.
+        sign: (0028,1041) Pixel Intensity Relationship Sign, +1 or -1.
+        kvp: (0018,0060) KVP in kilovolt.
+        mas: (0018,1152) Exposure in mAs.
+    """
+
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    source_uids: tuple[str, ...] = ()
+    study_uid: str = ""
+    patient: str = ""
+    species: str = ""
+    breed: str = ""
+    body_part: str = ""
+    view: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    photometric: str = ""
+    intent: Intent | None = None
+    relationship: Relationship | None = None
+    sign: int | None = None
+    kvp: float | None = None
+    mas: float | None = None
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """One projection image in canonical polarity: more attenuation (bone) is a higher value.
+
+    The pixels are whole numbers as the file stores them, so that nothing is lost on reading: signed
+    ones moved up by `2**(bits - 1)`, mapped by a Modality LUT Sequence where there is one, and
+    complemented (`2**bits - 1 - x`) where bone is dark.
+
+    Args:
+        pixels: uint16, shape (rows, columns), in [0, 2**bits - 1], higher = more attenuation.
+        bits: Declared number of bits per pixel, 1 to 16; never derived from the values.
+        relationship: How the *complement* of `pixels` relates to the X-ray intensity at the
+            detector: LIN (proportional) or LOG (pixels are affine in attenuation already; also said
+            of images meant for viewing and of files that declare nothing).
+        valid: Bool, shape (rows, columns), True where there is image: not padding, not outside the
+            collimator or shutter that the header declares. None when everything is.
+        spacing_mm: Distance of pixel centres (rows, columns) in millimetre, None when unknown.
+        path: The file it was read from.
+        header: Further facts.
+    """
+
+    pixels: npt.NDArray[np.uint16]
+    bits: int
+    relationship: Relationship
+    path: Path
+    valid: npt.NDArray[np.bool_] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    header: Header = field(default_factory=Header)
+
+    @property
+    def max_value(self) -> int:
+        """Largest value that a pixel can have."""
+        return (1 << self.bits) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.pixels.shape
+        return rows, columns

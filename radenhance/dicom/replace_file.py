@@ -1,0 +1,36 @@
+"""Files that appear whole or not at all."""
+
+import errno
+import os
+import uuid
+from pathlib import Path
+
+from radenhance.errors import RadenhanceError
+
+
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path`, or leave what stood there as it was.
+
+    Raises:
+        RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> RadenhanceError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RadenhanceError(
+            f"{path} cannot be written: its disk or quota is full; free some space or choose "
+            "another folder (what stood there before is untouched)"
+        )
+    return RadenhanceError(f"{path} cannot be written: {error.strerror}")

@@ -1,0 +1,118 @@
+"""Files that hold an enhanced image: DICOM and 16-bit PNG.
+
+A radiograph cannot be taken again: a file is replaced only if this program wrote it, and only when
+the new one lies complete beside it.
+"""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+
+from radenhance.dicom.derive import derive
+from radenhance.dicom.provenance import MANUFACTURER, written_by_radenhance
+from radenhance.dicom.replace_file import replace_file
+from radenhance.dicom.stored import stored_values
+from radenhance.errors import UsageError
+
+__all__ = ["derive", "write", "write_png"]
+
+_AFTER_PNG_HEADER = 8 + 25  # bytes of signature and IHDR chunk; text may follow (PNG 5.6)
+_UNCOMPRESSED_IN_NO_LANGUAGE = b"\0\0\0\0\0"  # what iTXt has between keyword and text
+_OUR_PNG_TEXT = b"iTXtSoftware" + _UNCOMPRESSED_IN_NO_LANGUAGE + f"{MANUFACTURER} ".encode()
+
+
+def write(path: str | Path, dataset: Dataset) -> None:
+    """Write a derived image as a DICOM file (PS3.10).
+
+    Args:
+        path: File to write. An existing one is replaced only if this program wrote it and it is not
+            the source of `dataset`.
+        dataset: What `derive` returned.
+
+    Raises:
+        UsageError: `path` is the source, or a file of somebody else.
+        RadenhanceError: The disk is full, the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists():
+        _check_replaceable(path, dataset)
+    # In memory first: pydicom loses the error number of a failed write to a file.
+    encoded = io.BytesIO()
+    dataset.save_as(encoded, enforce_file_format=True)
+    replace_file(path, encoded.getbuffer())
+
+
+def write_png(
+    path: str | Path,
+    enhanced: npt.NDArray[np.generic],
+    *,
+    bits: int = 16,
+    description: str = "",
+    software_version: str = "",
+) -> None:
+    """Write an enhanced image as greyscale PNG of 16 bits, where the source is not DICOM.
+
+    Args:
+        path: File to write. An existing one is replaced only if this function wrote it.
+        enhanced: Shape (rows, columns), attenuation bright; floating point in [0, 1], or uint16 in
+            [0, 2**bits - 1].
+        bits: Largest value is 2**bits - 1, 8 to 16; viewers expect 16.
+        description: Model, its hash and settings. Kept in the file as text "Description".
+        software_version: Kept in the file as text "Software".
+
+    Raises:
+        UsageError: `path` is a file of somebody else, or `enhanced` holds values out of range.
+        RadenhanceError: The disk is full, the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists() and not _is_our_png(path):
+        raise _not_ours(path)
+    _, encoded = cv2.imencode(".png", stored_values(enhanced, bits))
+    png = encoded.tobytes()
+    text = _png_text("Software", f"{MANUFACTURER} {software_version}")
+    if description:
+        text += _png_text("Description", description)
+    replace_file(path, png[:_AFTER_PNG_HEADER] + text + png[_AFTER_PNG_HEADER:])
+
+
+def _check_replaceable(path: Path, dataset: Dataset) -> None:
+    tags = ["SOPInstanceUID", "ContributingEquipmentSequence"]
+    try:
+        existing = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except (InvalidDicomError, IsADirectoryError, EOFError) as error:
+        raise _not_ours(path) from error
+    sources = [item.ReferencedSOPInstanceUID for item in dataset.get("SourceImageSequence") or []]
+    if existing.get("SOPInstanceUID") in sources:
+        raise UsageError(
+            f"{path} is the source of the image to write; choose another folder or name"
+        )
+    if not written_by_radenhance(existing):
+        raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} exists and was not written by {MANUFACTURER}, so that it is not replaced; choose "
+        "another folder or name"
+    )
+
+
+def _is_our_png(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        # A chunk is its length (4 bytes), its type, the data and a checksum.
+        return _OUR_PNG_TEXT in file.read(_AFTER_PNG_HEADER + 4 + len(_OUR_PNG_TEXT))
+
+
+def _png_text(keyword: str, text: str) -> bytes:
+    body = b"iTXt" + keyword.encode() + _UNCOMPRESSED_IN_NO_LANGUAGE + text.encode()
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

@@ -1,0 +1,223 @@
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_charset_files, get_testdata_file
+
+from radenhance.dicom.write import derive, write, write_png
+from radenhance.errors import RadenhanceError, UsageError
+
+MADE_BY = {"description": "unet 1a2b3c, tile 512", "software_version": "1.0"}
+ROWS, COLUMNS = 24, 32
+
+
+def ramp() -> np.ndarray:
+    return np.linspace(0, 1, ROWS * COLUMNS).reshape(ROWS, COLUMNS)
+
+
+@pytest.fixture
+def derived(digital_xray):
+    return derive(digital_xray, ramp(), **MADE_BY)
+
+
+def fail_with(number: int):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_file_holds_the_derived_image(derived, tmp_path):
+    write(tmp_path / "a.dcm", derived)
+    back = pydicom.dcmread(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(back.pixel_array, np.rint(ramp() * 16383))
+    assert back.file_meta.MediaStorageSOPInstanceUID == back.SOPInstanceUID
+    assert back == derived
+    assert [p.name for p in tmp_path.iterdir()] == ["a.dcm"]
+
+
+def test_enhanced_file_may_be_enhanced_anew(derived, digital_xray, tmp_path):
+    write(tmp_path / "a.dcm", derived)
+    again = derive(digital_xray, 1 - ramp(), **MADE_BY)
+    write(str(tmp_path / "a.dcm"), again)
+    assert pydicom.dcmread(tmp_path / "a.dcm").SOPInstanceUID == again.SOPInstanceUID
+
+
+def test_source_is_never_replaced(derived, digital_xray, tmp_path):
+    path = tmp_path / "a.dcm"
+    digital_xray.save_as(path, enforce_file_format=True)
+    before = path.read_bytes()
+    link = tmp_path / "link.dcm"
+    link.symlink_to(path)
+    for name in (path, link):
+        with pytest.raises(UsageError, match="is the source"):
+            write(name, derived)
+    assert path.read_bytes() == before
+
+
+def test_enhanced_image_is_not_replaced_by_one_made_from_it(derived, tmp_path):
+    write(tmp_path / "a.dcm", derived)
+    with pytest.raises(UsageError, match="is the source"):
+        write(tmp_path / "a.dcm", derive(derived, ramp(), **MADE_BY))
+
+
+def test_files_of_others_are_never_replaced(derived, digital_xray, tmp_path):
+    digital_xray.SOPInstanceUID = "2.25.1234"
+    digital_xray.save_as(tmp_path / "other.dcm", enforce_file_format=True)
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "folder").mkdir()
+    for name in ("other.dcm", "notes.txt", "folder"):
+        with pytest.raises(UsageError, match="was not written by radenhance"):
+            write(tmp_path / name, derived)
+        with pytest.raises(UsageError, match="was not written by radenhance"):
+            write_png(tmp_path / name, ramp())
+    assert (tmp_path / "notes.txt").read_text() == "notes"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_said_and_leaves_what_was_there(number, derived, tmp_path, monkeypatch):
+    write(tmp_path / "a.dcm", derived)
+    before = (tmp_path / "a.dcm").read_bytes()
+    monkeypatch.setattr(os, "fsync", fail_with(number))
+    with pytest.raises(
+        RadenhanceError, match=r"a\.dcm cannot be written: its disk or quota is full"
+    ):
+        write(tmp_path / "a.dcm", derived)
+    with pytest.raises(RadenhanceError, match="full"):
+        write_png(tmp_path / "b.png", ramp())
+    assert [p.name for p in tmp_path.iterdir()] == ["a.dcm"]
+    assert (tmp_path / "a.dcm").read_bytes() == before
+
+
+def test_missing_folder_is_said(derived, tmp_path):
+    with pytest.raises(RadenhanceError, match="cannot be written: No such file"):
+        write(tmp_path / "no" / "a.dcm", derived)
+
+
+def test_interruption_leaves_no_half_file(derived, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a.dcm", derived)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_png_keeps_sixteen_bits(tmp_path):
+    write_png(tmp_path / "a.png", ramp())
+    back = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert back.dtype == np.uint16
+    np.testing.assert_array_equal(back, np.rint(ramp() * 65535))
+
+
+def test_png_stores_whole_numbers_as_they_are(tmp_path):
+    levels = np.arange(ROWS * COLUMNS, dtype=np.uint16).reshape(ROWS, COLUMNS)
+    write_png(tmp_path / "a.png", levels, bits=10)
+    back = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(back, levels)
+
+
+def test_png_says_what_made_it_and_may_be_made_anew(tmp_path):
+    write_png(tmp_path / "a.png", ramp(), **MADE_BY)
+    content = (tmp_path / "a.png").read_bytes()
+    assert b"iTXtSoftware\0\0\0\0\0radenhance 1.0" in content
+    assert b"iTXtDescription\0\0\0\0\0unet 1a2b3c, tile 512" in content
+    write_png(tmp_path / "a.png", 1 - ramp())
+    back = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert back[0, 0] == 65535
+
+
+def test_png_of_others_is_never_replaced(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((ROWS, COLUMNS), np.uint16))
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(UsageError, match="was not written by radenhance"):
+        write_png(tmp_path / "a.png", ramp())
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_png_refuses_values_out_of_range(tmp_path):
+    with pytest.raises(UsageError, match="clip them"):
+        write_png(tmp_path / "a.png", ramp() + 1)
+    with pytest.raises(UsageError, match="rows, columns"):
+        write_png(tmp_path / "a.png", np.zeros((1, 8, 8)))
+    assert list(tmp_path.iterdir()) == []
+
+
+# Independent judges: dciodvfy of dicom3tools, dcmdump and dcm2pnm of DCMTK.
+
+
+def need(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def errors_of(path: Path) -> set[str]:
+    result = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace")
+    return {line for line in result.stderr.splitlines() if line.startswith("Error")}
+
+
+def example(name: str) -> Path:
+    """A file of pydicom or pydicom-data, wherever they keep it."""
+    charset = get_charset_files(name)
+    below = Path(pydicom.data.__file__).parent.rglob(name)
+    return Path(charset[0] if charset else next(below, None) or get_testdata_file(name))
+
+
+def test_dciodvfy_finds_no_error_in_an_image_of_a_faultless_source(radiograph, tmp_path):
+    need("dciodvfy")
+    radiograph.save_as(tmp_path / "source.dcm", enforce_file_format=True)
+    write(tmp_path / "derived.dcm", derive(radiograph, ramp(), **MADE_BY))
+    assert errors_of(tmp_path / "source.dcm") == set()
+    assert errors_of(tmp_path / "derived.dcm") == set()
+
+
+def test_dciodvfy_is_a_judge_that_can_say_no(digital_xray, tmp_path):
+    need("dciodvfy")
+    derived = derive(digital_xray, ramp(), **MADE_BY)
+    del derived.WindowCenter
+    write(tmp_path / "derived.dcm", derived)
+    assert any("Window" in line for line in errors_of(tmp_path / "derived.dcm"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"RG{i}_{kind}.dcm" for i in (1, 3) for kind in ("UNCI", "UNCR", "J2KI", "J2KR")),
+        *("6154", "6247", "6278", "chrJapMulti.dcm", "chrJapMultiExplicitIR6.dcm"),
+        "chrKoreanMulti.dcm",
+    ],
+)
+def test_dciodvfy_finds_no_error_that_a_real_source_did_not_have(name, tmp_path):
+    need("dciodvfy")
+    source = pydicom.dcmread(example(name))
+    image = np.tile(np.linspace(0, 1, source.Columns, dtype=np.float32), (source.Rows, 1))
+    write(tmp_path / "derived.dcm", derive(source, image, **MADE_BY))
+    assert errors_of(tmp_path / "derived.dcm") <= errors_of(example(name))
+
+
+def test_dcmtk_shows_the_enhanced_pixels_with_bone_bright(radiograph, tmp_path):
+    need("dcm2pnm")
+    write(tmp_path / "derived.dcm", derive(radiograph, ramp(), **MADE_BY))
+    command = ["dcm2pnm", "--use-window", "1", "--write-16-bit-pnm", "derived.dcm", "shown.pgm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    header, *values = (tmp_path / "shown.pgm").read_text().split()
+    assert (header, values[:3]) == ("P2", [str(COLUMNS), str(ROWS), "65535"])
+    shown = np.array(values[3:], dtype=float).reshape(ROWS, COLUMNS) / 65535
+    np.testing.assert_allclose(shown, ramp(), atol=2 / 2**14)
+
+
+def test_dcmdump_reads_the_file_without_complaint(digital_xray, tmp_path):
+    need("dcmdump")
+    write(tmp_path / "derived.dcm", derive(digital_xray, ramp(), **MADE_BY))
+    result = subprocess.run(
+        ["dcmdump", "--print-all", tmp_path / "derived.dcm"], capture_output=True, check=True
+    )
+    assert result.stderr == b""
+    assert b"PixelData" in result.stdout
