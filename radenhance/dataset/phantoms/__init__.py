@@ -1,0 +1,1 @@
+"""How synthetic radiographs come about: animals, what they are made of, and how they are exposed."""
