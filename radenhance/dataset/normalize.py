@@ -1,0 +1,70 @@
+"""Stored values to [0, 1] and back, exactly.
+
+The network sees attenuation on a scale that the file *declares*: nothing here looks at the pixels'
+own minimum or maximum, so the same exposure always gives the same input. A detector that is linear
+in intensity (LIN) is taken to the log domain, where thickness adds up and an exposure factor is a
+shift (Beer-Lambert); one that is logarithmic already (LOG), and an image meant for viewing, is only
+scaled.
+
+With c a canonical pixel (more attenuation = higher) of `bits` bits and m = 2**bits - 1:
+
+    LOG    unit = c / m
+    LIN    unit = 1 - log(1 + m - c) / log(1 + m)        m - c is the intensity
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from radenhance.dicom.radiograph import Radiograph, Relationship
+
+
+def normalize(radiograph: Radiograph) -> npt.NDArray[np.float32]:
+    """Return the pixels of a radiograph in [0, 1], shape (rows, columns)."""
+    return to_unit(radiograph.pixels, bits=radiograph.bits, relationship=radiograph.relationship)
+
+
+def window(radiograph: Radiograph) -> tuple[float, float]:
+    """Return the unit values at the 0.1 and 99.9 percentiles of the valid image.
+
+    Exposure, detector gain and a vendor's characteristic curve shift and stretch the logarithm of
+    the intensity; between these two values all of that is gone. They are of the whole image, so
+    that a crop does not change them. Of a constant image they are 0 and 1.
+    """
+    pixels = radiograph.pixels if radiograph.valid is None else radiograph.pixels[radiograph.valid]
+    counts = np.cumsum(np.bincount(pixels.reshape(-1), minlength=radiograph.max_value + 1))
+    ends = np.searchsorted(counts, counts[-1] * np.array([0.001, 0.999])).astype(np.uint16)
+    low, high = to_unit(ends, bits=radiograph.bits, relationship=radiograph.relationship)
+    return (float(low), float(high)) if low < high else (0.0, 1.0)
+
+
+def to_unit(
+    pixels: npt.NDArray[np.uint16], *, bits: int, relationship: Relationship = "LOG"
+) -> npt.NDArray[np.float32]:
+    """Return canonical pixels of `bits` bits in [0, 1], through a table of all stored values."""
+    largest = (1 << bits) - 1
+    values = np.arange(largest + 1, dtype=np.float64)
+    if relationship == "LIN":
+        table = 1 - np.log1p(largest - values) / np.log1p(largest)
+    else:
+        table = values / largest
+    unit: npt.NDArray[np.float32] = table.astype(np.float32)[pixels]
+    return unit
+
+
+def to_stored(
+    unit: npt.NDArray[np.floating], *, bits: int, relationship: Relationship = "LOG"
+) -> npt.NDArray[np.uint16]:
+    """Return canonical pixels of `bits` bits: the inverse of `to_unit`, clipped to [0, 1] first."""
+    largest = (1 << bits) - 1
+    clipped = np.clip(unit.astype(np.float64), 0, 1)
+    if relationship == "LIN":
+        stored = largest - np.expm1((1 - clipped) * np.log1p(largest))
+    else:
+        stored = clipped * largest
+    rounded: npt.NDArray[np.uint16] = np.rint(stored).astype(np.uint16)
+    return rounded
+
+
+def exposure_shift(factor: float, *, bits: int) -> float:
+    """Return what an exposure multiplied by `factor` adds to the unit values of a LIN image."""
+    return float(-np.log(factor) / np.log1p((1 << bits) - 1))

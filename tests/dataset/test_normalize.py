@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radenhance.dataset.normalize import exposure_shift, normalize, to_stored, to_unit, window
+from radenhance.dicom.radiograph import Radiograph
+
+
+@pytest.mark.parametrize("relationship", ["LIN", "LOG"])
+@pytest.mark.parametrize("bits", [1, 8, 10, 12, 14, 15, 16])
+def test_inverse_restores_every_stored_value_exactly(bits, relationship):
+    stored = np.arange(1 << bits, dtype=np.uint16).reshape(1, -1)
+    unit = to_unit(stored, bits=bits, relationship=relationship)
+    assert unit.dtype == np.float32
+    assert np.array_equal(to_stored(unit, bits=bits, relationship=relationship), stored)
+
+
+@pytest.mark.parametrize("relationship", ["LIN", "LOG"])
+def test_more_attenuation_is_brighter_from_zero_to_one(relationship):
+    unit = to_unit(np.arange(1 << 12, dtype=np.uint16), bits=12, relationship=relationship)
+    assert unit[0] == 0
+    assert unit[-1] == 1
+    assert (np.diff(unit) > 0).all()
+
+
+def test_equal_thickness_steps_are_equal_steps_of_a_linear_detector():
+    intensity = 16000 * np.exp(-np.arange(5))  # one mean free path more each time
+    unit = to_unit((16383 - intensity).astype(np.uint16), bits=14, relationship="LIN")
+    assert np.diff(unit) == pytest.approx(1 / np.log(16384), abs=1e-3)
+
+
+def test_exposure_factor_is_a_shift_of_the_logarithm():
+    intensity = np.array([800, 1600, 8000])
+    single, double = (
+        to_unit((16383 - i).astype(np.uint16), bits=14, relationship="LIN")
+        for i in (intensity, 2 * intensity)
+    )
+    assert double - single == pytest.approx(exposure_shift(2.0, bits=14), abs=1e-3)
+
+
+def test_values_outside_the_unit_interval_are_clipped():
+    assert to_stored(np.array([-0.5, 1.5]), bits=10).tolist() == [0, 1023]
+
+
+def radiograph(pixels, *, relationship="LIN", valid=None):
+    return Radiograph(pixels, 14, relationship, Path("x.npy"), valid=valid)
+
+
+def test_window_takes_out_the_exposure():
+    intensity = np.random.default_rng(0).uniform(100, 8000, (64, 64))
+
+    def windowed(factor):
+        image = radiograph((16383 - factor * intensity).round().astype(np.uint16))
+        low, high = window(image)
+        return (normalize(image) - low) / (high - low)
+
+    assert windowed(1.0) == pytest.approx(windowed(2.0), abs=5e-3)
+
+
+def test_window_is_of_valid_pixels_and_not_of_outliers():
+    pixels = np.tile(np.arange(2000, 12000, dtype=np.uint16), (10, 1))
+    pixels[0, :3] = 16383
+    valid = np.ones(pixels.shape, dtype=bool)
+    valid[:, 5000:] = False
+    low, high = window(radiograph(pixels, relationship="LOG", valid=valid))
+    assert low == pytest.approx(2005 / 16383, abs=1e-4)
+    assert high == pytest.approx(6995 / 16383, abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [0, 700, 16383])
+def test_window_of_a_constant_image_is_the_full_scale(value):
+    assert window(radiograph(np.full((8, 8), value, np.uint16))) == (0.0, 1.0)
