@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from radenhance.dataset.manifest import Pair, find_pairs, read_manifest, write_manifest
+from radenhance.errors import DatasetError
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A dataset folder with the cases a and b, both halves as NPY."""
+    for half in ("raw", "target"):
+        (tmp_path / half).mkdir()
+        for case in ("a", "b"):
+            np.save(tmp_path / half / f"{case}.npy", np.zeros((4, 4), np.uint16))
+    return tmp_path
+
+
+def pair(case, **columns):
+    defaults = {"patient_id": case, "split": "train"}
+    return Pair(
+        case_id=case,
+        raw_path=f"raw/{case}.npy",
+        target_path=f"target/{case}.npy",
+        **(defaults | columns),
+    )
+
+
+def test_what_is_written_is_read_back(root):
+    pairs = [pair("a", species="cat", notes='odd, "quoted"'), pair("b", split="val")]
+    write_manifest(root, pairs)
+    assert read_manifest(root) == pairs
+
+
+def test_rejected_pairs_stay_listed_and_unused(root):
+    write_manifest(root, [pair("a"), pair("b", accept=0)])
+    assert [p.case_id for p in read_manifest(root)] == ["a"]
+    assert "raw/b.npy" in (root / "pairs.csv").read_text()
+
+
+def test_a_spreadsheet_may_save_it_with_a_byte_order_mark_and_fewer_columns(root):
+    text = "case_id,raw_path,target_path,split,mood\na,raw/a.npy,target/a.npy,val,fine\n"
+    (root / "pairs.csv").write_text(text, encoding="utf-8-sig")
+    (read,) = read_manifest(root)
+    assert (read.case_id, read.split, read.accept) == ("a", "val", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("case_id,raw_path,split\n", "no column target_path"),
+        (
+            "case_id,raw_path,target_path,split\na,raw/a.npy,target/a.npy,training\n",
+            "line 2: split is 'training', expected train, val or test",
+        ),
+        (
+            "case_id,raw_path,target_path,split,accept\na,raw/a.npy,target/a.npy,val,yes\n",
+            "line 2: accept is 'yes', expected 1 or 0",
+        ),
+        (
+            "case_id,raw_path,target_path,split\nc,raw/c.npy,target/c.npy,val\n",
+            "raw/c.npy of case c is not there",
+        ),
+        ("case_id,raw_path,target_path,split\na\n", "line 2: split is '', expected"),
+    ],
+)
+def test_a_wrong_line_is_named(root, text, message):
+    (root / "pairs.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        read_manifest(root)
+
+
+def test_a_patient_in_two_splits_is_refused(root):
+    write_manifest(root, [pair("a", patient_id="p"), pair("b", patient_id="p", split="val")])
+    with pytest.raises(DatasetError, match="patient p is in the splits train and val"):
+        read_manifest(root)
+
+
+def test_pairs_are_found_by_their_stems(root):
+    assert [(p.case_id, p.raw_path) for p in find_pairs(root)] == [
+        ("a", "raw/a.npy"),
+        ("b", "raw/b.npy"),
+    ]
+
+
+@pytest.mark.parametrize(("half", "other"), [("raw", "target"), ("target", "raw")])
+def test_an_unpaired_file_is_named_with_the_partner_it_lacks(root, half, other):
+    (root / half / "a.npy").unlink()
+    message = rf"{other}/a\.npy has no partner: expected .*{half}/a\.\*"
+    with pytest.raises(DatasetError, match=message):
+        find_pairs(root)
+
+
+def test_a_file_that_is_no_radiograph_is_named(root):
+    (root / "raw" / "notes.txt").write_text("hello")
+    with pytest.raises(DatasetError, match=r"notes\.txt is not a radiograph"):
+        find_pairs(root)
+
+
+def test_two_files_of_one_stem_are_refused(root):
+    np.save(root / "raw" / "a.tif", np.zeros((4, 4)))
+    (root / "raw" / "a.tif.npy").rename(root / "raw" / "a.tif")
+    with pytest.raises(DatasetError, match="have one stem"):
+        find_pairs(root)
+
+
+def test_a_folder_that_is_no_dataset_is_told_what_is_expected(tmp_path):
+    with pytest.raises(DatasetError, match=r"neither pairs\.csv nor a folder raw/"):
+        find_pairs(tmp_path)
