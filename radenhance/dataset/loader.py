@@ -1,0 +1,61 @@
+"""A loader that goes on where a checkpoint stopped.
+
+Lightning saves the state of a loader that has `state_dict`, and restores it when a run resumes in
+the middle of an epoch; without one it starts the epoch's data over. All that has to be saved is
+the epoch and how far it got, because order and augmentation are functions of (seed, epoch, index)
+alone: the sampler hands the dataset `(epoch, index)`, so no worker holds a random state of its
+own.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+Draw = tuple[int, int]
+"""Epoch, and index into the dataset."""
+
+
+class DrawSampler(DistributedSampler[Draw]):
+    """The shuffled draws of one epoch, on one process or a share of them on each of several.
+
+    It is a DistributedSampler, also on one process, so that Lightning leaves it in place.
+    """
+
+    skip = 0
+    """Draws to leave out of the next epoch only, because they were seen before a resume."""
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Yield (epoch, index)."""
+        skip, self.skip = self.skip, 0
+        indices = cast("list[int]", list(super().__iter__()))
+        return iter([(self.epoch, index) for index in indices[skip:]])
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A DataLoader over a DrawSampler whose position goes into the checkpoint."""
+
+    sampler: DrawSampler
+    _batches = 0
+
+    def __init__(self, dataset: Dataset[Any], *, sampler: DrawSampler, **options: Any) -> None:
+        super().__init__(dataset, sampler=sampler, **options)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield the batches of the epoch, less those that a restored state has seen."""
+        assert self.batch_size is not None
+        self._batches = self.sampler.skip // self.batch_size
+        for batch in super().__iter__():
+            self._batches += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch and the number of its batches that were handed out."""
+        return {"epoch": self.sampler.epoch, "batches": self._batches}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue after the batches that `state` counts; a finished epoch is not begun again."""
+        assert self.batch_size is not None
+        self.sampler.set_epoch(state["epoch"])
+        seen = state["batches"] if state["batches"] < len(self) else 0
+        self.sampler.skip = seen * self.batch_size
