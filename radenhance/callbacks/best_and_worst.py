@@ -1,0 +1,66 @@
+"""The validation images that a network does best and worst on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from typing_extensions import override
+
+from radenhance import keys
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One validation image.
+
+    Args:
+        case: The raw file's path in its dataset.
+        raw: Float32 (H, W) in [0, 1], on the CPU, as are the next two.
+        enhanced: Clipped to [0, 1].
+        target: In [0, 1].
+        ms_ssim: Of enhanced and target.
+    """
+
+    case: str
+    raw: Tensor
+    enhanced: Tensor
+    target: Tensor
+    ms_ssim: float
+
+
+class BestAndWorst(Callback):
+    """Keeps the images of highest and lowest MS-SSIM of the latest validation."""
+
+    def __init__(self) -> None:
+        self.best: Shown | None = None
+        self.worst: Shown | None = None
+
+    @override
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.best = self.worst = None
+
+    @override
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        for i, similarity in enumerate(outputs[keys.MS_SSIM].tolist()):
+            is_worst = self.worst is None or similarity < self.worst.ms_ssim
+            is_best = self.best is None or similarity > self.best.ms_ssim
+            if not (is_worst or is_best):
+                continue
+            shown = _shown(batch, outputs["enhanced"], similarity, i)
+            self.worst = shown if is_worst else self.worst
+            self.best = shown if is_best else self.best
+
+
+def _shown(batch: dict[str, Any], enhanced: Tensor, similarity: float, i: int) -> Shown:
+    raw, target = batch["raw"][i, 0].float().cpu(), batch["target"][i, 0].float().cpu()
+    clipped = enhanced[i, 0].float().clamp(0, 1).cpu()
+    return Shown(batch["case"][i], raw, clipped, target, similarity)

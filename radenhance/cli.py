@@ -1,0 +1,146 @@
+"""The command line: finds the command, and says in one sentence what a user did wrong.
+
+Nothing heavy is imported until a command needs it, so that `--help` and `--version` answer at once.
+"""
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+
+from radenhance import __version__
+from radenhance.errors import RadenhanceError, UsageError
+
+HELP = """\
+usage: radenhance COMMAND [OPTIONS]
+
+Trains networks that enhance the contrast of raw radiographs, on the GPU you have.
+
+training (each with --help for all of its flags)
+  fit          train; without --data.root on 60 synthetic radiographs, made once
+  validate     measure a checkpoint on the validation radiographs
+  test         measure a checkpoint on the test radiographs
+  predict      enhance the radiographs of a folder
+
+data
+  synthesize   make a dataset of synthetic cats, dogs and turtles
+
+results
+  showcase     compare a checkpoint with the raw images, in numbers and as a picture
+
+examples
+  radenhance fit --config quickstart.yaml
+  radenhance fit --config original.yaml --data.root my_radiographs
+  radenhance fit --config original.yaml --ckpt_path last
+  radenhance predict --data.predict_from exams/ --output.folder enhanced/
+
+options
+  -h, --help     show this and exit
+  --version      show the version and exit
+
+The recipes for --config that come along: {recipes}
+"""
+
+COMMANDS = {
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.lightning_cli"),
+    "synthesize": "radenhance.dataset.synthesize",
+    "showcase": "radenhance.showcase",
+}
+"""Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, or not 0 with one sentence on standard error."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(HELP.format(recipes=", ".join(sorted(recipes()))))
+        return 0
+    if arguments[0] == "--version":
+        sys.stdout.write(f"radenhance {__version__}\n")
+        return 0
+    return say_errors(lambda: _run(arguments))
+
+
+def say_errors(command: Callable[[], object]) -> int:
+    """Run `command`; turn a user's mistake or a full disk into one sentence and an exit code."""
+    try:
+        command()
+    except RadenhanceError as error:
+        return _say(one_sentence(error), error.exit_code)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            where = f" while writing {error.filename}" if error.filename else ""
+            return _say(
+                f"the disk is full{where}; free some space, then resume with --ckpt_path last", 4
+            )
+        if error.filename is None:
+            raise
+        return _say(f"{error.filename}: {error.strerror}", 2)
+    except KeyboardInterrupt:
+        return _say("stopped by Ctrl-C", 130)
+    return 0
+
+
+def one_sentence(error: RadenhanceError) -> str:
+    """Return the message alone, also where a loader's worker wrapped it in its traceback."""
+    message = str(error)
+    wrapped = f"radenhance.errors.{type(error).__name__}: "
+    return message.rsplit(wrapped, 1)[-1].strip()
+
+
+def recipes() -> dict[str, Path]:
+    """Return the recipes that come with the package, by file name."""
+    installed = Path(__file__).parent / "configs"
+    folder = installed if installed.is_dir() else Path(__file__).parents[1] / "configs"
+    return {path.name: path for path in folder.glob("*.yaml")}
+
+
+def find_recipes(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--config NAME.yaml` pointed at a shipped recipe.
+
+    A file of that name in the working directory goes first.
+
+    Raises:
+        UsageError: Neither is there.
+    """
+    found = list(arguments)
+    for i, argument in enumerate(found):
+        if argument in ("--config", "-c") and i + 1 < len(found):
+            found[i + 1] = _recipe(found[i + 1])
+        elif argument.startswith("--config="):
+            found[i] = f"--config={_recipe(argument.removeprefix('--config='))}"
+    return found
+
+
+def _recipe(name: str) -> str:
+    shipped = recipes()
+    path = Path(name) if Path(name).is_file() else shipped.get(name)
+    if path is None:
+        raise UsageError(
+            f"--config {name}: no such file, nor a recipe that comes along "
+            f"({', '.join(sorted(shipped))})"
+        )
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--config {name} is not YAML: {reason}") from error
+    return str(path)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    command, rest = arguments[0], list(arguments[1:])
+    if command not in COMMANDS:
+        raise UsageError(
+            f"radenhance has no command {command}; it has {', '.join(COMMANDS)} (radenhance --help)"
+        )
+    module = import_module(COMMANDS[command])
+    module.main(find_recipes([command, *rest]))
+
+
+def _say(message: str, exit_code: int) -> int:
+    sys.stderr.write(f"radenhance: {message}\n")
+    return exit_code

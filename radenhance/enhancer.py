@@ -1,0 +1,227 @@
+"""The method: a U-Net learns the enhanced radiograph from the raw one under MS-SSIM."""
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torchmetrics.functional.image import peak_signal_noise_ratio
+from typing_extensions import override
+
+from radenhance import keys
+from radenhance.errors import DivergedError, UsageError
+from radenhance.loss.ms_ssim import (
+    NUM_SCALES,
+    NumScales,
+    ms_ssim,
+    ms_ssim_loss,
+    scale_weights,
+    smallest_side,
+    ssim,
+)
+from radenhance.network.unet import build_unet, pad_to_stride
+
+Batch = dict[str, Any]
+"""raw and target, each (N, 1, H, W) in [0, 1]; case, the N names of the raw files."""
+
+
+class ContrastEnhancer(LightningModule):
+    """U-Net that enhances the contrast of raw radiographs.
+
+    The loss is 100 * (1 - MS-SSIM), the scale of the paper's tables. Images of any size of at least
+    32 pixels a side are padded by reflection to multiples of 32, and output and loss cropped back.
+
+    Args:
+        encoder: Encoder of segmentation-models-pytorch, such as resnet18 or resnet34, or tu-NAME
+            for one of timm.
+        encoder_weights: Weights to start the encoder from: none (null), a path of a state dict, or
+            a name such as imagenet, which needs a network unless it is in the local cache.
+        num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
+            need at least 161 pixels a side.
+        optimizer: Any optimizer class; Adam with a learning rate of 0.001 when nothing is said.
+        lr_scheduler: Any scheduler class. When nothing is said (null), the learning rate falls to 0
+            along half a cosine over the steps of the run, and stays constant in a run without end.
+        lr_interval: Whether the lr_scheduler named above steps once per epoch or per optimizer
+            step. ReduceLROnPlateau steps after each validation in any case.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "resnet34",
+        encoder_weights: str | None = None,
+        num_scales: NumScales = 5,
+        optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters("encoder", "num_scales")
+        scale_weights(smallest_side(NUM_SCALES), num_scales)  # refuses a number that does not exist
+        self.num_scales = num_scales
+        self.unet = build_unet(encoder, encoder_weights=encoder_weights)
+        self._make_optimizer = optimizer
+        self._make_scheduler = lr_scheduler
+        self._lr_interval = lr_interval
+        self._cases: list[str] = []
+
+    @override
+    def forward(self, raw: Tensor) -> Tensor:
+        """Return the enhanced images, shape (N, 1, H, W), about [0, 1] but not clipped to it."""
+        rows, columns = raw.shape[-2:]
+        enhanced: Tensor = self.unet(pad_to_stride(raw))
+        return enhanced[..., :rows, :columns]
+
+    @override
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer and its learning-rate schedule."""
+        optimizer = self._make_optimizer(self.parameters())
+        return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of another network in one sentence instead of a list of tensors."""
+        theirs = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+        ours = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        if theirs != ours:
+            made_with = checkpoint.get("hyper_parameters", {}).get("encoder", "another network")
+            raise UsageError(
+                f"the checkpoint was made with --model.encoder {made_with} and does not fit "
+                f"{self.hparams['encoder']}; leave that flag out to take the checkpoint's"
+            )
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._cases = batch["case"]
+        loss = ms_ssim_loss(self(batch["raw"]), batch["target"], num_scales=self.num_scales)
+        self._refuse_unless_finite(loss, "the loss")
+        self.log(keys.TRAIN_LOSS_STEP, loss, prog_bar=True)
+        self.log(keys.TRAIN_LOSS, loss, on_step=False, on_epoch=True, batch_size=len(self._cases))
+        return loss
+
+    @override
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Stop before a gradient that is not a number gets into the weights."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.log(keys.GRADIENT_NORM, norm)
+        # float16 with a gradient scaler overflows now and then; the scaler skips such a step itself
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            self._refuse_unless_finite(norm, "the gradient")
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Return the enhanced images and their MS-SSIM, shape (N,), for callbacks to show."""
+        return self._evaluate(batch, keys.VAL)
+
+    @override
+    def on_validation_end(self) -> None:
+        """Step a ReduceLROnPlateau, before the checkpoint of the epoch is written."""
+        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            return
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(self._monitored(config.scheduler))
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluate(batch, keys.TEST)
+
+    @override
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the enhanced images in float32, clipped to [0, 1]."""
+        enhanced: Tensor = self(batch["raw"])
+        return enhanced.float().clamp(0, 1)
+
+    def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
+        if self._make_scheduler is None:
+            # asked for during the run only: asked for here, Lightning would make its loaders before
+            # it restores their position from a checkpoint
+            cosine = half_cosine(optimizer, lambda: self.trainer.estimated_stepping_batches)
+            return {"scheduler": cosine, "interval": "step"}
+        scheduler = self._make_scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            # Lightning would step it after the epoch's checkpoint, and not at all in the epoch that
+            # a run resumes in; on_validation_end does it instead
+            return {"scheduler": scheduler, "monitor": keys.VAL_LOSS, "frequency": sys.maxsize}
+        return {"scheduler": scheduler, "interval": self._lr_interval}
+
+    def _monitored(self, scheduler: ReduceLROnPlateau) -> Tensor:
+        name = getattr(scheduler, "monitor", keys.VAL_LOSS)
+        metrics = self.trainer.callback_metrics
+        if name not in metrics:
+            raise UsageError(
+                f"--model.lr_scheduler.monitor {name} is not logged; use one of "
+                f"{', '.join(sorted(metrics))}"
+            )
+        return metrics[name]
+
+    def _evaluate(self, batch: Batch, split: str) -> dict[str, Tensor]:
+        enhanced = self(batch["raw"]).float()
+        measures = measure(enhanced, batch["target"], num_scales=self.num_scales)
+        self._log_means(split, measures)
+        if self._identity_is_due():
+            identity = measure(batch["raw"], batch["target"], num_scales=self.num_scales)
+            self._log_means(keys.IDENTITY, identity)
+        return {"enhanced": enhanced, keys.MS_SSIM: measures[keys.MS_SSIM]}
+
+    def _identity_is_due(self) -> bool:
+        """The baseline does not change: one validation of a fit logs it, each run of the others."""
+        fitting = self.trainer.state.fn == "fit"
+        return not fitting or (self.current_epoch == 0 and not self.trainer.sanity_checking)
+
+    def _log_means(self, prefix: str, measures: dict[str, Tensor]) -> None:
+        num_images = len(measures[keys.LOSS])
+        for name, values in measures.items():
+            shown = prefix == keys.VAL and name in (keys.LOSS, keys.MS_SSIM)
+            mean = values.mean()
+            self.log(
+                f"{prefix}/{name}", mean, batch_size=num_images, sync_dist=True, prog_bar=shown
+            )
+
+    def _refuse_unless_finite(self, value: Tensor, what: str) -> None:
+        if not torch.isfinite(value):
+            files = ", ".join(self._cases)
+            raise DivergedError(
+                f"{what} became {value.item()} at step {self.global_step} on {files}; training "
+                f"stopped and the last checkpoint is untouched. Look at these files, or lower the "
+                f"learning rate (--model.optimizer.lr)"
+            )
+
+
+def measure(enhanced: Tensor, target: Tensor, *, num_scales: NumScales) -> dict[str, Tensor]:
+    """Return the measures of each image, every one of shape (N,).
+
+    loss is 100 * (1 - MS-SSIM); psnr is in decibels for a data range of 1; mae is in [0, 1] units.
+    """
+    similarity = ms_ssim(enhanced, target, num_scales=num_scales)
+    return {
+        keys.LOSS: 100 * (1 - similarity),
+        keys.MS_SSIM: similarity,
+        keys.SSIM: ssim(enhanced, target),
+        keys.PSNR: peak_signal_noise_ratio(
+            enhanced, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
+        ),
+        keys.MAE: (enhanced - target).abs().mean(dim=(1, 2, 3)),
+    }
+
+
+def half_cosine(optimizer: Optimizer, num_steps: Callable[[], float]) -> LambdaLR:
+    """Return a schedule from the full learning rate at step 0 to 0 at `num_steps()`.
+
+    Its length is not part of its state: a run that resumes with more epochs falls more slowly from
+    where it is, instead of rising again as a restored CosineAnnealingLR does. A run without end
+    (infinitely many steps) keeps the full rate.
+    """
+
+    def factor(step: int) -> float:
+        done = min(step / num_steps(), 1) if step > 0 else 0
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, factor)

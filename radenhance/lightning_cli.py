@@ -1,0 +1,180 @@
+"""LightningCLI as `radenhance fit | validate | test | predict`."""
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentError, Namespace
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from typing_extensions import override
+
+from radenhance import keys
+from radenhance.callbacks.last_checkpoint import LastCheckpoint
+from radenhance.callbacks.prediction_writer import PredictionWriter
+from radenhance.dataset.datamodule import RadiographDataModule
+from radenhance.enhancer import ContrastEnhancer
+from radenhance.errors import UsageError
+from radenhance.runs import LOGS, find_checkpoint, version_of
+
+TRAINER_DEFAULTS = {"max_epochs": 50, "log_every_n_steps": 10}
+BEST_CHECKPOINT = {
+    "best_checkpoint.monitor": keys.VAL_LOSS,
+    "best_checkpoint.filename": "best",
+    "best_checkpoint.enable_version_counter": False,
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one of LightningCLI's commands; `arguments` begins with its name.
+
+    Raises:
+        UsageError: A flag or a key is unknown or has a wrong value, or two do not go together.
+        RadenhanceError: What the command itself found wrong.
+    """
+    hush()
+    try:
+        EnhancerCLI(list(arguments))
+    except ArgumentError as error:
+        what = " ".join(str(error).split())
+        raise UsageError(f"{what} (radenhance {arguments[0]} --help lists all flags)") from error
+    except MisconfigurationException as error:
+        raise UsageError(str(error)) from error
+    except SIGTERMException:
+        sys.exit(128 + signal.SIGTERM)
+
+
+UNWANTED = (
+    "litlogger",  # an advertisement
+    "weights_only` was not set",  # at every checkpoint
+)
+
+
+def hush() -> None:
+    """Leave out of Lightning's log what no user can do anything about."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not any(text in record.getMessage() for text in UNWANTED)
+
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{name}").addFilter(wanted)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # LightningCLI uses names that jsonargparse is about to rename
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+
+class EnhancerCLI(LightningCLI):
+    """LightningCLI for ContrastEnhancer and RadiographDataModule.
+
+    It differs in what a checkpoint means: its hyperparameters are defaults, below every config file
+    and flag, never above them; `last` and `best` are those of the newest run; and a run resumed
+    from `last` goes on in the same folder.
+    """
+
+    def __init__(self, args: ArgsType, *, run: bool = True) -> None:
+        self._checkpoint: Path | None = None
+        super().__init__(
+            ContrastEnhancer,
+            RadiographDataModule,
+            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"exit_on_error": False, **_for_each_command(exit_on_error=False)},
+            auto_configure_optimizers=False,
+            args=args,
+            run=run,
+        )
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks that every run has, each with its flags, and one seed for all."""
+        parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
+        parser.set_defaults(BEST_CHECKPOINT)
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
+        parser.add_lightning_class_args(LearningRateMonitor, "lr_monitor")
+        parser.add_lightning_class_args(PredictionWriter, "output")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse twice where a checkpoint is named: the second time its values are the defaults."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        command = self.config.get("subcommand")
+        if command is None:
+            return
+        name = self.config[command].get("ckpt_path") or (None if command == "fit" else "best")
+        if name is None:
+            return
+        self._checkpoint = find_checkpoint(name, self._root(self.config[command]))
+        self._subcommand_parsers[command].set_defaults(flags_of(self._checkpoint))
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        self.config[command].ckpt_path = str(self._checkpoint)
+
+    @override
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config alone: `parse_arguments` has given the checkpoint its place."""
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Log to the folder of the run that goes on, and leave out callbacks that cannot run."""
+        if self._get(self.config_init, "trainer")["logger"] in (None, True):
+            kwargs["logger"] = self._tensorboard()
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except ValueError as error:  # Lightning's word for a flag of the trainer that is wrong
+            raise UsageError(str(error)) from error
+
+    @override
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        unwanted: list[type[Callback]] = []
+        if config["logger"] is False:
+            unwanted.append(LearningRateMonitor)
+        if config["enable_checkpointing"] is False:
+            unwanted += [ModelCheckpoint, LastCheckpoint]
+        wanted = [callback for callback in callbacks if not isinstance(callback, tuple(unwanted))]
+        return super()._instantiate_trainer(config, wanted)
+
+    def _tensorboard(self) -> TensorBoardLogger:
+        settings = self.config[self.subcommand] if self.subcommand else self.config
+        resumes = self.subcommand == "fit" and self._checkpoint is not None
+        version = None
+        if resumes and self._checkpoint is not None and self._checkpoint.name == "last.ckpt":
+            version = version_of(self._checkpoint)
+        return TensorBoardLogger(
+            self._root(settings), name=LOGS, version=version, default_hp_metric=False
+        )
+
+    @staticmethod
+    def _root(settings: Namespace) -> Path:
+        return Path(settings.trainer.default_root_dir or ".")
+
+
+def flags_of(checkpoint: Path) -> dict[str, Any]:
+    """Return the flags that a checkpoint was made with: of the network, and of its input.
+
+    Raises:
+        UsageError: The file is not a checkpoint of ours.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        model, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
+        of_model = {f"model.{key}": model[key] for key in ("encoder", "num_scales")}
+        return of_model | {f"data.{key}": data[key] for key in ("image_size", "window")}
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"--ckpt_path {checkpoint} is not a checkpoint of radenhance ({reason})"
+        ) from error
+
+
+def _for_each_command(**options: Any) -> dict[str, Any]:
+    return {command: dict(options) for command in LightningCLI.subcommands()}

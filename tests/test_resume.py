@@ -1,0 +1,145 @@
+"""A run that stopped and went on ends with the very weights of one that did not stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from radenhance.cli import main
+from radenhance.enhancer import ContrastEnhancer
+
+LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def weights(checkpoint=LAST):
+    content = torch.load(checkpoint, weights_only=True)
+    return content["state_dict"], content["global_step"]
+
+
+def run(folder, monkeypatch, *arguments, cut_at=None):
+    """Fit in `folder`; with `cut_at`, stop dead in the middle of that optimizer step."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    with monkeypatch.context() as patch:
+        if cut_at is not None:
+            step = ContrastEnhancer.training_step
+
+            def training_step(self, batch, batch_idx):
+                if self.global_step == cut_at:
+                    raise PowerCutError
+                return step(self, batch, batch_idx)
+
+            patch.setattr(ContrastEnhancer, "training_step", training_step)
+            with pytest.raises(PowerCutError):
+                main(["fit", *arguments])
+            return None
+        assert main(["fit", *arguments]) == 0
+    return weights()
+
+
+SCHEDULES = {
+    "half cosine per step": [],
+    "per epoch": [
+        "--model.lr_scheduler=StepLR",
+        "--model.lr_scheduler.step_size=1",
+        "--model.lr_scheduler.gamma=0.3",
+    ],
+    "plateau": [
+        "--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
+        "--model.lr_scheduler.monitor=val/loss",
+        "--model.lr_scheduler.patience=0",
+        "--model.lr_scheduler.threshold=1000",
+        "--model.lr_scheduler.threshold_mode=abs",
+    ],
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_resumed_weights_are_bit_identical(tmp_path, monkeypatch, tiny_flags, schedule):
+    flags = [
+        *tiny_flags,
+        *SCHEDULES[schedule],
+        "--trainer.max_epochs=4",
+        "--last_checkpoint.every_n_steps=2",
+    ]
+    whole, steps = run(tmp_path / "whole", monkeypatch, *flags)
+    for cut_at in (5, 6):  # in the second epoch, whose last checkpoint is of step 4, and after it
+        folder = tmp_path / f"cut at {cut_at}"
+        run(folder, monkeypatch, *flags, cut_at=cut_at)
+        assert weights()[1] == (4 if cut_at == 5 else 6)
+        resumed, resumed_steps = run(folder, monkeypatch, *flags, "--ckpt_path=last")
+        assert resumed_steps == steps == 12
+        for name, tensor in whole.items():
+            assert torch.equal(resumed[name], tensor), name
+        assert [path.name for path in Path("lightning_logs").iterdir()] == ["version_0"]
+
+
+def start(folder, *arguments):
+    folder.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "radenhance", "fit", *arguments],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(path, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+def test_killed_mid_epoch_with_workers_and_resumed(tmp_path, monkeypatch, tiny_flags):
+    flags = [
+        *tiny_flags,
+        "--data.num_workers=1",
+        "--trainer.max_epochs=12",
+        "--last_checkpoint.every_n_steps=2",
+    ]
+    process = start(tmp_path / "killed", *flags)
+    wait_for(tmp_path / "killed" / LAST, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _, steps_when_killed = weights(tmp_path / "killed" / LAST)
+    assert 0 < steps_when_killed < 36
+    whole, _ = run(tmp_path / "whole", monkeypatch, *flags)
+    resumed, steps = run(tmp_path / "killed", monkeypatch, *flags, "--ckpt_path=last")
+    assert steps == 36
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(tmp_path, tiny_flags, stop):
+    process = start(tmp_path / "stopped", *tiny_flags, "--trainer.max_epochs=1000")
+    wait_for(tmp_path / "stopped" / LAST, process)
+    process.send_signal(stop)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "last.ckpt is saved; to go on, run the same command again with --ckpt_path last" in (
+        output + errors
+    )
+    assert "Traceback" not in errors
+    assert weights(tmp_path / "stopped" / LAST)[1] > 0
+
+
+def test_more_epochs_extend_a_finished_run(tmp_path, monkeypatch, tiny_flags):
+    run(tmp_path / "run", monkeypatch, *tiny_flags, "--trainer.max_epochs=1")
+    _, steps = run(
+        tmp_path / "run", monkeypatch, *tiny_flags, "--trainer.max_epochs=3", "--ckpt_path=last"
+    )
+    assert steps == 9
