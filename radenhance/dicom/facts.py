@@ -1,0 +1,89 @@
+"""What a DICOM header tells about a radiograph besides its pixels."""
+
+import hashlib
+from typing import cast
+
+from radenhance.dicom.attributes import Attributes, or_unknown
+from radenhance.dicom.radiograph import Header, Intent, Relationship
+
+_FOR_PROCESSING = {
+    "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray
+    "1.2.840.10008.5.1.4.1.1.1.2.1",  # Digital Mammography X-Ray
+    "1.2.840.10008.5.1.4.1.1.1.3.1",  # Digital Intra-Oral X-Ray
+}
+_FOR_PRESENTATION = {uid.removesuffix(".1") for uid in _FOR_PROCESSING}
+
+
+def header_facts(attributes: Attributes) -> Header:
+    """Return the header; an element that is absent or malformed is unknown, the latter logged."""
+
+    def text(keyword: str) -> str:
+        return or_unknown(attributes.text, keyword, "")
+
+    return Header(
+        sop_class_uid=text("SOPClassUID"),
+        sop_instance_uid=text("SOPInstanceUID"),
+        source_uids=_source_uids(attributes),
+        study_uid=text("StudyInstanceUID"),
+        patient=_pseudonym(text("PatientID"), text("IssuerOfPatientID"), text("PatientName")),
+        species=text("PatientSpeciesDescription")
+        or _meaning(attributes, "PatientSpeciesCodeSequence"),
+        breed=text("PatientBreedDescription") or _meaning(attributes, "PatientBreedCodeSequence"),
+        body_part=text("BodyPartExamined"),
+        view=text("ViewPosition"),
+        manufacturer=text("Manufacturer"),
+        model=text("ManufacturerModelName"),
+        photometric=text("PhotometricInterpretation").upper(),
+        intent=_intent(text("PresentationIntentType").upper(), text("SOPClassUID")),
+        relationship=_relationship(text("PixelIntensityRelationship").upper()),
+        sign=_sign(attributes),
+        kvp=or_unknown(attributes.number, "KVP", None),
+        mas=or_unknown(attributes.number, "Exposure", None),
+    )
+
+
+def pixel_spacing_mm(attributes: Attributes) -> tuple[float, float] | None:
+    """Return the distance of pixel centres, rows before columns, in millimetre.
+
+    At the detector where that is told, as it is for DX (type 1); (0028,0030) Pixel Spacing may
+    have been calibrated to some depth in the patient (DICOM PS3.3 10.7.1.3).
+    """
+    for keyword in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
+        spacing = or_unknown(attributes.numbers, keyword, ())
+        if len(spacing) == 2 and min(spacing) > 0:
+            return spacing[0], spacing[1]
+    return None
+
+
+def _pseudonym(*identity: str) -> str:
+    if not any(identity):
+        return ""
+    return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
+
+
+def _source_uids(attributes: Attributes) -> tuple[str, ...]:
+    items = or_unknown(attributes.items, "SourceImageSequence", ())
+    uids = (or_unknown(item.text, "ReferencedSOPInstanceUID", "") for item in items)
+    return tuple(uid for uid in uids if uid)
+
+
+def _meaning(attributes: Attributes, sequence: str) -> str:
+    items = or_unknown(attributes.items, sequence, ())
+    return or_unknown(items[0].text, "CodeMeaning", "") if items else ""
+
+
+def _intent(declared: str, sop_class_uid: str) -> Intent | None:
+    if declared in ("FOR PROCESSING", "FOR PRESENTATION"):
+        return cast(Intent, declared)
+    if sop_class_uid in _FOR_PROCESSING:
+        return "FOR PROCESSING"
+    return "FOR PRESENTATION" if sop_class_uid in _FOR_PRESENTATION else None
+
+
+def _relationship(declared: str) -> Relationship | None:
+    return cast(Relationship, declared) if declared in ("LIN", "LOG") else None
+
+
+def _sign(attributes: Attributes) -> int | None:
+    sign = or_unknown(attributes.integer, "PixelIntensityRelationshipSign", None)
+    return sign if sign in (1, -1) else None

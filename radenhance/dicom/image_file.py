@@ -1,0 +1,181 @@
+"""PNG, TIFF and NPY files of one grayscale image.
+
+They declare no X-ray facts: by the formats' own convention high values are bright, and the bits are
+those of the container, unless the user's rule says otherwise.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from radenhance.dicom.limits import MAX_IMAGE_FILE_BYTES, check_size
+from radenhance.errors import RadenhanceError, RadiographError
+
+_PNG_BITS_AND_COLOR = slice(24, 26)  # in IHDR, which comes first: ISO/IEC 15948 11.2.2
+_GRAY = 0
+
+# TIFF 6.0 tags and values.
+_BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
+_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
+_LOSSLESS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+
+# Deflate makes at most 1032 bytes of one, LZW less than 1400.
+_MAX_INFLATION = 1400
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """What an image file holds.
+
+    Args:
+        values: uint16, shape (rows, columns), as stored.
+        bits: Of the container, 8 or 16.
+        bright_is_high: What the format says.
+    """
+
+    values: npt.NDArray[np.uint16]
+    bits: int
+    bright_is_high: bool = True
+
+
+def image_format(start: bytes) -> str | None:
+    """Return PNG, TIFF, NPY, or None, by the first bytes of a file."""
+    for magic, name in _MAGIC.items():
+        if start.startswith(magic):
+            return name
+    return None
+
+
+def read_image(path: Path, file: BinaryIO, kind: str) -> StoredImage:
+    """Read an open image file.
+
+    Args:
+        path: Its name, for errors.
+        file: Open.
+        kind: As `image_format` told.
+
+    Raises:
+        RadiographError: It is damaged, too large, in colour, or not of 8 or 16 bits.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > MAX_IMAGE_FILE_BYTES:
+        raise RadiographError(
+            f"{path}: the file has {size} bytes, expected at most {MAX_IMAGE_FILE_BYTES}"
+        )
+    data = file.read()
+    try:
+        return _READERS[kind](path, data)
+    except RadenhanceError:
+        raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit is 179 million pixels
+        raise RadiographError(f"{path}: {error}") from error
+    except Exception as error:
+        # Pillow raises OSError, SyntaxError, ValueError, struct.error and others on damaged files.
+        raise RadiographError(f"{path}: the {kind} file is damaged") from error
+
+
+def _read_png(path: Path, data: bytes) -> StoredImage:
+    bits, color = data[_PNG_BITS_AND_COLOR]
+    if color != _GRAY or bits not in (8, 16):
+        raise RadiographError(
+            f"{path}: PNG of colour type {color} and {bits} bits, expected grayscale (0) of 8 or "
+            "16 bits"
+        )
+    columns, rows = struct.unpack(">2L", data[16:24])
+    _check_room(path, rows, columns, bits, len(data), inflation=_MAX_INFLATION)
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        return StoredImage(_pixels(path, image), bits)
+
+
+def _read_tiff(path: Path, data: bytes) -> StoredImage:
+    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        bits, photometric = _check_tiff(path, tags, getattr(image, "n_frames", 1))
+        inflation = 1 if tags.get(_COMPRESSION, 1) == 1 else _MAX_INFLATION
+        _check_room(path, image.height, image.width, bits, len(data), inflation=inflation)
+        values = _pixels(path, image)
+    white_is_zero = photometric == _WHITE_IS_ZERO
+    if white_is_zero and bits == 8:
+        values ^= np.uint16(255)  # Pillow has complemented these, but not those of 16 bits
+    return StoredImage(values, bits, bright_is_high=not white_is_zero)
+
+
+def _check_tiff(path: Path, tags: Any, num_frames: int) -> tuple[int, int]:
+    bits = tags.get(_BITS_PER_SAMPLE, (1,))
+    photometric = tags.get(_PHOTOMETRIC)
+    expected = (
+        (num_frames == 1, f"has {num_frames} images, expected one"),
+        (tags.get(_SAMPLES_PER_PIXEL, 1) == 1, "is in colour, expected grayscale"),
+        (photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO), "is in colour, expected grayscale"),
+        (bits in ((8,), (16,)), f"has {bits} bits per sample, expected 8 or 16"),
+        (tags.get(_SAMPLE_FORMAT, (1,)) == (1,), "has signed or floating-point samples"),
+        (tags.get(_COMPRESSION, 1) in _LOSSLESS, "is compressed with loss, or not as TIFF 6.0"),
+    )
+    for good, complaint in expected:
+        if not good:
+            raise RadiographError(f"{path}: the TIFF file {complaint}")
+    return bits[0], photometric
+
+
+def _pixels(path: Path, image: Image.Image) -> npt.NDArray[np.uint16]:
+    if image.mode not in ("L", "I;16", "I;16B"):
+        raise RadiographError(f"{path}: pixels are of type {image.mode}, expected grayscale")
+    return np.asarray(image).astype(np.uint16)
+
+
+def _read_npy(path: Path, data: bytes) -> StoredImage:
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in _NPY_HEADERS:
+        raise RadiographError(f"{path}: NPY version {version}, expected 1.0 or 2.0")
+    shape, fortran_order, dtype = _NPY_HEADERS[version](file)
+    if dtype.kind != "u" or dtype.itemsize not in (1, 2) or len(shape) != 2:
+        raise RadiographError(
+            f"{path}: array of {dtype} and shape {shape}, expected uint8 or uint16 of shape "
+            "(rows, columns)"
+        )
+    rows, columns = shape
+    check_size(path, rows, columns)
+    expected, there = rows * columns * dtype.itemsize, len(data) - file.tell()
+    if there != expected:
+        raise RadiographError(f"{path}: {there} bytes of pixels, expected {expected} for {shape}")
+    flat = np.frombuffer(data, dtype, offset=file.tell())
+    values = flat.reshape(shape, order="F" if fortran_order else "C")
+    return StoredImage(values.astype(np.uint16, order="C"), 8 * dtype.itemsize)
+
+
+def _check_room(
+    path: Path, rows: int, columns: int, bits: int, num_bytes: int, *, inflation: int
+) -> None:
+    check_size(path, rows, columns)
+    if rows * columns * bits // 8 > inflation * num_bytes:
+        raise RadiographError(
+            f"{path}: {rows} x {columns} pixels of {bits} bits cannot be in {num_bytes} bytes; the "
+            "file is damaged or cut off"
+        )
+
+
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"\x93NUMPY": "NPY",
+}
+_READERS: dict[str, Callable[[Path, bytes], StoredImage]] = {
+    "PNG": _read_png,
+    "TIFF": _read_tiff,
+    "NPY": _read_npy,
+}
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}

@@ -1,0 +1,70 @@
+"""The Modality LUT of a DICOM image (PS3.3 C.11.1): a table, or slope and intercept.
+
+Slope and intercept do not change what is stored, only what it is called: they are affine, and
+whoever normalizes pixels undoes them. What is kept of them is a negative slope, which turns dark
+into bright.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from radenhance.dicom.attributes import Attributes
+from radenhance.dicom.lookup_table import LookupTable, lookup_table
+
+_ANGIOGRAPHY = {
+    "1.2.840.10008.5.1.4.1.1.12.1",  # X-Ray Angiographic
+    "1.2.840.10008.5.1.4.1.1.12.2",  # X-Ray Radiofluoroscopic
+}
+
+
+@dataclass(frozen=True)
+class ModalityLut:
+    """From pixel values to what they mean.
+
+    Args:
+        table: The table, None when slope and intercept say it all.
+        slope: Slope, not 0.
+        intercept: Intercept.
+    """
+
+    table: LookupTable | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __call__(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the modality values of pixel values."""
+        if self.table is not None:
+            return self.table(values).astype(np.float64)
+        return values * self.slope + self.intercept
+
+    @property
+    def falls(self) -> bool:
+        """Whether high pixel values become low modality values."""
+        return self.slope < 0 if self.table is None else self.table.falls
+
+
+def modality_lut(attributes: Attributes, *, signed: bool) -> ModalityLut:
+    """Read the Modality LUT module.
+
+    Raises:
+        RadiographError: It is malformed, or the slope is 0.
+    """
+    items = attributes.items("ModalityLUTSequence")
+    if items and not _leads_back_to_linear(attributes):
+        return ModalityLut(lookup_table(items[0], signed=signed))
+    slope = attributes.number("RescaleSlope")
+    intercept = attributes.number("RescaleIntercept")
+    if slope == 0:
+        raise attributes.error("RescaleSlope", "is 0, which makes every pixel the same")
+    return ModalityLut(slope=1.0 if slope is None else slope, intercept=intercept or 0.0)
+
+
+def _leads_back_to_linear(attributes: Attributes) -> bool:
+    # In angiography the table turns logarithmic pixels back into intensities, for measuring; it is
+    # not part of the way to the display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2).
+    return (
+        attributes.text("SOPClassUID") in _ANGIOGRAPHY
+        and attributes.text("PixelIntensityRelationship").upper() != "LIN"
+    )

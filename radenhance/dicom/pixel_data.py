@@ -1,0 +1,112 @@
+"""Stored values of a DICOM image, from its Pixel Data.
+
+    Pixel Data      BitsAllocated per pixel, 8 or 16, native or compressed
+       | containers()
+    containers      uint16, as they are in the file
+       | stored_values(): the BitsStored bits up to HighBit; whatever else is in there is not image
+    stored values   uint16 in [0, 2**BitsStored - 1], in the order of the pixel values
+
+Signed pixel values are moved up by 2**(BitsStored - 1), which keeps their order: flipping the sign
+bit of a two's complement number does just that.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from radenhance.dicom.codecs import decode, find_decoder
+from radenhance.dicom.dicom_file import DicomFile, PixelElement
+from radenhance.dicom.encapsulation import read_frame
+from radenhance.dicom.pixel_format import PixelFormat
+from radenhance.errors import RadiographError
+
+Stored = npt.NDArray[np.uint16]
+
+_NATIVE = {
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+}
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+def containers(dicom: DicomFile, layout: PixelFormat) -> Stored:
+    """Read and, where necessary, decompress the pixel data.
+
+    Returns:
+        uint16, shape (rows, columns), perhaps read-only.
+
+    Raises:
+        RadiographError: There are none, too few or too many bytes, or they cannot be decoded.
+    """
+    element = dicom.pixel_element
+    if element is None:
+        raise dicom.attributes.error("PixelData", "is missing; the file ends before any pixels")
+    if element.tag != _PIXEL_DATA:
+        raise RadiographError(
+            f"{dicom.attributes.path}: pixels are floating point, expected whole numbers in "
+            "(7FE0,0010) Pixel Data"
+        )
+    native = dicom.syntax in _NATIVE
+    path = dicom.attributes.path
+    decoder = None if native else find_decoder(dicom.syntax, layout, path)
+    if native == (element.length == _UNDEFINED_LENGTH):
+        kind = "undefined" if native else "defined"
+        raise dicom.attributes.error(
+            "PixelData", f"has {kind} length, which {dicom.syntax.name} does not allow"
+        )
+    dicom.file.seek(element.offset)
+    if decoder is None:
+        return _native(dicom, element, layout)
+    return decode(read_frame(dicom, layout.num_bytes), decoder, layout, path)
+
+
+def stored_values(container: Stored, layout: PixelFormat) -> Stored:
+    """Return the pixels' bits alone, in the order of the pixel values.
+
+    Args:
+        container: uint16, shape (rows, columns).
+        layout: Which bits are the pixel's.
+
+    Returns:
+        uint16, shape (rows, columns), in [0, 2**stored - 1], writable.
+    """
+    unused = layout.high_bit + 1 - layout.stored
+    mask = np.uint16((1 << layout.stored) - 1)
+    values = (container >> np.uint16(unused) if unused else container) & mask
+    if layout.signed:
+        values ^= np.uint16(layout.offset)
+    return values
+
+
+def _native(dicom: DicomFile, element: PixelElement, layout: PixelFormat) -> Stored:
+    expected = layout.num_bytes
+    even = expected + expected % 2
+    if element.length not in (expected, even):
+        raise dicom.attributes.error(
+            "PixelData",
+            f"has {element.length} bytes, expected {even} for {layout.rows} rows, "
+            f"{layout.columns} columns and {layout.allocated} bits",
+        )
+    dicom.file.allow(even)
+    data = dicom.file.read(element.length)
+    if len(data) < element.length:
+        raise dicom.attributes.error(
+            "PixelData", f"is cut off after {len(data)} of {element.length} bytes"
+        )
+    big_endian = dicom.syntax == ExplicitVRBigEndian
+    shape = layout.rows, layout.columns
+    if layout.allocated == 16:
+        words = np.frombuffer(data, ">u2" if big_endian else "<u2", count=expected // 2)
+        return words.reshape(shape).astype(np.uint16, copy=False)
+    samples = np.frombuffer(data, np.uint8)
+    if big_endian and element.vr == "OW":  # PS3.5 A.3: bytes come in swapped pairs
+        samples = samples[: even // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
+    return samples[:expected].reshape(shape).astype(np.uint16)

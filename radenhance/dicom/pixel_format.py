@@ -1,0 +1,61 @@
+"""How the pixels of a DICOM image are stored."""
+
+from dataclasses import dataclass
+
+from radenhance.dicom.attributes import Attributes
+from radenhance.dicom.limits import check_size
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How a pixel is stored (DICOM PS3.5 8.1.1).
+
+    Args:
+        rows: Rows.
+        columns: Columns.
+        allocated: Bits of a container, 8 or 16.
+        stored: Bits of a pixel, 1 to `allocated`.
+        high_bit: The highest of them, counted from 0.
+        signed: Two's complement.
+    """
+
+    rows: int
+    columns: int
+    allocated: int
+    stored: int
+    high_bit: int
+    signed: bool
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the whole uncompressed image."""
+        return self.rows * self.columns * self.allocated // 8
+
+    @property
+    def offset(self) -> int:
+        """What is added to a pixel value to get a stored value."""
+        return 1 << (self.stored - 1) if self.signed else 0
+
+
+def pixel_format(attributes: Attributes) -> PixelFormat:
+    """Read the Image Pixel module (DICOM PS3.3 C.7.6.3).
+
+    Raises:
+        RadiographError: An element is missing, or out of range, or they contradict each other.
+    """
+    number = attributes.required_integer
+    rows, columns = number("Rows"), number("Columns")
+    check_size(attributes.path, rows, columns, names="(0028,0010) Rows x (0028,0011) Columns")
+    allocated, stored = number("BitsAllocated"), number("BitsStored")
+    high_bit, representation = number("HighBit"), number("PixelRepresentation")
+    if allocated not in (8, 16):
+        raise attributes.error("BitsAllocated", f"is {allocated}, expected 8 or 16")
+    if not 1 <= stored <= allocated:
+        raise attributes.error(
+            "BitsStored", f"is {stored}, expected 1 to {allocated} (Bits Allocated)"
+        )
+    if not stored - 1 <= high_bit < allocated:
+        raise attributes.error("HighBit", f"is {high_bit}, expected {stored - 1} (Bits Stored - 1)")
+    if representation not in (0, 1):
+        raise attributes.error("PixelRepresentation", f"is {representation}, expected 0 or 1")
+    return PixelFormat(rows, columns, allocated, stored, high_bit, representation == 1)
