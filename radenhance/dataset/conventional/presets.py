@@ -1,0 +1,80 @@
+"""Parameters of the reference enhancer, and the presets a radiologist chooses from."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+# Changes whenever the same parameters would give another image.
+ALGORITHM = "laplacian-power/1"
+
+# Gain per octave for structures from 0.1 mm wide (first) to 26 mm and more (last).
+OCTAVE_GAINS = (1.0, 1.3, 1.6, 1.7, 1.6, 1.4, 1.1, 0.9, 0.75)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Every number that decides how the reference enhancer renders a radiograph.
+
+    Contrasts are in units of the image's range after percentile normalisation; 0.05 is a structure
+    that absorbs a twentieth of the range more than its surroundings.
+
+    Args:
+        power: Exponent of contrast; 1 keeps all in proportion, less lifts faint ones more.
+        unit_contrast: Contrast that the power law leaves as it is, before `octave_gains`.
+        core_contrast: Contrast below which the gain stays constant, so that noise is not lifted
+            without bound.
+        octave_gains: Gain per octave, from structures of 0.1 mm on; the last holds for all wider.
+        residual_gain: Contrast kept of the broadest differences, in [0, 1]; less brings abdomen and
+            lung closer together.
+        num_noisy_levels: Finest pyramid levels in which noise is kept from being amplified.
+        noise_onset: Local contrast, in standard deviations of noise, up to which the gain is 1.
+        noise_width: Further standard deviations after which the whole gain is used.
+        low_percentile: Part of the field below the black end of normalisation, in percent.
+        high_percentile: Part of the field below the white end of normalisation, in percent.
+        black_percentile: Part of the anatomy that turns black, in percent.
+        white_percentile: Part of the anatomy below the white point, in percent.
+        middle: Brightness of the anatomy's median, in (0, 1).
+        gammas: Smallest and largest exponent used to reach it.
+        shoulder: Brightness from which contrast is compressed towards white, in [0, 1].
+        feather_px: Width of the soft edge of the shutter, in pixels.
+        find_collimator: Whether collimator edges are looked for in the image.
+    """
+
+    power: float = 0.7
+    unit_contrast: float = 0.05
+    core_contrast: float = 0.005
+    octave_gains: tuple[float, ...] = OCTAVE_GAINS
+    residual_gain: float = 0.75
+    num_noisy_levels: int = 3
+    noise_onset: float = 1.0
+    noise_width: float = 2.0
+    low_percentile: float = 0.1
+    high_percentile: float = 99.9
+    black_percentile: float = 0.5
+    white_percentile: float = 99.5
+    middle: float = 0.45
+    gammas: tuple[float, float] = (0.6, 1.7)
+    shoulder: float = 0.9
+    feather_px: float = 8.0
+    find_collimator: bool = True
+
+    def fingerprint(self) -> str:
+        """First 16 hex digits of a SHA-256 over the algorithm's version and all parameters."""
+        facts = {"algorithm": ALGORITHM, **dataclasses.asdict(self)}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _scaled(*factors: float) -> tuple[float, ...]:
+    """OCTAVE_GAINS times a factor per octave, 1 for those not given."""
+    filled = factors + (1.0,) * (len(OCTAVE_GAINS) - len(factors))
+    return tuple(round(gain * factor, 4) for gain, factor in zip(OCTAVE_GAINS, filled, strict=True))
+
+
+PRESETS: dict[str, Preset] = {
+    "soft": Preset(power=0.8, residual_gain=0.85),
+    "default": Preset(),
+    "bone": Preset(octave_gains=_scaled(1.2, 1.2, 1.2)),
+    "thorax": Preset(residual_gain=0.65),
+    "exotic": Preset(octave_gains=_scaled(1.0, 1.0, 1.0, 1.15, 1.15, 1.15), residual_gain=0.6),
+}
