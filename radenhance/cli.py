@@ -26,6 +26,8 @@ training (each with --help for all of its flags)
   predict      enhance the radiographs of a folder
 
 data
+  prepare      make a dataset of the radiographs in a folder, with targets
+  check        say whether a dataset trains, and what is wrong with it
   synthesize   make a dataset of synthetic cats, dogs and turtles
 
 results
@@ -35,6 +37,7 @@ examples
   radenhance fit --config quickstart.yaml
   radenhance fit --config original.yaml --data.root my_radiographs
   radenhance fit --config original.yaml --ckpt_path last
+  radenhance prepare export/ my_radiographs && radenhance check my_radiographs
   radenhance predict --data.predict_from exams/ --output.folder enhanced/
 
 options
@@ -46,6 +49,8 @@ The recipes for --config that come along: {recipes}
 
 COMMANDS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.lightning_cli"),
+    "prepare": "radenhance.dataset.prepare",
+    "check": "radenhance.dataset.check",
     "synthesize": "radenhance.dataset.synthesize",
     "showcase": "radenhance.showcase",
 }

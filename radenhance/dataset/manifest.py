@@ -5,62 +5,29 @@ per pair. Without `pairs.csv` the pairs are found by their stems, and the caller
 """
 
 import csv
+import hashlib
 import io
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from radenhance.dicom.radiograph import Header
+from radenhance.dataset.pair import Pair, Split
+from radenhance.dataset.preparation.species import species_of
+from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read_header
 from radenhance.dicom.replace_file import replace_file
 from radenhance.errors import DatasetError
 
 MANIFEST = "pairs.csv"
-Split = Literal["train", "val", "test"]
 
 RADIOGRAPH_SUFFIXES = ("", ".dcm", ".dicom", ".ima", ".png", ".tif", ".tiff", ".npy")
 
-
-@dataclass(frozen=True)
-class Pair:
-    """One line of `pairs.csv`: a raw radiograph and what it should look like.
-
-    Args:
-        case_id: The stem that both files share.
-        patient_id: A hash or an invented name; never an identity. Empty: a patient of its own.
-        raw_path: Relative to the dataset folder, with forward slashes.
-        target_path: Relative to the dataset folder, with forward slashes.
-        split: train, val or test.
-        species: As in (0010,2201) Patient Species Description, in lower case; empty when unknown.
-        breed: As in (0010,2292) Patient Breed Description.
-        body_part: (0018,0015) Body Part Examined.
-        view: (0018,5101) View Position.
-        target_algo: What made the target; empty when a person or a device did.
-        target_algo_hash: Hash of its parameters.
-        accept: 0 keeps the pair listed but out of every split.
-        notes: Free text.
-    """
-
-    case_id: str
-    patient_id: str
-    raw_path: str
-    target_path: str
-    split: Split
-    species: str = ""
-    breed: str = ""
-    body_part: str = ""
-    view: str = ""
-    target_algo: str = ""
-    target_algo_hash: str = ""
-    accept: int = 1
-    notes: str = ""
-
-    @property
-    def patient(self) -> str:
-        """Whom the radiograph shows; a case without a patient is one of its own."""
-        return self.patient_id or f"of case {self.case_id}"
+_NUMBERS: dict[str, Callable[[str], int | float]] = {
+    **dict.fromkeys(("rows", "cols", "bits_stored", "sign"), int),
+    **dict.fromkeys(("pixel_spacing_mm", "kvp", "mas"), float),
+}
 
 
 def read_manifest(root: Path) -> list[Pair]:
@@ -69,6 +36,18 @@ def read_manifest(root: Path) -> list[Pair]:
     Raises:
         DatasetError: A column is missing, a value is not one of its column's, a file is not there,
             or one patient is in two splits; the message names the line.
+    """
+    accepted = [pair for pair in listed_pairs(root) if pair.accept]
+    check_files(root, accepted)
+    check_patients(accepted)
+    return accepted
+
+
+def listed_pairs(root: Path) -> list[Pair]:
+    """Return all pairs that `pairs.csv` lists, also those not accepted, their files unseen.
+
+    Raises:
+        DatasetError: A column is missing, or a value is not one of its column's.
     """
     path = root / MANIFEST
     with path.open(newline="", encoding="utf-8-sig") as file:
@@ -79,19 +58,20 @@ def read_manifest(root: Path) -> list[Pair]:
                 f"{path} has no column {', '.join(sorted(missing))}; its first line must name at "
                 f"least {', '.join(sorted(required))}"
             )
-        pairs = [_pair(row, f"{path}, line {reader.line_num}") for row in reader]
-    accepted = [pair for pair in pairs if pair.accept]
-    check_files(root, accepted)
-    check_patients(accepted)
-    return accepted
+        return [_pair(row, f"{path}, line {reader.line_num}") for row in reader]
 
 
 def write_manifest(root: Path, pairs: Iterable[Pair]) -> None:
-    """Write `pairs.csv` into the folder `root`, whole or not at all."""
+    """Write `pairs.csv` into the folder `root`, whole or not at all.
+
+    Columns that a user has added to the one that is there stay with their cases.
+    """
+    names = [field.name for field in fields(Pair)]
+    added, values = _added_columns(root / MANIFEST, names)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(Pair)])
+    writer = csv.DictWriter(text, [*names, *added])
     writer.writeheader()
-    writer.writerows(asdict(pair) for pair in pairs)
+    writer.writerows(asdict(pair) | values.get(pair.case_id, {}) for pair in pairs)
     replace_file(root / MANIFEST, text.getvalue().encode())
 
 
@@ -115,7 +95,7 @@ def find_pairs(root: Path) -> list[Pair]:
     return [describe(root, raw[stem], target[stem], read_header(raw[stem])) for stem in sorted(raw)]
 
 
-def describe(root: Path, raw: Path, target: Path, header: Header, **more: str) -> Pair:
+def describe(root: Path, raw: Path, target: Path, header: Header, **more: object) -> Pair:
     """Return the line of two files below `root`, in split train, with what the raw header tells.
 
     Args:
@@ -127,16 +107,45 @@ def describe(root: Path, raw: Path, target: Path, header: Header, **more: str) -
     """
     return Pair(
         case_id=raw.stem,
-        patient_id=header.patient,
         raw_path=raw.relative_to(root).as_posix(),
         target_path=target.relative_to(root).as_posix(),
         split="train",
-        species=header.species.lower(),
-        breed=header.breed,
-        body_part=header.body_part,
-        view=header.view,
-        **more,  # type: ignore[arg-type]
+        **(header_columns(header) | more),  # type: ignore[arg-type]
     )
+
+
+def header_columns(header: Header) -> dict[str, object]:
+    """Return the columns that the header of a raw file tells, without identity."""
+    study = header.study_uid
+    return {
+        "patient_id": header.patient,
+        "species": species_of(header.species),
+        "breed": header.breed,
+        "body_part": header.body_part,
+        "view": header.view,
+        "study_uid": hashlib.sha256(study.encode()).hexdigest()[:12] if study else "",
+        "photometric": header.photometric,
+        "pixel_intensity": header.relationship or "",
+        "sign": header.sign,
+        "intent": header.intent or "",
+        "kvp": header.kvp,
+        "mas": header.mas,
+        "manufacturer": header.manufacturer,
+        "model": header.model,
+    }
+
+
+def image_columns(radiograph: Radiograph) -> dict[str, object]:
+    """Return the columns that the image itself tells."""
+    rows, cols = radiograph.shape
+    spacing = radiograph.spacing_mm
+    return {
+        "rows": rows,
+        "cols": cols,
+        "bits_stored": radiograph.bits,
+        "pixel_spacing_mm": None if spacing is None else round(sum(spacing) / 2, 6),
+        "pixels_sha256": hashlib.sha256(radiograph.pixels.tobytes()).hexdigest(),
+    }
 
 
 def check_patients(pairs: Iterable[Pair]) -> None:
@@ -165,14 +174,40 @@ def check_files(root: Path, pairs: Iterable[Pair]) -> None:
 
 def _pair(row: dict[str, str], where: str) -> Pair:
     known = {field.name for field in fields(Pair)}
-    values: dict[str, str | int] = {key: row[key] or "" for key in row if key in known}
+    values: dict[str, object] = {key: row[key] or "" for key in row if key in known}
     if values["split"] not in get_args(Split):
         raise DatasetError(f"{where}: split is {values['split']!r}, expected train, val or test")
     accept = str(values.pop("accept", "")).strip() or "1"
     if accept not in ("0", "1"):
         raise DatasetError(f"{where}: accept is {accept!r}, expected 1 or 0")
+    for column in _NUMBERS.keys() & values.keys():
+        values[column] = _number(str(values[column]), column, where)
     values.setdefault("patient_id", "")
     return Pair(**values, accept=int(accept))  # type: ignore[arg-type]
+
+
+def _number(text: str, column: str, where: str) -> int | float | None:
+    if not text.strip():
+        return None
+    try:
+        return _NUMBERS[column](text)
+    except ValueError as error:
+        raise DatasetError(f"{where}: {column} is {text!r}, expected a number") from error
+
+
+def _added_columns(
+    path: Path, names: list[str]
+) -> tuple[list[str], dict[str, dict[str, str | None]]]:
+    if not path.is_file():
+        return [], {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        added = [name for name in reader.fieldnames or () if name and name not in names]
+        return added, {
+            row["case_id"]: {name: row[name] for name in added}
+            for row in reader
+            if row.get("case_id")
+        }
 
 
 def _by_stem(root: Path, folder: str) -> dict[str, Path]:

@@ -5,18 +5,13 @@ makes of the raw files, read back as any other file would be.
 """
 
 import argparse
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-from tqdm import tqdm
-
 from radenhance.dataset.folder import made_whole
 from radenhance.dataset.manifest import Pair, write_manifest
+from radenhance.dataset.parallel import add_processes_flag, in_parallel
 from radenhance.dataset.reference import PRESETS
 from radenhance.dataset.split import split_by_patient
 from radenhance.dataset.synthetic import Animal, dataset_of, phantom, plan_animals
@@ -58,6 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="default", help="of the reference enhancer"
     )
+    add_processes_flag(parser)
     options = parser.parse_args(arguments[1:])
     synthesize(
         options.out,
@@ -65,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         spacing_mm=options.spacing_mm,
         seed=options.seed,
         preset=options.preset,
+        num_processes=options.processes,
     )
 
 
@@ -75,6 +72,7 @@ def synthesize(
     spacing_mm: float = SPACING_MM,
     seed: int = 0,
     preset: str = "default",
+    num_processes: int | None = None,
 ) -> None:
     """Make the dataset folder `root`, whole or not at all, on all cores.
 
@@ -85,6 +83,7 @@ def synthesize(
         spacing_mm: Distance of detector pixels.
         seed: Equal seeds make equal files.
         preset: Of the reference enhancer.
+        num_processes: At most so many images at once; one per core when None.
 
     Raises:
         UsageError: `root` exists, or a number is out of range.
@@ -103,21 +102,10 @@ def synthesize(
             _Job(folder, f"{animal.species}{i:03d}", animal, spacing_mm, preset)
             for i, animal in enumerate(plan)
         ]
-        pairs = _in_parallel(jobs, title=f"Making {root}")
+        made = in_parallel(_make, jobs, title=f"Making {root}", num_processes=num_processes)
+        pairs = list(made)
         val = PAPER_VALIDATION if counts == PAPER_COUNTS else 0.2
         write_manifest(folder, split_by_patient(pairs, val=val, seed=seed))
-
-
-def _in_parallel(jobs: list[_Job], *, title: str) -> list[Pair]:
-    processes = min(len(os.sched_getaffinity(0)), len(jobs))
-    # spawn: a forked child would inherit locks of threads that torch and OpenCV have started
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
-        return list(tqdm(pool.map(_make, jobs), total=len(jobs), desc=title, unit="image"))
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
 
 
 def _make(job: _Job) -> Pair:

@@ -31,6 +31,25 @@ def test_what_is_written_is_read_back(root):
     assert read_manifest(root) == pairs
 
 
+def test_numbers_are_read_back_as_numbers_and_nothing_as_nothing(root):
+    write_manifest(root, [pair("a", rows=4, sign=-1, kvp=52.5), pair("b")])
+    first, second = read_manifest(root)
+    assert (first.rows, first.sign, first.kvp) == (4, -1, 52.5)
+    assert (second.rows, second.sign, second.kvp) == (None, None, None)
+
+
+def test_columns_that_a_user_added_stay_with_their_cases(root):
+    write_manifest(root, [pair("a"), pair("b")])
+    lines = (root / "pairs.csv").read_text().splitlines()
+    added = [f"{line},{value}" for line, value in zip(lines, ("mood", "calm", "wild"), strict=True)]
+    (root / "pairs.csv").write_text("\n".join(added))
+    write_manifest(root, [pair("b"), pair("a")])
+    header, first, second = (root / "pairs.csv").read_text().splitlines()
+    assert header.endswith(",mood")
+    assert (first[0], first.rsplit(",", 1)[1]) == ("b", "wild")
+    assert (second[0], second.rsplit(",", 1)[1]) == ("a", "calm")
+
+
 def test_rejected_pairs_stay_listed_and_unused(root):
     write_manifest(root, [pair("a"), pair("b", accept=0)])
     assert [p.case_id for p in read_manifest(root)] == ["a"]
@@ -61,6 +80,10 @@ def test_a_spreadsheet_may_save_it_with_a_byte_order_mark_and_fewer_columns(root
             "raw/c.npy of case c is not there",
         ),
         ("case_id,raw_path,target_path,split\na\n", "line 2: split is '', expected"),
+        (
+            "case_id,raw_path,target_path,split,kvp\na,raw/a.npy,target/a.npy,val,much\n",
+            "line 2: kvp is 'much', expected a number",
+        ),
     ],
 )
 def test_a_wrong_line_is_named(root, text, message):

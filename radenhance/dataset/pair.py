@@ -1,0 +1,89 @@
+"""One line of `pairs.csv`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A raw radiograph and what it should look like; one line of `pairs.csv`.
+
+    Args:
+        case_id: The stem that both files share.
+        patient_id: A hash or an invented name; never an identity. Empty: a patient of its own.
+        raw_path: Relative to the dataset folder, with forward slashes.
+        target_path: Relative to the dataset folder, with forward slashes.
+        split: train, val or test.
+        species: One of `radenhance.dataset.preparation.species.SPECIES`, else what (0010,2201) Patient Species
+            Description says, in lower case; empty when unknown.
+        breed: As in (0010,2292) Patient Breed Description.
+        body_part: (0018,0015) Body Part Examined.
+        view: (0018,5101) View Position.
+        study_uid: A hash of (0020,000D) Study Instance UID.
+        rows: Of both images.
+        cols: Of both images.
+        bits_stored: Declared bits per pixel of the raw image.
+        photometric: (0028,0004) Photometric Interpretation of the raw file.
+        pixel_intensity: (0028,1040) Pixel Intensity Relationship, LIN or LOG, as the file declares.
+        sign: (0028,1041) Pixel Intensity Relationship Sign, +1 or -1.
+        intent: (0008,0068) Presentation Intent Type.
+        pixel_spacing_mm: Distance of pixel centres.
+        kvp: (0018,0060) KVP in kilovolt.
+        mas: (0018,1152) Exposure in mAs.
+        manufacturer: (0008,0070) Manufacturer.
+        model: (0008,1090) Manufacturer's Model Name.
+        raw_sha256: Of the raw file in the dataset.
+        target_sha256: Of the target file in the dataset.
+        source_sha256: Of the file that the raw one was made from; another one only where identities
+            were removed from the copy.
+        pixels_sha256: Of the raw pixels as they are read, whatever the file around them.
+        target_algo: What made the target; empty when a person or a device did.
+        target_algo_hash: Hash of its parameters.
+        recipe: Hash of all that decided both files: `radenhance prepare` does not repeat work that
+            has the same.
+        accept: 0 keeps the pair listed but out of every split.
+        reviewed_by: Who looked at the pair.
+        review_date: When.
+        notes: Free text.
+    """
+
+    case_id: str
+    patient_id: str
+    raw_path: str
+    target_path: str
+    split: Split
+    species: str = ""
+    breed: str = ""
+    body_part: str = ""
+    view: str = ""
+    study_uid: str = ""
+    rows: int | None = None
+    cols: int | None = None
+    bits_stored: int | None = None
+    photometric: str = ""
+    pixel_intensity: str = ""
+    sign: int | None = None
+    intent: str = ""
+    pixel_spacing_mm: float | None = None
+    kvp: float | None = None
+    mas: float | None = None
+    manufacturer: str = ""
+    model: str = ""
+    raw_sha256: str = ""
+    target_sha256: str = ""
+    source_sha256: str = ""
+    pixels_sha256: str = ""
+    target_algo: str = ""
+    target_algo_hash: str = ""
+    recipe: str = ""
+    accept: int = 1
+    reviewed_by: str = ""
+    review_date: str = ""
+    notes: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Whom the radiograph shows; a case without a patient is one of its own."""
+        return self.patient_id or f"of case {self.case_id}"

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from radenhance.dataset.description import Rules, load_rules, write_description
+from radenhance.dicom.rule import Rule
+from radenhance.errors import DatasetError
+
+HERE = Path()
+
+
+def write(text):
+    Path("dataset.yaml").write_text(text)
+
+
+def test_a_folder_without_it_leaves_all_to_the_files():
+    assert load_rules(HERE) == Rules(Rule(), Rule())
+
+
+def test_rules_of_both_halves_are_read():
+    write("raw: {bone: dark, bits: 12, relationship: LIN, override: true}\ntarget: {bits: 16}\n")
+    raw = Rule(bone="dark", bits=12, relationship="LIN", override=True)
+    assert load_rules(HERE) == Rules(raw, Rule(bits=16))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "raw:\ntarget:\nname: mine\n"])
+def test_what_is_left_empty_declares_nothing(text):
+    write(text)
+    assert load_rules(HERE) == Rules()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raws: {}\n", "the file has the unknown key raws; it may have name, licence, raw, target"),
+        ("raw: {bone: dark, bit: 12}\n", "raw has the unknown key bit; it may have bone, bits"),
+        ("raw: dark\n", "raw is 'dark', expected keys bone"),
+        ("raw: {bone: black}\n", "raw: bone: 'black' was given, expected bright or dark"),
+        ("target: {bits: 17}\n", "target: bits: 17 was given, expected 1 to 16"),
+        ("target: {bits: twelve}\n", "target: bits: 'twelve' was given"),
+        ("raw: {bits: true}\n", "raw: bits must be 1 to 16"),
+        ("raw: {bits: [1]}\n", r"raw: bits: \[1\] was given"),
+        ("raw: {override: maybe}\n", "override true or false"),
+        ("- raw\n", "expected keys name"),
+        ("raw: {bone: [\n", "dataset.yaml is not YAML"),
+    ],
+)
+def test_a_wrong_entry_is_one_clear_error(text, message):
+    write(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        load_rules(HERE)
+    assert "dataset.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_written_is_read_back():
+    write_description(HERE, species={"dog": 2, "cat": 1}, targets={"device": 3})
+    text = Path("dataset.yaml").read_text()
+    assert load_rules(HERE) == Rules()
+    assert "species:\n  cat: 1\n  dog: 2\n" in text
+    assert "targets:\n  device: 3\n" in text
+
+
+def test_what_the_user_wrote_stays():
+    write("licence: CC0\nraw: {bone: dark}\n")
+    for count in (1, 2):
+        write_description(HERE, species={"cat": count}, targets={})
+    assert load_rules(HERE) == Rules(Rule(bone="dark"))
+    text = Path("dataset.yaml").read_text()
+    assert "licence: CC0\n" in text
+    assert "cat: 2\n" in text
+
+
+def test_counts_that_did_not_change_leave_the_file_alone():
+    write_description(HERE, species={"cat": 1}, targets={})
+    with Path("dataset.yaml").open("a") as file:
+        file.write("# mine\n")
+    write_description(HERE, species={"cat": 1}, targets={})
+    assert Path("dataset.yaml").read_text().endswith("# mine\n")
