@@ -137,13 +137,15 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_files(capsys, tiny_flag
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
     last = Path("lightning_logs/version_0/checkpoints/last.ckpt")
     good = last.read_bytes()
-    read = PairDataset._read
+    get = PairDataset.__getitem__
 
-    def poisoned(self, pair):
-        radiograph, target = read(self, pair)
-        return radiograph, target * np.nan if pair.case_id == "case2" else target
+    def poisoned(self, draw):
+        sample = get(self, draw)
+        if sample["case"] == "raw/case2.npy":
+            sample["target"] *= np.nan
+        return sample
 
-    monkeypatch.setattr(PairDataset, "_read", poisoned)
+    monkeypatch.setattr(PairDataset, "__getitem__", poisoned)
     message = fails(
         capsys, "fit", *tiny_flags, "--trainer.max_epochs=2", "--ckpt_path=last", code=3
     )
