@@ -168,6 +168,7 @@ def flags_of(checkpoint: Path) -> dict[str, Any]:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         model, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
         of_model = {f"model.{key}": model[key] for key in ("encoder", "num_scales")}
+        of_model["model.memory.momentum"] = model["momentum"]
         return of_model | {f"data.{key}": data[key] for key in ("image_size", "window")}
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
