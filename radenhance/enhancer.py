@@ -26,6 +26,7 @@ from radenhance.loss.ms_ssim import (
     smallest_side,
     ssim,
 )
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
 
 Batch = dict[str, Any]
@@ -50,6 +51,7 @@ class ContrastEnhancer(LightningModule):
             along half a cosine over the steps of the run, and stays constant in a run without end.
         lr_interval: Whether the lr_scheduler named above steps once per epoch or per optimizer
             step. ReduceLROnPlateau steps after each validation in any case.
+        memory: Techniques that save GPU memory.
     """
 
     def __init__(
@@ -60,22 +62,31 @@ class ContrastEnhancer(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
+        memory: MemoryTechniques = MemoryTechniques(),  # noqa: B008  frozen, and shown in --help
     ) -> None:
         super().__init__()
         self.save_hyperparameters("encoder", "num_scales")
+        self.hparams["momentum"] = memory.momentum  # the one technique that changes the function
         scale_weights(smallest_side(NUM_SCALES), num_scales)  # refuses a number that does not exist
         self.num_scales = num_scales
+        self.memory = memory
         self.unet = build_unet(encoder, encoder_weights=encoder_weights)
+        memory.stages_of(self.unet)  # refuses what cannot work on this encoder
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
         self._lr_interval = lr_interval
         self._cases: list[str] = []
 
     @override
+    def setup(self, stage: str) -> None:
+        """Choose the precision of float32 before anything runs."""
+        self.memory.set_float32_precision()
+
+    @override
     def forward(self, raw: Tensor) -> Tensor:
         """Return the enhanced images, shape (N, 1, H, W), about [0, 1] but not clipped to it."""
         rows, columns = raw.shape[-2:]
-        enhanced: Tensor = self.unet(pad_to_stride(raw))
+        enhanced = self.memory.run(self.unet, pad_to_stride(raw))
         return enhanced[..., :rows, :columns]
 
     @override

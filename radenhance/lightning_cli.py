@@ -107,17 +107,20 @@ class EnhancerCLI(LightningCLI):
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse twice where a checkpoint is named: the second time its values are the defaults."""
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        assert isinstance(args, list)
+        asks = [argument for argument in args if argument.startswith("--print_config")]
+        self.config = parser.parse_args([argument for argument in args if argument not in asks])
         command = self.config.get("subcommand")
         if command is None:
             return
         name = self.config[command].get("ckpt_path") or (None if command == "fit" else "best")
-        if name is None:
-            return
-        self._checkpoint = find_checkpoint(name, self._root(self.config[command]))
-        self._subcommand_parsers[command].set_defaults(flags_of(self._checkpoint))
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]
-        self.config[command].ckpt_path = str(self._checkpoint)
+        if name is not None:
+            self._checkpoint = find_checkpoint(name, self._root(self.config[command]))
+            self._subcommand_parsers[command].set_defaults(flags_of(self._checkpoint))
+        if name is not None or asks:
+            self.config = parser.parse_args(args)
+        if self._checkpoint is not None:
+            self.config[command].ckpt_path = str(self._checkpoint)
 
     @override
     def _parse_ckpt_path(self) -> None:
@@ -168,6 +171,7 @@ def flags_of(checkpoint: Path) -> dict[str, Any]:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         model, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
         of_model = {f"model.{key}": model[key] for key in ("encoder", "num_scales")}
+        of_model["model.memory.momentum"] = model["momentum"]
         return of_model | {f"data.{key}": data[key] for key in ("image_size", "window")}
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -14,6 +14,7 @@ from radenhance.dataset.datamodule import DEFAULT_ROOT, RadiographDataModule
 from radenhance.dataset.real import make_real_pairs
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.lightning_cli import flags_of
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.runs import find_checkpoint
 
 REAL_ROOT = Path("data/real")
@@ -70,7 +71,8 @@ def compare(checkpoint: Path, root: Path) -> tuple[list[Comparison], list[Row]]:
     flags = flags_of(checkpoint)
     if not REAL_ROOT.exists():
         make_real_pairs(REAL_ROOT)
-    model = ContrastEnhancer.load_from_checkpoint(checkpoint, map_location="cpu")
+    memory = MemoryTechniques(momentum=flags["model.memory.momentum"])
+    model = ContrastEnhancer.load_from_checkpoint(checkpoint, map_location="cpu", memory=memory)
     comparisons, rows = [], []
     for name, folder in ((f"validation of {root}", root), ("real (RG1, RG3)", REAL_ROOT)):
         data = RadiographDataModule(

@@ -264,3 +264,17 @@ def test_test_measures_the_test_split(capsys, tiny_flags, tiny_dataset):
 
 def test_recipes_come_along():
     assert {"original.yaml", "quickstart.yaml"} <= recipes().keys()
+
+
+def test_momentum_of_a_checkpoint_is_a_default_too(tiny_flags, capsys):
+    flags = [*tiny_flags, "--model.encoder=resnet18", "--trainer.max_epochs=1"]
+    assert main(["fit", *flags, "--model.memory.momentum=0.8"]) == 0
+    printed = configured(capsys, "--ckpt_path=last")
+    assert "momentum: 0.8" in printed
+    printed = configured(capsys, "--ckpt_path=last", "--model.memory.momentum=null")
+    assert "momentum: null" in printed
+
+
+def test_a_technique_that_cannot_work_is_refused_before_anything_runs(capsys, tiny_flags):
+    message = fails(capsys, "fit", *tiny_flags, "--model.memory.momentum=0.9")
+    assert "needs an encoder of residual layers" in message

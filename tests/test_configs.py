@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("recipe", sorted(recipes()))
 def test_recipe_trains_a_step_on_the_tiny_dataset(recipe, tiny_flags):
-    assert main(["fit", "--config", recipe, *tiny_flags, "--trainer.fast_dev_run=1"]) == 0
+    flags = [*tiny_flags, "--model.encoder=resnet18", "--trainer.fast_dev_run=1"]
+    assert main(["fit", "--config", recipe, *flags]) == 0
 
 
 @pytest.mark.parametrize("recipe", sorted(recipes()))

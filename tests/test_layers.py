@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "dataset": {"dicom", "errors"},
     "network": {"errors"},
     "loss": {"errors"},
-    "enhancer": {"network", "loss", "keys", "errors"},
+    "memory": {"network", "loss", "errors"},
+    "enhancer": {"network", "loss", "memory", "keys", "errors"},
     "callbacks": {"dicom", "dataset", "keys", "errors"},
 }
 """Room -> rooms it may import from, besides itself. Those not listed are the command line: all."""

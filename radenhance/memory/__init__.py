@@ -1,0 +1,1 @@
+"""Same function, fewer bytes: one technique per file."""

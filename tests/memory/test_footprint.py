@@ -1,0 +1,54 @@
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from radenhance.memory.footprint import Footprint
+
+MIB = 2**20
+
+
+def mebibyte():
+    return torch.empty(MIB, dtype=torch.uint8)
+
+
+def test_counts_what_is_alive_and_forgets_what_is_freed():
+    with Footprint() as footprint:
+        kept = mebibyte()
+        freed = mebibyte()
+        del freed
+        kept += 1  # in place
+        view = kept[10:20]
+        assert footprint.live_bytes == MIB
+        assert footprint.peak_bytes == 2 * MIB
+        del kept
+        assert footprint.live_bytes == MIB
+        del view
+        assert footprint.live_bytes == 0
+
+
+def test_what_autograd_keeps_is_alive():
+    x = torch.ones(MIB // 4, requires_grad=True)
+    with Footprint() as footprint:
+        y = x.exp().sum()  # exp keeps its result
+        assert footprint.live_bytes == MIB + 4
+        del y
+        assert footprint.live_bytes == 0
+
+
+def test_fake_tensors_count_as_real_ones():
+    def step():
+        with Footprint() as footprint:
+            weight = torch.ones(256, 256, requires_grad=True)
+            (torch.ones(64, 256) @ weight).relu().sum().backward()
+        return footprint.peak_bytes
+
+    real = step()
+    with FakeTensorMode():
+        assert step() == real
+
+
+def test_a_new_peak_starts_at_what_is_alive():
+    with Footprint() as footprint:
+        kept = mebibyte()
+        mebibyte()
+        footprint.reset_peak()
+        assert footprint.peak_bytes == kept.nbytes

@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from radenhance.memory.techniques import MemoryTechniques
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    yield
+    cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_tensorfloat_is_a_choice_for_convolutions_too(tf32):
+    torch.backends.cudnn.allow_tf32 = not tf32
+    MemoryTechniques(tf32=tf32).set_float32_precision()
+    assert torch.backends.cudnn.allow_tf32 is tf32
+    assert torch.backends.cuda.matmul.allow_tf32 is tf32
+
+
+def test_nothing_is_on_when_nothing_is_said():
+    assert MemoryTechniques() == MemoryTechniques("none", None, True, False)
