@@ -9,6 +9,8 @@ the vendor's curve, so none is applied.
 """
 
 from collections.abc import Callable
+from math import ceil
+from typing import Any, Protocol, cast
 
 import albumentations as A
 import cv2
@@ -18,7 +20,7 @@ import numpy.typing as npt
 Image = npt.NDArray[np.float32]
 Augmentation = Callable[[Image, Image, int], tuple[Image, Image]]
 
-AFFINE = {
+AFFINE: dict[str, Any] = {
     "rotate": (-7.0, 7.0),  # degrees
     "scale": (0.95, 1.05),
     "translate_percent": (-0.03, 0.03),  # a fraction of the side
@@ -27,11 +29,27 @@ AFFINE = {
 }
 
 
+class Sliceable(Protocol):
+    """What gives float32 values of an area: an array, or an image on the disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        ...
+
+    def __getitem__(self, area: tuple[slice, slice]) -> Image:
+        """Return the values of some rows and columns."""
+        ...
+
+
 class Geometry:
     """The eight symmetries of the square, a small affine map, and a square crop.
 
     geometry = Geometry(crop=512)
     raw, target = geometry(raw, target, seed)
+
+    The place of the crop is drawn first, and only the pixels that can get into it are taken from
+    the image: the square that any turn about its centre needs, mirrored where it leaves the image.
 
     Args:
         crop: Side of the square that is cut out at random, in pixels; None keeps the whole image.
@@ -41,14 +59,55 @@ class Geometry:
     def __init__(self, crop: int | None, *, moves: bool = True) -> None:
         steps = [A.D4(p=1.0), A.Affine(**AFFINE, p=0.5)] if moves else []
         if crop is not None:
-            steps.append(A.RandomCrop(crop, crop, p=1.0))
+            steps.append(A.CenterCrop(crop, crop, p=1.0))
         self._compose = A.Compose(steps, additional_targets={"target": "image"})
+        self._crop = crop
+        self._margin = _margin(crop) if crop and moves else 0
 
-    def __call__(self, raw: Image, target: Image, seed: int) -> tuple[Image, Image]:
+    def __call__(self, raw: Sliceable, target: Sliceable, seed: int) -> tuple[Image, Image]:
         """Return both halves under the one geometry that `seed` draws."""
+        top, left = 0, 0
+        rows, columns = raw.shape
+        if self._crop is not None:
+            # the seed is also that of albumentations and of the exposure, hence a stream of its own
+            random = np.random.default_rng([seed, 1])
+            top, left = (int(random.integers(side - self._crop + 1)) for side in raw.shape)
+            rows = columns = self._crop
+        window = (top - self._margin, left - self._margin)
+        size = (rows + 2 * self._margin, columns + 2 * self._margin)
         self._compose.set_random_seed(seed)
-        moved = self._compose(image=raw, target=target)
+        moved = self._compose(image=cut(raw, window, size), target=cut(target, window, size))
         return moved["image"], moved["target"]
+
+
+def cut(image: Sliceable, corner: tuple[int, int], size: tuple[int, int]) -> Image:
+    """Return the rectangle at `corner` (row, column), mirrored where it reaches over the border.
+
+    Nothing outside the rectangle is read.
+    """
+    (top, left), (rows, columns) = corner, size
+    bottom, right = top + rows, left + columns
+    last_row, last_column = image.shape
+    inside = image[max(top, 0) : min(bottom, last_row), max(left, 0) : min(right, last_column)]
+    above, below = max(-top, 0), max(bottom - last_row, 0)
+    before, after = max(-left, 0), max(right - last_column, 0)
+    if not any((above, below, before, after)):
+        return inside
+    mirrored = cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REFLECT_101)
+    return cast("Image", mirrored)
+
+
+def _margin(crop: int) -> int:
+    """Return how far beyond a crop the largest rotation, shift and reduction reach, in pixels.
+
+    A square of side w, turned by r about its centre, shifted by t * w and reduced to s, still
+    covers the crop if  w / 2 >= (crop / 2 + t * w) * (cos r + sin r) / s,  and a pixel for the
+    interpolation.
+    """
+    angle = np.deg2rad(AFFINE["rotate"][1])
+    reach = (np.cos(angle) + np.sin(angle)) / AFFINE["scale"][0]
+    side = (crop * reach / 2 + 2) / (0.5 - AFFINE["translate_percent"][1] * reach)
+    return ceil(float(side - crop) / 2)
 
 
 def resample(image: Image, shorter_side: int) -> Image:

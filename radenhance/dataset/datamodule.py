@@ -9,6 +9,9 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
+from radenhance.dataset.cache import Cache, open_cache
+from radenhance.dataset.decoded import ImageSize
+from radenhance.dataset.description import Rules, load_rules
 from radenhance.dataset.loader import DrawSampler, ResumableLoader
 from radenhance.dataset.manifest import (
     MANIFEST,
@@ -20,7 +23,6 @@ from radenhance.dataset.manifest import (
 )
 from radenhance.dataset.pairs import (
     Augmentation,
-    ImageSize,
     PairDataset,
     RadiographFiles,
     collate,
@@ -49,7 +51,7 @@ class RadiographDataModule(LightningDataModule):
         image_size: Shorter side of the images in pixels, proportions kept; or native for the pixels
             as they are.
         window: How raw values become the network's input: auto stretches the range between the 0.1
-            and 99.9 percentiles of the whole image to [0, 1], which takes exposure and vendor
+            and 99.9 percentiles inside the collimator to [0, 1], which takes exposure and vendor
             curves out; declared uses the full scale of the declared bits.
         crop_size: Side of the square that training cuts out at random, in pixels. When nothing is
             said, it is image_size, and nothing is cut from native images.
@@ -61,8 +63,12 @@ class RadiographDataModule(LightningDataModule):
             in training.
         exposure_jitter: Largest change of exposure in training, in powers of two, of raw images
             that are linear in intensity; needs augment.
+        cache: Whether every file is decoded only once, and kept in root/.cache, or where that
+            cannot be written to in the user's cache folder; or the folder to keep it in. It may be
+            removed at any time.
         num_workers: Processes that read ahead; 0 reads in the training process.
-        predict_from: A raw radiograph, or a folder of them, for `radenhance predict`.
+        predict_from: A raw radiograph, or a folder of them, for `radenhance predict`. What they do
+            not declare themselves, dataset.yaml in root does.
         seed: Of the split, the order and the augmentation.
     """
 
@@ -76,6 +82,7 @@ class RadiographDataModule(LightningDataModule):
         val_fraction: float = 0.2,
         augment: bool = True,
         exposure_jitter: float = 0.25,
+        cache: bool | Path = True,
         num_workers: int = 2,
         predict_from: Path | None = None,
         seed: int = 0,
@@ -100,10 +107,13 @@ class RadiographDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.augment = augment
         self.exposure_jitter = exposure_jitter
+        self.cache = cache
         self.num_workers = num_workers
         self.predict_from = predict_from
         self.seed = seed
         self.pairs: list[Pair] = []
+        self._rules = Rules()
+        self._decoded: Cache | None = None
 
     @override
     def prepare_data(self) -> None:
@@ -114,6 +124,7 @@ class RadiographDataModule(LightningDataModule):
     @override
     def setup(self, stage: str) -> None:
         """Read the manifest; what `stage` needs must be in it."""
+        self._rules = load_rules(self.root)
         if stage == "predict":
             return
         if not self.root.is_dir():
@@ -121,6 +132,7 @@ class RadiographDataModule(LightningDataModule):
         self.pairs = self._read_pairs()
         for split in SPLITS_OF[stage]:
             self._refuse_empty(split)
+        self._decoded = open_cache(self.root, self.cache)
 
     @override
     def train_dataloader(self) -> ResumableLoader:
@@ -153,7 +165,10 @@ class RadiographDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the radiographs that --data.predict names, one at a time."""
         files = RadiographFiles(
-            radiographs_in(self.predict_from), image_size=self.image_size, windowed=self.windowed
+            radiographs_in(self.predict_from),
+            image_size=self.image_size,
+            windowed=self.windowed,
+            rule=self._rules.raw,
         )
         return DataLoader(files, **self._loading())
 
@@ -165,6 +180,8 @@ class RadiographDataModule(LightningDataModule):
             image_size=self.image_size,
             windowed=self.windowed,
             augmentation=augmentation,
+            cache=self._decoded,
+            rules=self._rules,
         )
 
     def _loading(self) -> dict[str, Any]:
@@ -203,7 +220,9 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
     files = sorted(
         file
         for file in path.rglob("*")
-        if file.is_file() and file.suffix.lower() in RADIOGRAPH_SUFFIXES and file.name[0] != "."
+        if file.is_file()
+        and file.suffix.lower() in RADIOGRAPH_SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
     if not files:
         raise DatasetError(f"--data.predict_from {path}: no such file, or no radiographs below it")

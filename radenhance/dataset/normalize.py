@@ -15,6 +15,7 @@ With c a canonical pixel (more attenuation = higher) of `bits` bits and m = 2**b
 import numpy as np
 import numpy.typing as npt
 
+from radenhance.dataset.conventional.collimation import field_mask, find_field
 from radenhance.dicom.radiograph import Radiograph, Relationship
 
 
@@ -24,14 +25,19 @@ def normalize(radiograph: Radiograph) -> npt.NDArray[np.float32]:
 
 
 def window(radiograph: Radiograph) -> tuple[float, float]:
-    """Return the unit values at the 0.1 and 99.9 percentiles of the valid image.
+    """Return the unit values at the 0.1 and 99.9 percentiles of the exposed field.
 
     Exposure, detector gain and a vendor's characteristic curve shift and stretch the logarithm of
     the intensity; between these two values all of that is gone. They are of the whole image, so
-    that a crop does not change them. Of a constant image they are 0 and 1.
+    that a crop does not change them, but not of what lies behind the collimator: lead is whiter
+    than any bone and would leave the animal a dark rest of the range. Of a constant image they are
+    0 and 1.
     """
-    pixels = radiograph.pixels if radiograph.valid is None else radiograph.pixels[radiograph.valid]
-    counts = np.cumsum(np.bincount(pixels.reshape(-1), minlength=radiograph.max_value + 1))
+    everywhere = np.ones(radiograph.shape, np.bool_)
+    valid = everywhere if radiograph.valid is None else radiograph.valid
+    field = valid & field_mask(find_field(normalize(radiograph), valid=valid), radiograph.shape)
+    pixels = radiograph.pixels[field if field.any() else everywhere]
+    counts = np.cumsum(np.bincount(pixels, minlength=radiograph.max_value + 1))
     ends = np.searchsorted(counts, counts[-1] * np.array([0.001, 0.999])).astype(np.uint16)
     low, high = to_unit(ends, bits=radiograph.bits, relationship=radiograph.relationship)
     return (float(low), float(high)) if low < high else (0.0, 1.0)

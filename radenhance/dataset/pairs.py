@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from radenhance.dataset.augment import Geometry, Image, random_exposure, resample
+from radenhance.dataset.augment import Geometry, Image, random_exposure
+from radenhance.dataset.cache import Cache
+from radenhance.dataset.decoded import Decoded, ImageSize, decode
+from radenhance.dataset.description import Rules
 from radenhance.dataset.loader import Draw
 from radenhance.dataset.manifest import Pair
-from radenhance.dataset.normalize import exposure_shift, normalize, window
-from radenhance.dicom.radiograph import Radiograph
-from radenhance.dicom.read import read
+from radenhance.dataset.normalize import exposure_shift
+from radenhance.dicom.rule import Rule
 from radenhance.errors import DatasetError, ImageSizeError
 
-ImageSize = int | Literal["native"]
+WHOLE = (slice(None), slice(None))
+
 Sample = dict[str, Any]
 """raw and target, float32 (1, H, W) in about [0, 1]; case, the raw file's path in the dataset."""
 
@@ -49,6 +52,8 @@ class PairDataset(Dataset[Sample]):
         image_size: Shorter side in pixels after resampling, or native for none.
         windowed: Whether raw images are stretched so that their window becomes [0, 1].
         augmentation: None for whole images as they are.
+        cache: Where decoded files are kept; None decodes them at every access.
+        rules: What the dataset declares about its files.
     """
 
     def __init__(
@@ -59,12 +64,16 @@ class PairDataset(Dataset[Sample]):
         image_size: ImageSize,
         windowed: bool = True,
         augmentation: Augmentation | None = None,
+        cache: Cache | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.root = root
         self.pairs = pairs
         self.image_size = image_size
         self.windowed = windowed
         self.augmentation = augmentation
+        self.rules = rules or Rules()
+        self._decode = decode if cache is None else cache.decode
         self._geometry = None
         if augmentation is not None:
             self._geometry = Geometry(augmentation.crop, moves=augmentation.moves)
@@ -83,36 +92,45 @@ class PairDataset(Dataset[Sample]):
         """
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         pair = self.pairs[index]
-        radiograph, target = self._read(pair)
-        raw = raw_input(radiograph, self.image_size, windowed=self.windowed)
-        if self.augmentation is not None:
+        raw, target = self._read(pair)
+        if self.augmentation is None:
+            images = raw[WHOLE], target[WHOLE]
+            exposure = 0.0
+        else:
             self._refuse_small(pair, raw)
-            seed = draw_seed(self.augmentation.seed, epoch, index)
-            raw += self._exposure(radiograph, seed)
             assert self._geometry is not None
-            raw, target = self._geometry(raw, target, seed)
-        return {"raw": to_tensor(raw), "target": to_tensor(target), "case": pair.raw_path}
+            seed = draw_seed(self.augmentation.seed, epoch, index)
+            images = self._geometry(raw, target, seed)
+            exposure = exposure_change(raw, seed, max_log2=self.augmentation.exposure)
+        network_input = stretched(images[0] + np.float32(exposure), raw, windowed=self.windowed)
+        return {
+            "raw": to_tensor(network_input),
+            "target": to_tensor(images[1]),
+            "case": pair.raw_path,
+        }
 
-    def _read(self, pair: Pair) -> tuple[Radiograph, Image]:
-        raw = read(self.root / pair.raw_path)
-        target = read(self.root / pair.target_path, viewing=True)
-        if raw.shape != target.shape:
+    def _read(self, pair: Pair) -> tuple[Decoded, Decoded]:
+        raw = self._decode(
+            self.root / pair.raw_path,
+            rule=self.rules.raw,
+            viewing=False,
+            image_size=self.image_size,
+        )
+        target = self._decode(
+            self.root / pair.target_path,
+            rule=self.rules.target,
+            viewing=True,
+            image_size=self.image_size,
+        )
+        if raw.native_shape != target.native_shape:
             raise DatasetError(
-                f"{pair.raw_path} has {raw.shape} rows and columns, {pair.target_path} "
-                f"{target.shape}; both halves of a pair must be the same image, pixel by pixel"
+                f"{pair.raw_path} has {raw.native_shape} rows and columns, {pair.target_path} "
+                f"{target.native_shape}; both halves of a pair must be the same image, pixel by "
+                f"pixel"
             )
-        return raw, sized(normalize(target), self.image_size)
+        return raw, target
 
-    def _exposure(self, radiograph: Radiograph, seed: int) -> np.float32:
-        """A shift of the log domain: what another exposure does to a detector that is linear."""
-        assert self.augmentation is not None
-        if radiograph.relationship != "LIN" or not self.augmentation.exposure:
-            return np.float32(0)
-        factor = random_exposure(seed, max_log2=self.augmentation.exposure)
-        low, high = window(radiograph) if self.windowed else (0.0, 1.0)
-        return np.float32(exposure_shift(factor, bits=radiograph.bits) / (high - low))
-
-    def _refuse_small(self, pair: Pair, raw: Image) -> None:
+    def _refuse_small(self, pair: Pair, raw: Decoded) -> None:
         assert self.augmentation is not None
         crop = self.augmentation.crop
         if crop is not None and min(raw.shape) < crop:
@@ -129,12 +147,19 @@ class RadiographFiles(Dataset[Sample]):
         files: Their paths.
         image_size: As in PairDataset.
         windowed: As in PairDataset.
+        rule: What is declared about the files; nothing when None.
     """
 
     def __init__(
-        self, files: Sequence[Path], *, image_size: ImageSize, windowed: bool = True
+        self,
+        files: Sequence[Path],
+        *,
+        image_size: ImageSize,
+        windowed: bool = True,
+        rule: Rule | None = None,
     ) -> None:
         self.files = files
+        self.rule = rule or Rule()
         self.image_size = image_size
         self.windowed = windowed
 
@@ -144,22 +169,37 @@ class RadiographFiles(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         """Return raw, float32 (1, H, W), and case, the path of the file."""
-        raw = raw_input(read(self.files[index]), self.image_size, windowed=self.windowed)
-        return {"raw": to_tensor(raw), "case": str(self.files[index])}
+        raw = decode(self.files[index], rule=self.rule, viewing=False, image_size=self.image_size)
+        network_input = stretched(raw[WHOLE], raw, windowed=self.windowed)
+        return {"raw": to_tensor(network_input), "case": str(self.files[index])}
 
 
-def raw_input(radiograph: Radiograph, image_size: ImageSize, *, windowed: bool) -> Image:
-    """Return what the network sees of a raw radiograph, shape (H, W), in about [0, 1]."""
-    image = normalize(radiograph)
-    if windowed:
-        low, high = window(radiograph)
-        image = (image - np.float32(low)) / np.float32(high - low)
-    return sized(image, image_size)
+def stretched(image: Image, decoded: Decoded, *, windowed: bool) -> Image:
+    """Return what the network sees of unit values of a raw radiograph, in [0, 1] if windowed.
+
+    Args:
+        image: Unit values of all of it, or of a part.
+        decoded: Whose window becomes [0, 1].
+        windowed: False leaves the unit values as they are.
+    """
+    if not windowed:
+        return image
+    low, high = decoded.window
+    clipped: Image = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1)
+    return clipped
 
 
-def sized(image: Image, image_size: ImageSize) -> Image:
-    """Return the image with its shorter side at `image_size`, or as it is when that is native."""
-    return image if image_size == "native" else resample(image, image_size)
+def exposure_change(raw: Decoded, seed: int, *, max_log2: float) -> float:
+    """Return what another exposure adds to the unit values of a detector that is linear.
+
+    Args:
+        raw: The radiograph; nothing is added when its values are logarithmic already.
+        seed: Of the draw.
+        max_log2: Largest change, in powers of two.
+    """
+    if raw.relationship != "LIN" or not max_log2:
+        return 0.0
+    return exposure_shift(random_exposure(seed, max_log2=max_log2), bits=raw.bits)
 
 
 def collate(samples: list[Sample]) -> Sample:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from radenhance.dataset.augment import Geometry, random_exposure, resample
+from radenhance.dataset.augment import Geometry, cut, random_exposure, resample
 
 
 def image(rows, columns):
@@ -35,6 +35,59 @@ def test_all_eight_symmetries_are_drawn_and_move_values_without_changing_them():
         np.rot90(flipped, turns).tobytes() for flipped in (raw, raw.T) for turns in range(4)
     }
     assert symmetries <= drawn
+
+
+class Recorder:
+    """An image that remembers which parts of it were read."""
+
+    def __init__(self, pixels):
+        self.pixels, self.shape, self.read = pixels, pixels.shape, []
+
+    def __getitem__(self, area):
+        self.read.append(self.pixels[area].size)
+        return self.pixels[area]
+
+
+def test_of_a_large_image_only_the_surroundings_of_the_crop_are_read():
+    raw = Recorder(image(600, 500))
+    for seed in range(20):
+        Geometry(64)(raw, raw, seed)
+    assert max(raw.read) <= 88**2
+
+
+@pytest.mark.parametrize("slope", [(1, 0), (0, 1), (2, -1)])
+def test_inside_a_large_image_no_crop_meets_a_border(slope):
+    """A plane stays a plane under every affine map; mirrored at a border it would be folded."""
+    y, x = np.mgrid[0:400, 0:400].astype(np.float32)
+    plane = slope[0] * x + slope[1] * y
+    for seed in range(300):
+        crop, _ = Geometry(32)(plane, plane, seed)
+        if crop.min() > 20 and crop.max() < 380:
+            for axis in (0, 1):
+                assert np.abs(np.diff(crop, 2, axis)).max() < 0.1
+
+
+def test_crops_come_from_everywhere():
+    y, x = np.mgrid[0:50, 0:70].astype(np.float32)
+    places = [Geometry(20, moves=False)(x, y, seed) for seed in range(600)]
+    assert {int(crop_x[0, 0]) for crop_x, _ in places} == set(range(51))
+    assert {int(crop_y[0, 0]) for _, crop_y in places} == set(range(31))
+
+
+def test_place_and_exposure_are_drawn_independently():
+    x = np.arange(1000, dtype=np.float32) * np.ones((10, 1), np.float32)
+    drawn = [
+        (Geometry(10, moves=False)(x, x, seed)[0][0, 0], random_exposure(seed, max_log2=1))
+        for seed in range(400)
+    ]
+    assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize("corner", [(-3, -2), (0, 0), (5, 4), (-3, 4), (5, -2)])
+def test_a_rectangle_over_the_border_is_mirrored(corner):
+    small = image(12, 10)
+    expected = np.pad(small, 8, mode="reflect")[8 + corner[0] :, 8 + corner[1] :][:9, :8]
+    assert np.array_equal(cut(small, corner, (9, 8)), expected)
 
 
 def test_without_moves_only_the_crop_is_left():

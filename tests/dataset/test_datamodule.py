@@ -93,8 +93,67 @@ def test_without_a_manifest_pairs_are_found_and_split(tiny_dataset):
     assert sorted(p.split for p in data.pairs) == 6 * ["train"] + 2 * ["val"]
 
 
+def test_image_and_target_are_read_as_the_dataset_declares(tiny_dataset):
+    (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\ntarget: {bone: dark}\n")
+    inverted = module(tiny_dataset, window="declared").val_dataloader()
+    (tiny_dataset / "dataset.yaml").unlink()
+    plain = module(tiny_dataset, window="declared").val_dataloader()
+    for one, other in zip(inverted, plain, strict=True):
+        for half in ("raw", "target"):
+            assert torch.allclose(one[half], 1 - other[half], atol=1e-5)
+
+
+def everything(data, epochs=2):
+    batches = [batch for _ in range(epochs) for batch in data.train_dataloader()]
+    return [
+        batch[half] for half in ("raw", "target") for batch in [*batches, *data.val_dataloader()]
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"image_size": 48, "crop_size": 40}, {"image_size": "native", "crop_size": 32}],
+)
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_cache_changes_no_bit(tiny_dataset, options, num_workers):
+    expected = everything(module(tiny_dataset, cache=False, **options))
+    for _ in ("cold", "warm"):
+        found = everything(module(tiny_dataset, num_workers=num_workers, **options))
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert len(list((tiny_dataset / ".cache").glob("*.npy"))) == 16
+
+
+def test_a_warm_cache_stands_in_for_decoding(tiny_dataset, monkeypatch):
+    options = {"image_size": "native", "crop_size": 32}
+    everything(module(tiny_dataset, **options))
+
+    def fail(path, **options):
+        raise AssertionError(f"{path} was decoded again")
+
+    monkeypatch.setattr("radenhance.dataset.cache.decode", fail)
+    everything(module(tiny_dataset, **options))
+    with pytest.raises(AssertionError):
+        everything(module(tiny_dataset, image_size=50))
+
+
+def test_no_cache_leaves_the_folder_alone_and_another_place_is_used(tiny_dataset, tmp_path):
+    everything(module(tiny_dataset, cache=False))
+    assert not (tiny_dataset / ".cache").exists()
+    everything(module(tiny_dataset, cache=tmp_path / "elsewhere"))
+    assert not (tiny_dataset / ".cache").exists()
+    assert len(list((tmp_path / "elsewhere").glob("*.npy"))) == 16
+
+
+def test_a_changed_file_is_seen_at_the_next_epoch(tiny_dataset):
+    data = module(tiny_dataset, window="declared")
+    everything(data)
+    np.save(tiny_dataset / "target/case6.npy", np.full((76, 80), 65535, np.uint16))
+    whole = [batch["target"] for batch in data.val_dataloader()]
+    assert whole[0].min() > 0.999
+
+
 def test_radiographs_of_a_folder_are_found_below_it_and_hidden_files_are_not(tmp_path):
-    for name in ("b.dcm", "sub/a.PNG", ".hidden.dcm", "notes.txt"):
+    for name in ("b.dcm", "sub/a.PNG", ".hidden.dcm", ".cache/0.npy", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in radiographs_in(tmp_path)]
