@@ -2,9 +2,9 @@
 
 The definition is that of Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image
 quality assessment" (Asilomar 2003), with the choices of their published evaluation: an 11-tap
-Gaussian window of standard deviation 1.5 applied without padding, K1 = 0.01, K2 = 0.03, five scales:
-each half the one before by a 2x2 mean whose last row or column is repeated when a side is odd,
-contrast-structure at every scale and luminance at the coarsest one, spatial means before the
+Gaussian window of standard deviation 1.5 applied without padding, K1 = 0.01, K2 = 0.03; five
+scales, each half the one before by a 2x2 mean whose last row or column is repeated when a side is
+odd; contrast-structure at every scale and luminance at the coarsest one; spatial means before the
 weighted product.
 
 Two things are ours, and neither moves a value that the paper defines:

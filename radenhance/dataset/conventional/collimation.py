@@ -2,8 +2,8 @@
 
 Enhancing the jump at a collimator edge would draw a bright rim along it, and percentiles taken over
 the dark side would describe the collimator, so the field is found before anything else. Which edges
-are believed is told in `radenhance.dataset.conventional.collimator_edge`; one that is not found stays in the
-image.
+are believed is told in `radenhance.dataset.conventional.collimator_edge`; one that is not found
+stays in the image.
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""How synthetic radiographs come about: animals, what they are made of, and how they are exposed."""
+"""How synthetic radiographs come about: animals, their matter, and the exposure."""
