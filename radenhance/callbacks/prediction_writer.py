@@ -16,7 +16,8 @@ class PredictionWriter(BasePredictionWriter):
     """Writes what `radenhance predict` makes: a 16-bit PNG for each radiograph.
 
     Args:
-        folder: Where to; made when it is not there. A file that is there already is replaced.
+        folder: Where to, in the same subfolders as the raw files. A file that is there already is
+            replaced if radenhance wrote it.
     """
 
     def __init__(self, folder: Path = Path("enhanced")) -> None:
@@ -34,7 +35,8 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write the images of one batch, each under the stem of its raw file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for case, image in zip(batch["case"], prediction, strict=True):
-            write_png(self.folder / f"{Path(case).stem}.png", image[0].cpu().numpy())
+        """Write the images of one batch, in the folders that their raw files lie in."""
+        for name, image in zip(batch["name"], prediction, strict=True):
+            path = self.folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, image[0].cpu().numpy())

@@ -15,10 +15,10 @@ from radenhance.dataset.description import Rules, load_rules
 from radenhance.dataset.loader import DrawSampler, ResumableLoader
 from radenhance.dataset.manifest import (
     MANIFEST,
-    RADIOGRAPH_SUFFIXES,
     Pair,
     Split,
     find_pairs,
+    may_be_radiograph,
     read_manifest,
 )
 from radenhance.dataset.pairs import (
@@ -221,7 +221,7 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
         file
         for file in path.rglob("*")
         if file.is_file()
-        and file.suffix.lower() in RADIOGRAPH_SUFFIXES
+        and may_be_radiograph(file)
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
     if not files:

@@ -22,7 +22,7 @@ from radenhance.errors import DatasetError
 
 MANIFEST = "pairs.csv"
 
-RADIOGRAPH_SUFFIXES = ("", ".dcm", ".dicom", ".ima", ".png", ".tif", ".tiff", ".npy")
+RADIOGRAPH_SUFFIXES = (".dcm", ".dicom", ".ima", ".png", ".tif", ".tiff", ".npy")
 
 _NUMBERS: dict[str, Callable[[str], int | float]] = {
     **dict.fromkeys(("rows", "cols", "bits_stored", "sign"), int),
@@ -89,7 +89,7 @@ def find_pairs(root: Path) -> list[Pair]:
         *(("target", "raw", target[stem]) for stem in sorted(target.keys() - raw.keys())),
     ]:
         raise DatasetError(
-            f"{path} has no partner: expected {root / there / path.stem}.* beside it; "
+            f"{path} has no partner: expected {root / there / stem_of(path)}.* beside it; "
             f"add that file, or take {path.name} out of {here}/"
         )
     return [describe(root, raw[stem], target[stem], read_header(raw[stem])) for stem in sorted(raw)]
@@ -106,7 +106,7 @@ def describe(root: Path, raw: Path, target: Path, header: Header, **more: object
         more: Further columns.
     """
     return Pair(
-        case_id=raw.stem,
+        case_id=stem_of(raw),
         raw_path=raw.relative_to(root).as_posix(),
         target_path=target.relative_to(root).as_posix(),
         split="train",
@@ -210,6 +210,17 @@ def _added_columns(
         }
 
 
+def may_be_radiograph(path: Path) -> bool:
+    """Say whether a file's name is that of a radiograph; scanners often give it no suffix."""
+    return path.suffix.lower() in RADIOGRAPH_SUFFIXES or stem_of(path) == path.name
+
+
+def stem_of(path: Path) -> str:
+    """Return the name without its suffix; the last part of a UID, 1.2.840.113, is none."""
+    numbered = path.suffix[1:].isdigit()
+    return path.name if numbered else path.stem
+
+
 def _by_stem(root: Path, folder: str) -> dict[str, Path]:
     if not (root / folder).is_dir():
         raise DatasetError(
@@ -220,13 +231,14 @@ def _by_stem(root: Path, folder: str) -> dict[str, Path]:
     for path in sorted((root / folder).iterdir()):
         if not path.is_file() or path.name.startswith("."):
             continue
-        if path.suffix.lower() not in RADIOGRAPH_SUFFIXES:
+        if not may_be_radiograph(path):
             raise DatasetError(
                 f"{path} is not a radiograph: expected .dcm, .png, .tif or .npy; move it elsewhere"
             )
-        if path.stem in files:
-            raise DatasetError(f"{path} and {files[path.stem].name} have one stem; rename one")
-        files[path.stem] = path
+        stem = stem_of(path)
+        if stem in files:
+            raise DatasetError(f"{path} and {files[stem].name} have one stem; rename one")
+        files[stem] = path
     if not files:
         raise DatasetError(f"{root / folder} is empty: expected radiographs (.dcm, .png, ...)")
     return files

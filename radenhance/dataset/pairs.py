@@ -1,5 +1,7 @@
 """Pairs as tensors: read, normalized, resampled, augmented."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from radenhance.dataset.cache import Cache
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
 from radenhance.dataset.description import Rules
 from radenhance.dataset.loader import Draw
-from radenhance.dataset.manifest import Pair
+from radenhance.dataset.manifest import Pair, stem_of
 from radenhance.dataset.normalize import exposure_shift
 from radenhance.dicom.rule import Rule
 from radenhance.errors import DatasetError, ImageSizeError
@@ -159,6 +161,7 @@ class RadiographFiles(Dataset[Sample]):
         rule: Rule | None = None,
     ) -> None:
         self.files = files
+        self._names = output_names(files)
         self.rule = rule or Rule()
         self.image_size = image_size
         self.windowed = windowed
@@ -168,10 +171,25 @@ class RadiographFiles(Dataset[Sample]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return raw, float32 (1, H, W), and case, the path of the file."""
+        """Return raw, float32 (1, H, W); case, the file's path; name, for what is made of it."""
         raw = decode(self.files[index], rule=self.rule, viewing=False, image_size=self.image_size)
         network_input = stretched(raw[WHOLE], raw, windowed=self.windowed)
-        return {"raw": to_tensor(network_input), "case": str(self.files[index])}
+        case, name = str(self.files[index]), self._names[index]
+        return {"raw": to_tensor(network_input), "case": case, "name": name}
+
+
+def output_names(files: Sequence[Path]) -> list[str]:
+    """Return a name for each file, without suffix, below the folder that all of them share.
+
+    No two are equal: files that differ in their suffix alone keep it.
+    """
+    folder = Path(os.path.commonpath([file.parent for file in files]))
+    bare = [(file.parent / stem_of(file)).relative_to(folder).as_posix() for file in files]
+    counts = Counter(bare)
+    return [
+        name if counts[name] == 1 else file.relative_to(folder).as_posix()
+        for name, file in zip(bare, files, strict=True)
+    ]
 
 
 def stretched(image: Image, decoded: Decoded, *, windowed: bool) -> Image:

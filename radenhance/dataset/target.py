@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.dataset.manifest import Pair, describe, image_columns
+from radenhance.dataset.manifest import Pair, describe, image_columns, stem_of
 from radenhance.dataset.normalize import normalize
 from radenhance.dataset.reference import ALGORITHM, PRESETS, enhance
 from radenhance.dicom.radiograph import Radiograph
@@ -26,7 +26,7 @@ def make_target(root: Path, raw: Path, *, preset: str = "default") -> Pair:
         RadiographError: The raw file cannot be read.
     """
     radiograph = read(raw)
-    target = root / "target" / f"{raw.stem}.png"
+    target = root / "target" / f"{stem_of(raw)}.png"
     write_png(target, reference_target(radiograph, preset=preset))
     raw_hash = sha256_of(raw)
     return describe(

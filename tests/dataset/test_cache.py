@@ -3,12 +3,16 @@ import logging
 import multiprocessing
 import os
 import re
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import radenhance
 from radenhance.dataset import cache as cache_module
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import decode
@@ -105,6 +109,27 @@ def test_another_version_of_the_reading_code_decodes_anew(file, cache, monkeypat
     decoding_fails(monkeypatch)
     with pytest.raises(AssertionError, match="was decoded again"):
         cache.decode(file, **OPTIONS)
+
+
+def test_all_code_that_decoding_runs_is_in_the_hash(tmp_path, monkeypatch):
+    package = Path(radenhance.__file__).parent
+    copy = shutil.copytree(package, tmp_path / "radenhance")
+    code = (
+        "import sys, radenhance.dataset.normalize, radenhance.dicom.read;"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('radenhance.')))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=package.parent, capture_output=True, text=True, check=True
+    )
+    run = [Path(file).relative_to(package) for file in output.stdout.split()]
+    run = [file for file in run if file.name not in ("__init__.py", "errors.py")]
+    assert len(run) > 20
+    monkeypatch.setattr(radenhance, "__file__", str(copy / "__init__.py"))
+    reading_code = cache_module.reading_code.__wrapped__
+    for file in run:
+        before = reading_code()
+        (copy / file).write_text((copy / file).read_text() + "# changed\n")
+        assert reading_code() != before, file
 
 
 def test_other_content_of_equal_size_and_date_is_noticed(file, cache):

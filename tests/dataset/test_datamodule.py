@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from radenhance.dataset.datamodule import RadiographDataModule, radiographs_in
 from radenhance.dataset.manifest import read_manifest
-from radenhance.dataset.pairs import Augmentation, PairDataset
+from radenhance.dataset.pairs import Augmentation, PairDataset, output_names
 from radenhance.errors import DatasetError, ImageSizeError
 
 
@@ -158,3 +160,15 @@ def test_radiographs_of_a_folder_are_found_below_it_and_hidden_files_are_not(tmp
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in radiographs_in(tmp_path)]
     assert found == ["b.dcm", "sub/a.PNG"]
+
+
+def test_no_prediction_overwrites_another():
+    files = ["exam1/a.dcm", "exam2/a.dcm", "exam2/a.png", "exam2/1.2.840.113", "exam2/b"]
+    assert output_names([Path("in") / file for file in files]) == [
+        "exam1/a",
+        "exam2/a.dcm",
+        "exam2/a.png",
+        "exam2/1.2.840.113",
+        "exam2/b",
+    ]
+    assert output_names([Path("in/exam1/a.dcm")]) == ["a"]
