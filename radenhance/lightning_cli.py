@@ -21,6 +21,7 @@ from typing_extensions import override
 from radenhance import keys
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.prediction_writer import PredictionWriter
+from radenhance.callbacks.whole_files import WholeFileCheckpointIO
 from radenhance.dataset.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import UsageError
@@ -143,6 +144,8 @@ class EnhancerCLI(LightningCLI):
             unwanted.append(LearningRateMonitor)
         if config["enable_checkpointing"] is False:
             unwanted += [ModelCheckpoint, LastCheckpoint]
+        if not config.get("plugins"):
+            config["plugins"] = [WholeFileCheckpointIO()]
         wanted = [callback for callback in callbacks if not isinstance(callback, tuple(unwanted))]
         return super()._instantiate_trainer(config, wanted)
 

@@ -118,7 +118,8 @@ class RadiographDataModule(LightningDataModule):
     @override
     def prepare_data(self) -> None:
         """Make the default dataset when none was named and it is not there yet."""
-        if self._makes_its_own and not self.root.exists():
+        predicts = self.trainer is not None and self.trainer.state.fn == "predict"
+        if self._makes_its_own and not predicts and not self.root.exists():
             synthesize(self.root)
 
     @override

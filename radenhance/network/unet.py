@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import Tensor
 
-from radenhance.errors import UsageError
+from radenhance.errors import ImageSizeError, UsageError
 
 DEEPEST_STRIDE = 32
 """Input pixels per pixel of the encoder's last feature map; sides must be multiples of it."""
@@ -41,10 +41,16 @@ def build_unet(encoder: str = "resnet34", *, encoder_weights: str | None = None)
 def pad_to_stride(image: Tensor) -> Tensor:
     """Return `image` (N, C, H, W) reflected below and to the right up to multiples of 32.
 
-    Reflection needs an image larger than what is added, which 32 pixels a side always are.
+    Raises:
+        ImageSizeError: A side is so small that there is not enough to reflect.
     """
     rows, columns = image.shape[-2:]
     below, right = -rows % DEEPEST_STRIDE, -columns % DEEPEST_STRIDE
+    if below >= rows or right >= columns:
+        raise ImageSizeError(
+            f"images need at least {DEEPEST_STRIDE} pixels a side, got {rows} rows and {columns} "
+            f"columns; use larger images (--data.image_size, --data.crop_size)"
+        )
     if not below and not right:
         return image
     return F.pad(image, (0, right, 0, below), mode="reflect")

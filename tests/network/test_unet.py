@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from radenhance.errors import UsageError
+from radenhance.errors import ImageSizeError, UsageError
 from radenhance.network.unet import build_unet, pad_to_stride
 
 
@@ -53,3 +53,8 @@ def test_download_without_a_network_ends_in_a_hint(monkeypatch):
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", refuse)
     with pytest.raises(UsageError, match="without a network, give the path of a state dict"):
         build_unet("resnet18", encoder_weights="imagenet")
+
+
+def test_an_image_too_small_to_reflect_is_refused():
+    with pytest.raises(ImageSizeError, match="at least 32 pixels a side, got 5 rows"):
+        pad_to_stride(torch.zeros(1, 1, 5, 64))
