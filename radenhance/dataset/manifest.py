@@ -50,7 +50,7 @@ def listed_pairs(root: Path) -> list[Pair]:
         DatasetError: A column is missing, or a value is not one of its column's.
     """
     path = root / MANIFEST
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(_text(path), newline="") as file:
         reader = csv.DictReader(file)
         required = {"case_id", "raw_path", "target_path", "split"}
         if missing := required - set(reader.fieldnames or ()):
@@ -59,6 +59,15 @@ def listed_pairs(root: Path) -> list[Pair]:
                 f"least {', '.join(sorted(required))}"
             )
         return [_pair(row, f"{path}, line {reader.line_num}") for row in reader]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path} is not UTF-8 text; save it from the spreadsheet as CSV UTF-8"
+        ) from error
 
 
 def write_manifest(root: Path, pairs: Iterable[Pair]) -> None:

@@ -129,3 +129,11 @@ def test_two_files_of_one_stem_are_refused(root):
 def test_a_folder_that_is_no_dataset_is_told_what_is_expected(tmp_path):
     with pytest.raises(DatasetError, match=r"neither pairs\.csv nor a folder raw/"):
         find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_spreadsheet_in_another_encoding_is_told_the_remedy(root, encoding):
+    text = "case_id,raw_path,target_path,split,notes\na,raw/a.npy,target/a.npy,val,pi\u00f1a\n"
+    (root / "pairs.csv").write_text(text, encoding=encoding)
+    with pytest.raises(DatasetError, match="not UTF-8 text; save it"):
+        read_manifest(root)
