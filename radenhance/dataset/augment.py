@@ -8,7 +8,6 @@ domain (Beer-Lambert). For an image that is logarithmic already the size of that
 the vendor's curve, so none is applied.
 """
 
-from collections.abc import Callable
 from math import ceil
 from typing import Any, Protocol, cast
 
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.float32]
-Augmentation = Callable[[Image, Image, int], tuple[Image, Image]]
 
 AFFINE: dict[str, Any] = {
     "rotate": (-7.0, 7.0),  # degrees
