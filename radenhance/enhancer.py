@@ -111,10 +111,14 @@ class ContrastEnhancer(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._cases = batch["case"]
         loss = ms_ssim_loss(self(batch["raw"]), batch["target"], num_scales=self.num_scales)
-        self._refuse_unless_finite(loss, "the loss")
         self.log(keys.TRAIN_LOSS_STEP, loss, prog_bar=True)
         self.log(keys.TRAIN_LOSS, loss, on_step=False, on_epoch=True, batch_size=len(self._cases))
         return loss
+
+    @override
+    def on_before_backward(self, loss: Tensor) -> None:
+        """Stop at a loss that is not a number."""
+        self._refuse_unless_finite(loss, "the loss")
 
     @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
