@@ -32,6 +32,9 @@ from radenhance.network.unet import build_unet, pad_to_stride
 Batch = dict[str, Any]
 """raw and target, each (N, 1, H, W) in [0, 1]; case, the N names of the raw files."""
 
+OPTIMIZER = "optimizer_name"
+"""Key of a checkpoint: the class whose state it holds."""
+
 
 class ContrastEnhancer(LightningModule):
     """U-Net that enhances the contrast of raw radiographs.
@@ -76,6 +79,7 @@ class ContrastEnhancer(LightningModule):
         self._make_scheduler = lr_scheduler
         self._lr_interval = lr_interval
         self._cases: list[str] = []
+        self._resumed_optimizer: str | None = None
 
     @override
     def setup(self, stage: str) -> None:
@@ -92,8 +96,26 @@ class ContrastEnhancer(LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its learning-rate schedule."""
-        optimizer = self._make_optimizer(self.parameters())
-        return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
+        try:
+            optimizer = self._make_optimizer(self.parameters())
+            schedule = self._schedule(optimizer)
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"--model.optimizer or --model.lr_scheduler cannot be made: {error}"
+            ) from error
+        ours = type(optimizer).__name__
+        if self._resumed_optimizer not in (None, ours):
+            raise UsageError(
+                f"the checkpoint was made with --model.optimizer {self._resumed_optimizer}, whose "
+                f"state does not fit {ours}; resume with the same optimizer"
+            )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which optimizer the state is of, as it fits no other."""
+        if self.trainer.optimizers:
+            checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -106,6 +128,7 @@ class ContrastEnhancer(LightningModule):
                 f"the checkpoint was made with --model.encoder {made_with} and does not fit "
                 f"{self.hparams['encoder']}; leave that flag out to take the checkpoint's"
             )
+        self._resumed_optimizer = checkpoint.get(OPTIMIZER)
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

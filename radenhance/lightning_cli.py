@@ -50,6 +50,10 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"{what} (radenhance {arguments[0]} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
+    except RuntimeError as error:
+        if "Early stopping conditioned on metric" not in str(error):
+            raise
+        raise UsageError(str(error)) from error
     except SIGTERMException:
         sys.exit(128 + signal.SIGTERM)
 
@@ -122,6 +126,13 @@ class EnhancerCLI(LightningCLI):
             self.config = parser.parse_args(args)
         if self._checkpoint is not None:
             self.config[command].ckpt_path = str(self._checkpoint)
+
+    @override
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UsageError(f"--seed_everything: {error}") from error
 
     @override
     def _parse_ckpt_path(self) -> None:

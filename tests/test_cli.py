@@ -90,10 +90,23 @@ def test_a_file_of_the_user_goes_before_a_recipe_of_the_same_name(capsys):
         (["--model.num_scales", "7"], "1 to 5 scales, got 7"),
         (["--data.image_size", "-5"], "--data.image_size must be native or at least 1, got -5"),
         (["--data.batch_size", "0"], "--data.batch_size must be at least 1, got 0"),
+        (["--model.optimizer=Adam", "--model.optimizer.lr=-1"], "Invalid learning rate: -1.0"),
+        (["--seed_everything", "-3"], "--seed_everything: -3 is not in bounds"),
+        (
+            ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=no/such"],
+            "metric `no/such` which is not available",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named_in_one_sentence(capsys, tiny_flags, arguments, expected):
     assert expected in fails(capsys, "fit", *tiny_flags, *arguments)
+
+
+def test_another_optimizer_than_the_checkpoints_is_told_which(capsys, tiny_flags):
+    assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
+    other = ["--model.optimizer=torch.optim.SGD", "--model.optimizer.lr=0.1"]
+    message = fails(capsys, "fit", *tiny_flags, *other, "--ckpt_path=last")
+    assert "made with --model.optimizer Adam, whose state does not fit SGD" in message
 
 
 def test_a_wrong_key_in_a_recipe_is_named(capsys):
