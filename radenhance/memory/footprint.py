@@ -7,6 +7,10 @@ figures.
 """
 
 import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -15,6 +19,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
+_on_host: ContextVar[bool] = ContextVar("on_host", default=False)
+
+
+@contextmanager
+def on_host() -> Iterator[None]:
+    """Let a `Footprint` count what is made in the block as memory of the host.
+
+    A device's tensors wait in it; where a CPU plays the device, nothing else tells the two apart.
+    """
+    token = _on_host.set(True)
+    try:
+        yield
+    finally:
+        _on_host.reset(token)
+
 
 class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all storages that are made while it is entered, each once.
@@ -22,17 +41,37 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
     with FakeTensorMode(), Footprint() as footprint:
         step()
     footprint.peak_bytes
+
+    What is made counts as of the `kind` that is set then; `kinds_at_peak` are the bytes of each.
+
+    Args:
+        device_type: Whose tensors to count, such as cuda; of any device when nothing is said.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device_type: str | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = 0
         self.peak_bytes = 0
-        self._known: set[int] = set()
+        self.host_bytes = 0
+        self.host_peak_bytes = 0
+        self.kind = ""
+        self.kinds_at_peak: Counter[str] = Counter()
+        self._kinds: Counter[str] = Counter()
+        self._device_type = device_type
+        self._known: dict[int, str] = {}
 
     def reset_peak(self) -> None:
         """Start a new peak at what is alive now."""
         self.peak_bytes = self.live_bytes
+        self.kinds_at_peak = self._kinds.copy()
+
+    def relabel(self, tensor: Tensor, kind: str) -> None:
+        """Count the storage of `tensor` as of another kind from now on."""
+        storage = tensor.untyped_storage()
+        if storage._cdata in self._known:
+            self._kinds[self._known[storage._cdata]] -= storage.nbytes()
+            self._kinds[kind] += storage.nbytes()
+            self._known[storage._cdata] = kind
 
     @override
     def __torch_dispatch__(
@@ -41,7 +80,7 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operator and count what it made."""
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
+            if isinstance(leaf, Tensor) and self._device_type in (None, leaf.device.type):
                 self._count(leaf.untyped_storage())
         return result
 
@@ -49,12 +88,24 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
         key = storage._cdata
         if key in self._known:
             return
+        self._known[key] = self.kind
         num_bytes = storage.nbytes()
-        self._known.add(key)
+        if _on_host.get():
+            self.host_bytes += num_bytes
+            self.host_peak_bytes = max(self.host_peak_bytes, self.host_bytes)
+            weakref.finalize(storage, self._forget_on_host, key, num_bytes)
+            return
         self.live_bytes += num_bytes
-        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        self._kinds[self.kind] += num_bytes
+        if self.live_bytes > self.peak_bytes:
+            self.peak_bytes = self.live_bytes
+            self.kinds_at_peak = self._kinds.copy()
         weakref.finalize(storage, self._forget, key, num_bytes)
 
     def _forget(self, key: int, num_bytes: int) -> None:
-        self._known.discard(key)
+        self._kinds[self._known.pop(key)] -= num_bytes
         self.live_bytes -= num_bytes
+
+    def _forget_on_host(self, key: int, num_bytes: int) -> None:
+        del self._known[key]
+        self.host_bytes -= num_bytes

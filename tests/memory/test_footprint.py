@@ -1,7 +1,7 @@
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from radenhance.memory.footprint import Footprint
+from radenhance.memory.footprint import Footprint, on_host
 
 MIB = 2**20
 
@@ -52,3 +52,22 @@ def test_a_new_peak_starts_at_what_is_alive():
         mebibyte()
         footprint.reset_peak()
         assert footprint.peak_bytes == kept.nbytes
+
+
+def test_memory_of_the_host_is_counted_beside_the_device():
+    with Footprint() as footprint:
+        with on_host():
+            waiting = mebibyte()
+        waiting[:10].copy_(torch.ones(10))
+        assert footprint.host_bytes == MIB
+        assert footprint.live_bytes == 0
+        del waiting
+        assert footprint.host_bytes == 0
+        assert footprint.host_peak_bytes == MIB
+
+
+def test_one_kind_of_device_can_be_counted_alone():
+    with FakeTensorMode(), Footprint("cuda") as footprint:
+        on_cpu = mebibyte()
+        on_gpu = torch.empty(MIB // 2, dtype=torch.uint8, device="cuda")
+        assert on_cpu.nbytes > on_gpu.nbytes == footprint.live_bytes
