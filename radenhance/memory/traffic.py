@@ -1,0 +1,67 @@
+"""Work of a training step, counted on fake tensors: operations, and bytes that operators move.
+
+Both together order techniques by time without running them: recomputing costs operations,
+half precision halves bytes, offloading costs transfers to the host. The order is what it is for; a
+time it is not.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+from typing_extensions import override
+
+OPERATIONS_PER_SECOND = 10e12
+MEMORY_BYTES_PER_SECOND = 400e9
+HOST_BYTES_PER_SECOND = 12e9
+"""A card of the middle range with 8 GB and 16 lanes of PCIe 3: the ratios matter, not the card."""
+
+
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operations of convolutions and matrix products, and bytes of what operators touch."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = 0
+        self.moved_bytes = 0
+
+    @override
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run the operator and count it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        packet = func.overloadpacket
+        if packet in flop_registry:
+            self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
+        if not _is_view(func):
+            self.moved_bytes += _bytes((args, kwargs)) + _bytes(result)
+        return result
+
+    @property
+    def seconds(self) -> float:
+        """On the card of the constants above, operations and transfers one after the other."""
+        return self.operations / OPERATIONS_PER_SECOND + self.moved_bytes / MEMORY_BYTES_PER_SECOND
+
+
+def transfer_seconds(host_bytes: int) -> float:
+    """Return the time in which bytes go to the host and come back."""
+    return 2 * host_bytes / HOST_BYTES_PER_SECOND
+
+
+def _is_view(func: Any) -> bool:
+    aliased = [value.alias_info for value in func._schema.returns]
+    return bool(aliased) and all(info is not None and not info.is_write for info in aliased)
+
+
+def _bytes(tree: Any) -> int:
+    tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    return sum(_size(tensor) for tensor in tensors)
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,110 @@
+"""`radenhance plan`: will it fit?"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from radenhance.errors import UsageError
+from radenhance.lightning_cli import hush
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.report import Answer, as_dict, as_text
+from radenhance.planning.search import candidates, largest_side
+
+UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run `radenhance plan`."""
+    options, flags = _parser().parse_known_args(list(arguments[1:]))
+    hush()
+    run = PlannedRun(flags)
+    limit = options.gpu_memory or card_bytes()
+    if options.max_size:
+        _say_largest(run, limit, in_json=options.json)
+        return
+    answers = [
+        Answer(size, run.step(size), limit, candidates(run, size) if options.search else [])
+        for size in [(side, side) for side in options.sizes] or [run.image_size]
+    ]
+    if options.json:
+        _say(json.dumps([as_dict(answer) for answer in answers], indent=2))
+    else:
+        _say("\n\n".join(as_text(answer, run.title) for answer in answers))
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes that `8GiB`, `8 GB` or `500MiB` means.
+
+    Raises:
+        ArgumentTypeError: It is none of these.
+    """
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-zA-Z]+)\s*", text)
+    if found is None or found[2].lower() not in UNITS or found[1].count(".") > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of memory; write 8GiB or 8GB")
+    return round(float(found[1]) * UNITS[found[2].lower()])
+
+
+def card_bytes() -> int | None:
+    """Return the memory of the smallest CUDA device here, None without one."""
+    cards = range(torch.cuda.device_count())
+    totals = [torch.cuda.get_device_properties(card).total_memory for card in cards]
+    return min(totals, default=None)
+
+
+def _say_largest(run: PlannedRun, limit: int | None, *, in_json: bool) -> None:
+    if limit is None:
+        raise UsageError("--max-size has no GPU to look at here; add --gpu-memory, such as 8GiB")
+    side = largest_side(run, limit)
+    if in_json:
+        _say(json.dumps({"largest_side": side, "limit_bytes": limit}, indent=2))
+    elif side:
+        _say(f"{run.title}: up to {side} x {side} px fit")
+    else:
+        _say(f"{run.title}: no size fits; --search lists what needs less")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="radenhance plan",
+        description="Say how much GPU memory a training step needs, before there is a GPU or an "
+        "image. Takes all flags and recipes of `radenhance fit` as well.",
+        epilog="radenhance plan --config amp_chkp.yaml --sizes 2048,4096 --gpu-memory 8GiB",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_sides,
+        default=[],
+        metavar="N,N",
+        help="sides of square training images, in pixels; those of the run when left out",
+    )
+    parser.add_argument(
+        "--gpu-memory",
+        type=bytes_of,
+        metavar="8GiB",
+        help="of the card; that of the smallest card here when left out",
+    )
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help="plan every recipe's techniques on this run, the quickest first",
+    )
+    parser.add_argument(
+        "--max-size", action="store_true", help="say the largest square image that fits"
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON, sizes in bytes")
+    return parser
+
+
+def _sides(text: str) -> list[int]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} are no sides in pixels; write 1024,2048")
+    return [int(side) for side in text.split(",")]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

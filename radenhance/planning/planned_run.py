@@ -1,0 +1,135 @@
+"""The training run that flags of `radenhance fit` describe, planned instead of run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning.fabric.connector import _convert_precision_to_unified_args
+from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
+from typing_extensions import override
+
+from radenhance.dataset.datamodule import DEFAULT_ROOT
+from radenhance.dataset.manifest import MANIFEST, read_manifest
+from radenhance.errors import UsageError
+from radenhance.lightning_cli import EnhancerCLI, told_in_one_sentence
+from radenhance.memory.plan import StepPlan, plan_step
+
+LARGEST_SIDE = 4188
+"""Of the paper's radiographs; for native images where no dataset says better."""
+
+Size = tuple[int, int]
+"""Rows and columns in pixels."""
+
+
+class PlannedRun:
+    """A run of `radenhance fit`.
+
+    Args:
+        flags: Of `fit`, recipes included.
+
+    Raises:
+        UsageError: A flag is wrong.
+    """
+
+    def __init__(self, flags: Sequence[str]) -> None:
+        self.flags = tuple(flags)
+        with told_in_one_sentence("fit"):
+            self._cli = _ParsingCLI(["fit", *flags])
+        self.settings: Namespace = self._cli.config["fit"]
+
+    def step(self, size: Size) -> StepPlan:
+        """Return the plan of one training step on images of a size."""
+        batch_size = self.settings.data.batch_size
+
+        def batch() -> dict[str, Any]:
+            raw, target = torch.rand(2, batch_size, 1, *size).unbind()
+            return {"raw": raw.clone(), "target": target.clone(), "case": ["planned"] * batch_size}
+
+        with told_in_one_sentence("fit"):
+            return plan_step(
+                self.module,
+                batch,
+                precision=precision_of(self.settings.trainer.precision),
+                accumulates=self.settings.trainer.accumulate_grad_batches > 1,
+            )
+
+    def module(self) -> LightningModule:
+        """Return a new module, as `fit` makes it."""
+        return self._cli.module()
+
+    def with_flags(self, flags: Mapping[str, Any]) -> "PlannedRun":
+        """Return the same run with some flags changed."""
+        changed = [
+            f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in flags.items()
+        ]
+        return PlannedRun([*self.flags, *changed])
+
+    @property
+    def title(self) -> str:
+        """What runs, in a line."""
+        model, data = self.settings.model, self.settings.data
+        precision = self.settings.trainer.precision or "32-true"
+        return f"{model.encoder}, batch {data.batch_size}, {precision}"
+
+    @property
+    def image_size(self) -> Size:
+        """Rows and columns of what training sees: the crop, or the largest native image."""
+        data = self.settings.data
+        side = data.crop_size or data.image_size
+        if side != "native":
+            return side, side
+        root = DEFAULT_ROOT if data.root is None else data.root
+        pairs = read_manifest(root) if (root / MANIFEST).is_file() else []
+        sizes = [(pair.rows, pair.cols) for pair in pairs if pair.rows and pair.cols]
+        return max(sizes, key=lambda size: size[0] * size[1], default=(LARGEST_SIDE, LARGEST_SIDE))
+
+
+class _ParsingCLI(EnhancerCLI):
+    """EnhancerCLI that reads the flags and runs nothing."""
+
+    @override
+    def _set_seed(self) -> None:
+        """Leave the random numbers alone."""
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Make nothing yet."""
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+    def module(self) -> LightningModule:
+        """Return a new module, as `fit` makes it."""
+        made = self._parser("fit").instantiate(self.config["fit"])
+        module: LightningModule = made.model
+        return module
+
+
+def precision_of(name: str | int | None) -> Precision:
+    """Return Lightning's precision plugin for `--trainer.precision`.
+
+    A CPU stands in for the GPU: bytes do not differ.
+
+    Raises:
+        UsageError: It cannot be planned.
+    """
+    unified = str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]
+    plugins: Mapping[str, Any] = {
+        "32-true": Precision,
+        "16-mixed": lambda: MixedPrecision("16-mixed", "cpu"),
+        "bf16-mixed": lambda: MixedPrecision("bf16-mixed", "cpu"),
+        "16-true": lambda: HalfPrecision("16-true"),
+        "bf16-true": lambda: HalfPrecision("bf16-true"),
+        "64-true": DoublePrecision,
+    }
+    if unified not in plugins:
+        raise UsageError(
+            f"--trainer.precision {name} cannot be planned; use one of {', '.join(plugins)}"
+        )
+    plugin: Precision = plugins[unified]()
+    return plugin
