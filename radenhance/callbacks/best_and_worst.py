@@ -5,9 +5,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from radenhance import keys
+
+LONGEST = 512
+"""Pixels of the longer side that are kept: enough to look at, and little beside a radiograph."""
 
 
 @dataclass(frozen=True)
@@ -16,16 +20,18 @@ class Shown:
 
     Args:
         case: The raw file's path in its dataset.
-        raw: Float32 (H, W) in [0, 1], on the CPU, as are the next two.
+        raw: Float32 (H, W) in [0, 1], on the CPU, as are the next three; no side above LONGEST.
         enhanced: Clipped to [0, 1].
         target: In [0, 1].
-        ms_ssim: Of enhanced and target.
+        error: |enhanced - target|, taken at full size.
+        ms_ssim: Of enhanced and target, at full size.
     """
 
     case: str
     raw: Tensor
     enhanced: Tensor
     target: Tensor
+    error: Tensor
     ms_ssim: float
 
 
@@ -50,6 +56,8 @@ class BestAndWorst(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        if outputs is None:  # of a rank that does not have the end of the network
+            return
         for i, similarity in enumerate(outputs[keys.MS_SSIM].tolist()):
             is_worst = self.worst is None or similarity < self.worst.ms_ssim
             is_best = self.best is None or similarity > self.best.ms_ssim
@@ -61,6 +69,21 @@ class BestAndWorst(Callback):
 
 
 def _shown(batch: dict[str, Any], enhanced: Tensor, similarity: float, i: int) -> Shown:
-    raw, target = batch["raw"][i, 0].float().cpu(), batch["target"][i, 0].float().cpu()
-    clipped = enhanced[i, 0].float().clamp(0, 1).cpu()
-    return Shown(batch["case"][i], raw, clipped, target, similarity)
+    raw, target = batch["raw"][i, 0].float(), batch["target"][i, 0].float()
+    clipped = enhanced[i, 0].float().clamp(0, 1)
+    return Shown(
+        case=batch["case"][i],
+        raw=_reduced(raw),
+        enhanced=_reduced(clipped),
+        target=_reduced(target),
+        error=_reduced((clipped - target).abs()),
+        ms_ssim=similarity,
+    )
+
+
+def _reduced(image: Tensor) -> Tensor:
+    scale = LONGEST / max(image.shape)
+    if scale < 1:
+        size = [max(round(side * scale), 1) for side in image.shape]
+        image = interpolate(image[None, None], size, mode="area")[0, 0]
+    return image.cpu()

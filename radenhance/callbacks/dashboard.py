@@ -1,0 +1,169 @@
+"""What makes TensorBoard a dashboard: pages of curves, a table of runs, a card of each run.
+
+The table (HPARAMS) names curves that are logged anyway as its figures, so that it is filled while a
+run goes on, and holds what a run got to that was killed.
+"""
+
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard.summary import hparams
+from typing_extensions import override
+
+from radenhance import __version__, keys
+from radenhance.callbacks.log_points import gathered, log_metrics, stage_of
+
+Layout = dict[str, dict[str, list[Any]]]
+"""Page -> chart -> ["Multiline", regular expressions of names]."""
+
+GPU_SOURCES = (keys.NVML_DEVICE, keys.NVML_PROCESS, keys.RESERVED, keys.ALLOCATED)
+ALL_SOURCES = (*GPU_SOURCES, keys.PROCESS_RSS)
+
+SHOWN_FIRST = ("data.image_size", "model.encoder", "recipe", "techniques", "trainer.precision")
+"""The table shows five flags until others are ticked: those that are said to differ, by name."""
+
+
+class Dashboard(Callback):
+    """Writes the layout, the table's row and the card at the start of a training.
+
+    Args:
+        flags: What the table compares runs by, such as {"model.encoder": "resnet34"}.
+        command: The command line of the run; it is shown as it is.
+    """
+
+    def __init__(self, flags: Mapping[str, Any], command: str) -> None:
+        self.flags = dict(flags)
+        self.command = command
+        self.plan = ""
+        """What the run was planned to take, as Markdown; the card has it when it is set."""
+        self._identity: dict[str, float] = {}
+        self._end: Any = None
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write everything that is known beforehand; every rank takes part."""
+        stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
+        device = trainer.strategy.root_device
+        sources = GPU_SOURCES if device.type == "cuda" else (keys.PROCESS_RSS,)
+        for writer in _writers(trainer):
+            writer.add_custom_scalars(layout(stages))
+            writer.add_text("run", card(self.command, device, plan=self.plan), trainer.global_step)
+            columns, begin, self._end = table(self.flags, sources)
+            for summary in (columns, begin):
+                writer._get_file_writer().add_summary(summary)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the baseline, which is measured in the first epoch only, as a line."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        if trainer.current_epoch > 0:
+            log_metrics(trainer, self._identity)
+            return
+        names = (keys.IDENTITY_LOSS, keys.IDENTITY_MS_SSIM)
+        measured = trainer.callback_metrics
+        self._identity = {name: float(measured[name]) for name in names if name in measured}
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Mark the run in the table as done."""
+        for writer in _writers(trainer):
+            writer._get_file_writer().add_summary(self._end)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"identity": dict(self._identity)}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._identity = dict(state_dict["identity"])
+
+
+def layout(stages: Sequence[str]) -> Layout:
+    """Return the pages "Memory", with a chart for each phase and stage, and "Loss"."""
+    memory = {}
+    parts: Sequence[str | None] = stages or [None]
+    for phase in (keys.FORWARD, keys.BACKWARD, keys.OPTIMIZER, keys.PEAK):
+        for stage in parts:
+            title = f"{phase}, MiB" if stage is None else f"{phase} of {stage}, MiB"
+            memory[title] = _lines(keys.memory(phase, source, stage) for source in ALL_SOURCES)
+    losses = (keys.TRAIN_LOSS, keys.VAL_LOSS, keys.IDENTITY_LOSS)
+    similarities = (keys.VAL_MS_SSIM, keys.IDENTITY_MS_SSIM)
+    loss = {
+        "loss: train, validation, raw image": _lines(losses),
+        "MS-SSIM: validation, raw image": _lines(similarities),
+    }
+    return {"Memory": memory, "Loss": loss}
+
+
+def table(flags: Mapping[str, Any], sources: Sequence[str]) -> tuple[Summary, Summary, Summary]:
+    """Return the columns of the table of runs, and the beginning and the end of this run's row."""
+    columns, begin, end = hparams(row(flags), dict.fromkeys(figures(sources)))  # type: ignore[no-untyped-call]
+    plugin_data = columns.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin_data.content)
+    for flag in content.experiment.hparam_infos:
+        flag.differs = flag.name in SHOWN_FIRST
+    plugin_data.content = content.SerializeToString()
+    return columns, begin, end
+
+
+def figures(sources: Sequence[str]) -> list[str]:
+    """Return the columns that are measured, each the name of a logged curve.
+
+    The first five are shown at once. Those of other devices are there too, because TensorBoard
+    takes the columns of all runs from one of them.
+    """
+    others = [source for source in ALL_SOURCES if source not in sources]
+    peak, *peaks = [keys.memory(keys.RUN_PEAK, source) for source in (*sources, *others)]
+    shown = [keys.VAL_LOSS, keys.TRAIN_LOSS, peak, keys.EPOCH_S, keys.VAL_MS_SSIM]
+    return [*shown, *peaks, keys.STEP_S]
+
+
+def row(flags: Mapping[str, Any]) -> dict[str, str | float]:
+    """Return flags as the table takes them: numbers, and words for the rest."""
+    return {
+        name: value
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value).lower()
+        for name, value in flags.items()
+    }
+
+
+def card(command: str, device: torch.device, *, plan: str = "") -> str:
+    """Return the card of a run as Markdown: its command, the versions that ran it, its plan."""
+    lines = [f"    {command}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {version} |" for name, version in _versions(device)]
+    return "\n".join([*lines, "", plan] if plan else lines)
+
+
+def _versions(device: torch.device) -> Iterator[tuple[str, str]]:
+    yield "radenhance", __version__
+    yield "Python", platform.python_version()
+    yield "PyTorch", torch.__version__
+    yield "Lightning", lightning.__version__
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        yield "CUDA", str(torch.version.cuda)
+        yield "GPU", f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
+    else:
+        yield "device", f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _lines(names: Iterable[str]) -> list[Any]:
+    return ["Multiline", [f"{re.escape(name)}$" for name in names]]
+
+
+def _writers(trainer: Trainer) -> Iterator[Any]:
+    """Yield TensorBoard's writers, on the rank that logs."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+            yield logger.experiment

@@ -1,0 +1,43 @@
+"""When and where callbacks log, and how the ranks of a run tell each other what they saw."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch.distributed
+from lightning.pytorch import Trainer
+
+Seen = TypeVar("Seen")
+
+
+def is_log_point(trainer: Trainer) -> bool:
+    """Return whether the optimizer step that just ended is one that is logged."""
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return every > 0 and trainer.global_step % every == 0
+
+
+def log_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Log at the running step, as Lightning counts it."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(metrics), step=step_of(trainer))
+
+
+def step_of(trainer: Trainer) -> int:
+    """Return where on the step axis Lightning logs now."""
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def stage_of(trainer: Trainer) -> str | None:
+    """Return what to call this rank: its stage, or its number, or nothing where there is one."""
+    name: str | None = getattr(trainer.strategy, "stage_name", None)
+    if name is None and trainer.world_size > 1:
+        return f"rank{trainer.global_rank}"
+    return name
+
+
+def gathered(seen: Seen) -> list[Seen]:
+    """Return what every rank saw, in the order of the ranks; every rank must call it."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [seen]
+    of_all: list[Seen] = [seen] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(of_all, seen)
+    return of_all
