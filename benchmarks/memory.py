@@ -4,7 +4,7 @@
 
 One image, float32 weights, MS-SSIM loss, Adam. Bytes of tensors; a GPU takes more (the CUDA
 context, workspaces, fragmentation). Forward and backward are the highest use in their phase, all
-included.
+included. Host is what waits in host memory where everything may.
 """
 
 import argparse
@@ -12,12 +12,15 @@ import argparse
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from radenhance.loss.ms_ssim import ms_ssim_loss
+from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.footprint import Footprint
+from radenhance.memory.offload import host_bytes
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet
 
 GIB = 2**30
+ALL_MIB = 2**16
+"""Room for every activation of the largest image."""
 ROWS = {
     "original": (MemoryTechniques(), None),
     "chkp (stage)": (MemoryTechniques(checkpointing="stage"), None),
@@ -30,13 +33,32 @@ ROWS = {
         MemoryTechniques(checkpointing="unit", momentum=0.9),
         torch.bfloat16,
     ),
+    "quant": (MemoryTechniques(quantization="qat"), None),
+    "amp + quant": (MemoryTechniques(quantization="qat"), torch.bfloat16),
+    "chkp (unit) + quant": (MemoryTechniques(quantization="qat", checkpointing="unit"), None),
+    "band": (MemoryTechniques(band_rows="auto"), None),
+    "chkp (unit) + band": (MemoryTechniques(checkpointing="unit", band_rows="auto"), None),
+    "amp + chkp (unit) + band": (
+        MemoryTechniques(checkpointing="unit", band_rows="auto"),
+        torch.bfloat16,
+    ),
+    "chkp (unit) + band + offload": (
+        MemoryTechniques(checkpointing="unit", band_rows="auto", offload_mib=ALL_MIB),
+        None,
+    ),
+    "offload": (MemoryTechniques(offload_mib=ALL_MIB), None),
+    "chkp (unit) + offload": (MemoryTechniques(checkpointing="unit", offload_mib=ALL_MIB), None),
+    "amp + chkp (unit) + offload": (
+        MemoryTechniques(checkpointing="unit", offload_mib=ALL_MIB),
+        torch.bfloat16,
+    ),
 }
 
 
 def step_peaks(
     techniques: MemoryTechniques, size: int, encoder: str, autocast: torch.dtype | None
 ) -> dict[str, float]:
-    """Return the peak of each phase of the second training step, in GiB."""
+    """Return the peak of each phase of the second training step, and of the host, in GiB."""
     with FakeTensorMode(), Footprint() as footprint:
         unet = build_unet(encoder)
         optimizer = torch.optim.Adam(unet.parameters())
@@ -47,7 +69,7 @@ def step_peaks(
             enabled = autocast is not None
             with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=enabled):
                 enhanced = techniques.run(unet, raw)
-            loss = ms_ssim_loss(enhanced, target)
+            loss = streamed_ms_ssim_loss(enhanced, target)
             peaks["forward"] = footprint.peak_bytes / GIB
             footprint.reset_peak()
             del enhanced
@@ -59,6 +81,7 @@ def step_peaks(
             optimizer.zero_grad()
             peaks["optimizer"] = footprint.peak_bytes / GIB
     peaks["peak"] = max(peaks.values())
+    peaks["host"] = host_bytes(techniques.stages_of(unet)) / GIB
     return peaks
 
 
@@ -68,8 +91,8 @@ def main() -> None:
     parser.add_argument("--encoder", default="resnet34")
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {options.encoder}, batch 1, Adam, MS-SSIM; GiB of tensors\n")
-    print("| size | technique | forward | backward | peak | peak / original |")
-    print("|---:|---|---:|---:|---:|---:|")
+    print("| size | technique | forward | backward | peak | peak / original | host |")
+    print("|---:|---|---:|---:|---:|---:|---:|")
     for size in map(int, options.sizes.split(",")):
         original = None
         for name, (techniques, autocast) in ROWS.items():
@@ -77,7 +100,7 @@ def main() -> None:
             original = original or peaks["peak"]
             print(
                 f"| {size} | {name} | {peaks['forward']:.2f} | {peaks['backward']:.2f} "
-                f"| {peaks['peak']:.2f} | {peaks['peak'] / original:.2f} |",
+                f"| {peaks['peak']:.2f} | {peaks['peak'] / original:.2f} | {peaks['host']:.2f} |",
                 flush=True,
             )
 

@@ -10,21 +10,17 @@ What a GPU takes beyond tensors is added as an allowance: `CONTEXT_BYTES` for th
 use.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.plugins import Precision
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.optim import Optimizer
 
 from radenhance.memory.footprint import Footprint
 from radenhance.memory.traffic import Traffic, transfer_seconds
+from radenhance.memory.training_step import Batch, TrainingStep
 
 CONTEXT_BYTES = 450 * 2**20
 """Of a CUDA context with the kernels of PyTorch and cuDNN: 300 to 500 MiB by GPU and driver."""
@@ -35,8 +31,6 @@ WORKSPACE_SHARE = 0.05
 PHASES = ("forward", "backward", "optimizer")
 KINDS = ("weights", "gradients", "optimizer", "input", "activations", "loss", "backward")
 """What the bytes of a step are: `backward` are those that only the backward pass makes."""
-
-Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,83 +79,56 @@ class StepPlan:
         return max(0, self.phases["backward"] - self.forward_end)
 
 
-def plan_step(
-    make_module: Callable[[], LightningModule],
-    make_batch: Callable[[], Batch],
-    *,
-    precision: Precision | None = None,
-    accumulates: bool = False,
-) -> StepPlan:
-    """Return the footprint of the module's training step on fake tensors.
-
-    Args:
-        make_module: Builds the module; called under fake tensors.
-        make_batch: Builds one training batch; called under fake tensors.
-        precision: Of Lightning; float32 when None.
-        accumulates: Whether gradients of earlier batches wait while a step runs.
-    """
-    with FakeTensorMode(), Traffic() as traffic:
-        plan = measure_step(make_module, make_batch, precision=precision, accumulates=accumulates)
-    seconds = traffic.seconds / NUM_STEPS + transfer_seconds(plan.host_bytes)
-    return replace(plan, seconds=seconds)
-
-
 NUM_STEPS = 2
 """Optimizers make their state in the first step; the second one is what all others are like."""
 
 
+def plan_step(make_step: Callable[[], TrainingStep], make_batch: Callable[[], Batch]) -> StepPlan:
+    """Return the footprint of a training step on fake tensors.
+
+    Args:
+        make_step: Builds module and optimizer; called under fake tensors.
+        make_batch: Builds one training batch; called under fake tensors.
+    """
+    with FakeTensorMode(), Traffic() as traffic:
+        plan = measure_step(make_step, make_batch)
+    seconds = traffic.seconds / NUM_STEPS + transfer_seconds(plan.host_bytes)
+    return replace(plan, seconds=seconds)
+
+
 def measure_step(
-    make_module: Callable[[], LightningModule],
-    make_batch: Callable[[], Batch],
-    *,
-    precision: Precision | None = None,
-    accumulates: bool = False,
+    make_step: Callable[[], TrainingStep], make_batch: Callable[[], Batch]
 ) -> StepPlan:
-    """Return the footprint of the module's training step on whatever tensors are made now."""
-    precision = precision or Precision()
-    with Footprint() as footprint, _quiet():
+    """Return the footprint of a training step on whatever tensors are made now."""
+    with Footprint() as footprint:
         footprint.kind = "weights"
-        module = make_module()
-        precision.convert_module(module)  # in place
-        module.train()
-        optimizer = _optimizer_of(module)
+        step = make_step()
         footprint.kind = "input"
         batch = make_batch()
-        with _labels(footprint, module):
+        with _labels(footprint, step.module):
             for _ in range(NUM_STEPS):
-                step = _Step(footprint)
-                step.run(module, optimizer, batch, precision, accumulates)
-    return step.plan()
+                measured = _Measured(footprint)
+                measured.run(step, batch)
+    return measured.plan()
 
 
 @dataclass
-class _Step:
+class _Measured:
     footprint: Footprint
     phases: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
     level: int = 0
     forward_end: int = 0
 
-    def run(
-        self,
-        module: LightningModule,
-        optimizer: Optimizer,
-        batch: Batch,
-        precision: Precision,
-        accumulates: bool,
-    ) -> None:
+    def run(self, step: TrainingStep, batch: Batch) -> None:
         self.level = self.footprint.live_bytes
-        with self.phase("forward", "input"), precision.train_step_context():
-            loss = module.training_step(batch, 0)
-        assert isinstance(loss, Tensor)
+        with self.phase("forward", "input"):
+            losses = [step.forward(batch)]
         self.forward_end = self.footprint.live_bytes
-        if not accumulates:
-            optimizer.zero_grad()
         with self.phase("backward", "backward"):
-            loss.backward()  # type: ignore[no-untyped-call]
-            del loss
+            step.backward(losses.pop())
         with self.phase("optimizer", "optimizer"):
-            optimizer.step()
+            step.optimize()
 
     @contextmanager
     def phase(self, name: str, kind: str) -> Iterator[None]:
@@ -205,18 +172,3 @@ def _labels(footprint: Footprint, module: nn.Module) -> Iterator[None]:
     yield
     for hook in hooks:
         hook.remove()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning from saying that a step without a trainer logs nothing."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*self.trainer` reference is not registered.*")
-        yield
-
-
-def _optimizer_of(module: LightningModule) -> Optimizer:
-    configured = module.configure_optimizers()
-    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    return optimizer

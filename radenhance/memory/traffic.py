@@ -38,7 +38,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         packet = func.overloadpacket
         if packet in flop_registry:
             self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
-        if not _is_view(func):
+        if func.namespace == "aten" and not _is_view(func):
             self.moved_bytes += _bytes((args, kwargs)) + _bytes(result)
         return result
 

@@ -50,24 +50,33 @@ class Stage:
         units: In order; the first one gets the skip, if there is one.
         gives_skip: Whether its output is needed again in the decoder.
         takes_skip: Whether it needs the deepest skip that is left.
+        enlarging: How it first enlarges its input twice, as `F.interpolate` calls it, if it does.
     """
 
     name: str
     units: tuple[Unit, ...]
     gives_skip: bool = False
     takes_skip: bool = False
+    enlarging: str | None = None
 
 
-def run_stages(stages: Sequence[Stage], parts: Sequence[Part], image: Tensor) -> Tensor:
-    """Return the network's output.
+def run_stages(
+    stages: Sequence[Stage],
+    parts: Sequence[Part],
+    features: Tensor,
+    skips: list[Tensor] | None = None,
+) -> Tensor:
+    """Return the network's output, or the features after the last of `stages`.
 
     Args:
-        stages: As `stages_of` gives them.
+        stages: As `stages_of` gives them: all, or some that follow each other.
         parts: What to run for each of them.
-        image: Shape (N, 1, H, W), both sides multiples of 32.
+        features: The image, shape (N, 1, H, W), both sides multiples of 32; or the features that
+            the stage before gave.
+        skips: The skips that are open before the first stage, the deepest last; left in it are
+            those that are open after the last stage. None where there are none, as before the stem.
     """
-    skips: list[Tensor] = []
-    features = image
+    skips = [] if skips is None else skips
     for stage, part in zip(stages, parts, strict=True):
         result = part(features, skips.pop()) if stage.takes_skip else part(features)
         if isinstance(result, tuple):
@@ -139,7 +148,12 @@ def _whole_encoder(encoder: nn.Module) -> Stage:
 def _decoder_stages(unet: smp.Unet) -> list[Stage]:
     blocks = list(unet.decoder.blocks)
     return [
-        Stage(f"decoder{i}", _decoder_units(block), takes_skip=i < len(blocks) - 1)
+        Stage(
+            f"decoder{i}",
+            _decoder_units(block),
+            takes_skip=i < len(blocks) - 1,
+            enlarging=block.interpolation_mode,
+        )
         for i, block in enumerate(blocks)
     ]
 

@@ -63,6 +63,6 @@ def planned_run(flags):
 @pytest.mark.parametrize("recipe", techniques_of_recipes())
 def test_planned_bytes_are_those_of_a_fit_on_real_tensors(recipe, side):
     run = planned_run(techniques_of_recipes()[recipe])
-    plan = run.step((side, side))
+    plan = run.plan((side, side))
     assert plan.peak_bytes == pytest.approx(measured(run, side), rel=0.02)
     assert sum(plan.kinds.values()) == plan.peak_bytes

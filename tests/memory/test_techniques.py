@@ -21,4 +21,11 @@ def test_tensorfloat_is_a_choice_for_convolutions_too(tf32):
 
 
 def test_nothing_is_on_when_nothing_is_said():
-    assert MemoryTechniques() == MemoryTechniques("none", None, True, False)
+    assert MemoryTechniques() == MemoryTechniques(
+        checkpointing="none",
+        momentum=None,
+        momentum_reversible=True,
+        quantization="none",
+        offload_mib=0,
+        tf32=False,
+    )

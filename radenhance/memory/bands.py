@@ -1,0 +1,84 @@
+"""Maps that are had in bands of rows, stored or computed when asked for.
+
+    rows of a map   -1 |  0  1  2  3 |  4  5  6  7 |  8  9
+                     0 |   band 0    |   band 1    | band 2     bands(10, 4)
+                     |________________|                         band 0 and its halo of one row
+
+A 3x3 convolution of a band needs one row more on either side; beyond the edge of the image these
+are the zeros that a convolution pads with.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a map (N, C, H, W), with zeros above the first and below the last one.
+
+    Args:
+        num_rows: H.
+        within: Returns rows [first, last) of those in [0, H).
+    """
+
+    num_rows: int
+    within: Callable[[int, int], Tensor]
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        """Return rows [first, last), shape (N, C, last - first, W)."""
+        inside_first, inside_last = max(first, 0), min(last, self.num_rows)
+        rows = self.within(inside_first, inside_last)
+        above, below = inside_first - first, last - inside_last
+        return F.pad(rows, (0, 0, above, below)) if above or below else rows
+
+    def then(self, function: Callable[[Tensor], Tensor]) -> "Rows":
+        """Return the map that `function`, which works on each pixel alone, makes of this one."""
+        return Rows(self.num_rows, lambda first, last: function(self.within(first, last)))
+
+
+@dataclass(frozen=True)
+class Stored(Rows):
+    """The rows of a map that is in memory.
+
+    Args:
+        whole: The map.
+    """
+
+    whole: Tensor
+
+
+def stored(whole: Tensor, dtype: torch.dtype | None = None) -> Stored:
+    """Return the rows of a map in memory, as contiguous tensors of `dtype` or its own dtype."""
+
+    def within(first: int, last: int) -> Tensor:
+        return whole[:, :, first:last].to(dtype or whole.dtype).contiguous()
+
+    return Stored(whole.shape[2], within, whole)
+
+
+def bands(num_rows: int, band_rows: int) -> list[tuple[int, int]]:
+    """Return [first, last) of each band, all but the last one of `band_rows` rows."""
+    return [(first, min(first + band_rows, num_rows)) for first in range(0, num_rows, band_rows)]
+
+
+def fill(rows: Rows, band_rows: int, into: Tensor | None = None) -> Tensor:
+    """Return the whole map.
+
+    Args:
+        rows: Of the map.
+        band_rows: How many of them to compute at once.
+        into: Where to write it, if not into a new tensor. `rows` may read from there what it has
+            not yet written.
+    """
+    for first, last in bands(rows.num_rows, band_rows):
+        band = rows(first, last)
+        if into is None:
+            into = band.new_empty(*band.shape[:2], rows.num_rows, band.shape[3])
+        into[:, :, first:last] = band
+        del band  # the next one is computed beside it otherwise
+    assert into is not None
+    return into
