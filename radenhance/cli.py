@@ -31,6 +31,8 @@ data
   synthesize   make a dataset of synthetic cats, dogs and turtles
 
 results
+  dashboard    show runs in the browser: memory, losses, images, a table of all runs
+  quantize     make an int8 model for the CPU of a checkpoint, and measure it
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
 
 examples
@@ -52,6 +54,9 @@ COMMANDS = {
     "prepare": "radenhance.dataset.prepare",
     "check": "radenhance.dataset.check",
     "synthesize": "radenhance.dataset.synthesize",
+    "dashboard": "radenhance.dashboard",
+    "plan": "radenhance.planning.command",
+    "quantize": "radenhance.quantize",
     "showcase": "radenhance.showcase",
 }
 """Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""

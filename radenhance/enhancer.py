@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -21,11 +22,12 @@ from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
     ms_ssim,
-    ms_ssim_loss,
     scale_weights,
     smallest_side,
     ssim,
 )
+from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
+from radenhance.memory.quantization import matched_ranges
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
 
@@ -55,6 +57,8 @@ class ContrastEnhancer(LightningModule):
         lr_interval: Whether the lr_scheduler named above steps once per epoch or per optimizer
             step. ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
+        int8: A file that `radenhance quantize` wrote, to validate, test or predict with on the CPU
+            in place of the checkpoint's weights.
     """
 
     def __init__(
@@ -66,15 +70,19 @@ class ContrastEnhancer(LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
         memory: MemoryTechniques = MemoryTechniques(),  # noqa: B008  frozen, and shown in --help
+        int8: Path | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters("encoder", "num_scales")
-        self.hparams["momentum"] = memory.momentum  # the one technique that changes the function
+        # the techniques that change the function
+        self.hparams["momentum"] = memory.momentum
+        self.hparams["quantization"] = memory.quantization
         scale_weights(smallest_side(NUM_SCALES), num_scales)  # refuses a number that does not exist
         self.num_scales = num_scales
         self.memory = memory
         self.unet = build_unet(encoder, encoder_weights=encoder_weights)
         memory.stages_of(self.unet)  # refuses what cannot work on this encoder
+        self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
         self._lr_interval = lr_interval
@@ -84,14 +92,24 @@ class ContrastEnhancer(LightningModule):
     @override
     def setup(self, stage: str) -> None:
         """Choose the precision of float32 before anything runs."""
+        if stage == "fit" and self._int8 is not None:
+            raise UsageError("--model.int8 cannot be trained; leave it out, or validate or predict")
         self.memory.set_float32_precision()
 
     @override
     def forward(self, raw: Tensor) -> Tensor:
         """Return the enhanced images, shape (N, 1, H, W), about [0, 1] but not clipped to it."""
         rows, columns = raw.shape[-2:]
-        enhanced = self.memory.run(self.unet, pad_to_stride(raw))
+        enhanced = self.network(pad_to_stride(raw))
         return enhanced[..., :rows, :columns]
+
+    def network(self, image: Tensor) -> Tensor:
+        """Return the U-Net's output; where two devices share it, their strategy takes this place.
+
+        Args:
+            image: Shape (N, 1, H, W), both sides multiples of 32.
+        """
+        return self._int8(image) if self._int8 is not None else self.memory.run(self.unet, image)
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -120,8 +138,10 @@ class ContrastEnhancer(LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network in one sentence instead of a list of tensors."""
+        own = self.state_dict()
+        checkpoint["state_dict"] = matched_ranges(checkpoint["state_dict"], own)
         theirs = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-        ours = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        ours = {name: tensor.shape for name, tensor in own.items()}
         if theirs != ours:
             made_with = checkpoint.get("hyper_parameters", {}).get("encoder", "another network")
             raise UsageError(
@@ -133,7 +153,8 @@ class ContrastEnhancer(LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._cases = batch["case"]
-        loss = ms_ssim_loss(self(batch["raw"]), batch["target"], num_scales=self.num_scales)
+        enhanced = self(batch["raw"])
+        loss = streamed_ms_ssim_loss(enhanced, batch["target"], num_scales=self.num_scales)
         self.log(keys.TRAIN_LOSS_STEP, loss, prog_bar=True)
         self.log(keys.TRAIN_LOSS, loss, on_step=False, on_epoch=True, batch_size=len(self._cases))
         return loss
@@ -146,8 +167,7 @@ class ContrastEnhancer(LightningModule):
     @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stop before a gradient that is not a number gets into the weights."""
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = self._gradient_norm()
         self.log(keys.GRADIENT_NORM, norm)
         # float16 with a gradient scaler overflows now and then; the scaler skips such a step itself
         if getattr(self.trainer.precision_plugin, "scaler", None) is None:
@@ -209,6 +229,14 @@ class ContrastEnhancer(LightningModule):
             self._log_means(keys.IDENTITY, identity)
         return {"enhanced": enhanced, keys.MS_SSIM: measures[keys.MS_SSIM]}
 
+    def _gradient_norm(self) -> Tensor:
+        # where only some of the network's gradients are here, the strategy knows of the others
+        of_strategy = getattr(self.trainer.strategy, "gradient_norm", None)
+        if of_strategy is not None:
+            return of_strategy()  # type: ignore[no-any-return]
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
     def _identity_is_due(self) -> bool:
         """The baseline does not change: one validation of a fit logs it, each run of the others."""
         fitting = self.trainer.state.fn == "fit"
@@ -231,6 +259,13 @@ class ContrastEnhancer(LightningModule):
                 f"stopped and the last checkpoint is untouched. Look at these files, or lower the "
                 f"learning rate (--model.optimizer.lr)"
             )
+
+
+def _int8_network(file: Path) -> Callable[[Tensor], Tensor]:
+    # most runs do without ONNX Runtime, which takes a while to import
+    from radenhance.memory.int8 import Int8Network
+
+    return Int8Network(file)
 
 
 def measure(enhanced: Tensor, target: Tensor, *, num_scales: NumScales) -> dict[str, Tensor]:

@@ -8,7 +8,9 @@ prints the message alone and leaves with `exit_code`; only a defect of ours show
     |- RadiographError      one image file cannot be read, or not without guessing
     |- DatasetError         a dataset folder or its manifest is not what training needs
     |- ImageSizeError       an image is too small, or sizes do not go together
-    `- DivergedError        the loss or a gradient is not a number any more
+    |- DivergedError        the loss or a gradient is not a number any more
+    |- GpuMemoryError       the GPU has no room for the step
+    `- StageError           one of two processes that share a network stopped
 """
 
 
@@ -44,3 +46,15 @@ class DivergedError(RadenhanceError):
     """The loss or a gradient is NaN or infinite; the message names the batch's files."""
 
     exit_code = 3
+
+
+class GpuMemoryError(RadenhanceError):
+    """The GPU ran out of memory; the message says what takes it, and what needs less."""
+
+    exit_code = 6
+
+
+class StageError(RadenhanceError):
+    """One of the processes that share a network stopped; the message says which, where and why."""
+
+    exit_code = 5

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,24 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from typing_extensions import override
 
 from radenhance import keys
+from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
+from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.callbacks.prediction_writer import PredictionWriter
+from radenhance.callbacks.previews import Previews
+from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.callbacks.whole_files import WholeFileCheckpointIO
 from radenhance.dataset.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.errors import UsageError
+from radenhance.errors import GpuMemoryError, UsageError
+from radenhance.run_flags import compared_flags, typed
 from radenhance.runs import LOGS, find_checkpoint, version_of
+from radenhance.strategies import EncoderDecoderStrategy
 
 TRAINER_DEFAULTS = {"max_epochs": 50, "log_every_n_steps": 10}
 BEST_CHECKPOINT = {
@@ -43,11 +51,18 @@ def main(arguments: Sequence[str]) -> None:
         RadenhanceError: What the command itself found wrong.
     """
     hush()
-    try:
+    with told_in_one_sentence(arguments[0]):
         EnhancerCLI(list(arguments))
+
+
+@contextmanager
+def told_in_one_sentence(command: str) -> Iterator[None]:
+    """Turn what jsonargparse and Lightning raise at a user's mistake into a UsageError."""
+    try:
+        yield
     except ArgumentError as error:
         what = " ".join(str(error).split())
-        raise UsageError(f"{what} (radenhance {arguments[0]} --help lists all flags)") from error
+        raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
     except RuntimeError as error:
@@ -87,6 +102,7 @@ class EnhancerCLI(LightningCLI):
 
     def __init__(self, args: ArgsType, *, run: bool = True) -> None:
         self._checkpoint: Path | None = None
+        self._arguments = args if isinstance(args, list) else []
         super().__init__(
             ContrastEnhancer,
             RadiographDataModule,
@@ -106,6 +122,7 @@ class EnhancerCLI(LightningCLI):
         parser.set_defaults(BEST_CHECKPOINT)
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         parser.add_lightning_class_args(LearningRateMonitor, "lr_monitor")
+        parser.add_lightning_class_args(MemoryProfiler, "memory_profiler")
         parser.add_lightning_class_args(PredictionWriter, "output")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
@@ -135,6 +152,13 @@ class EnhancerCLI(LightningCLI):
             raise UsageError(f"--seed_everything: {error}") from error
 
     @override
+    def before_instantiate_classes(self) -> None:
+        """Choose the strategy for two nodes of one device each where none is named."""
+        trainer = self._get(self.config, "trainer")
+        if trainer.strategy == "auto" and trainer.num_nodes == 2 and _has_one_device(trainer):
+            trainer.strategy = EncoderDecoderStrategy.strategy_name
+
+    @override
     def _parse_ckpt_path(self) -> None:
         """Leave the config alone: `parse_arguments` has given the checkpoint its place."""
 
@@ -158,7 +182,50 @@ class EnhancerCLI(LightningCLI):
         if not config.get("plugins"):
             config["plugins"] = [WholeFileCheckpointIO()]
         wanted = [callback for callback in callbacks if not isinstance(callback, tuple(unwanted))]
+        if self.subcommand == "fit":
+            settings = self.config["fit"]
+            dashboard = Dashboard(compared_flags(settings), typed(self._arguments))
+            wanted += [Stopwatch(), Previews(), dashboard]
         return super()._instantiate_trainer(config, wanted)
+
+    def before_fit(self) -> None:
+        """Say before the first step when the GPU has no room for it."""
+        device = self.trainer.strategy.root_device
+        if device.type != "cuda" or not self.trainer.is_global_zero:
+            return
+        from radenhance.planning.advice import warning
+        from radenhance.planning.planned_run import PlannedRun
+        from radenhance.planning.report import Answer, as_text
+
+        run = PlannedRun(self._arguments[1:])
+        plan = run.plan(run.image_size)
+        free, total = torch.cuda.mem_get_info(device)
+        text = as_text(Answer(run.image_size, plan, total), run.title)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Dashboard):
+                callback.plan = f"```\n{text}\n```"
+        unwelcome = warning(run, plan, free)
+        if unwelcome is not None:
+            rank_zero_warn(unwelcome)
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except torch.OutOfMemoryError as error:
+            if subcommand != "fit":
+                raise GpuMemoryError(
+                    "the GPU ran out of memory; add --model.memory.band_rows=auto, or "
+                    "--trainer.precision=16-mixed, or take smaller images (--data.image_size)"
+                ) from error
+            from radenhance.planning.advice import out_of_memory
+            from radenhance.planning.planned_run import PlannedRun
+
+            limit = None
+            if torch.cuda.is_available():
+                free, _ = torch.cuda.mem_get_info()
+                limit = free + torch.cuda.memory_reserved()
+            raise out_of_memory(PlannedRun(self._arguments[1:]), limit) from error
 
     def _tensorboard(self) -> TensorBoardLogger:
         settings = self.config[self.subcommand] if self.subcommand else self.config
@@ -186,12 +253,21 @@ def flags_of(checkpoint: Path) -> dict[str, Any]:
         model, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
         of_model = {f"model.{key}": model[key] for key in ("encoder", "num_scales")}
         of_model["model.memory.momentum"] = model["momentum"]
+        of_model["model.memory.quantization"] = model.get("quantization", "none")
         return of_model | {f"data.{key}": data[key] for key in ("image_size", "window")}
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
             f"--ckpt_path {checkpoint} is not a checkpoint of radenhance ({reason})"
         ) from error
+
+
+def _has_one_device(trainer: Namespace) -> bool:
+    if trainer.devices != "auto":
+        return trainer.devices in (1, "1") or (
+            isinstance(trainer.devices, list) and len(trainer.devices) == 1
+        )
+    return trainer.accelerator == "cpu" or torch.cuda.device_count() <= 1
 
 
 def _for_each_command(**options: Any) -> dict[str, Any]:

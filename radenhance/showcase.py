@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     write_contact_sheet(options.sheet, rows)
     _say(report(comparisons))
     _say(f"\nPicture (raw | enhanced | target): {options.sheet.resolve()}")
-    _say("Curves: run `tensorboard --logdir lightning_logs` and open the address that it prints.")
+    _say("Curves: run `radenhance dashboard` and open the address that it prints.")
 
 
 def compare(checkpoint: Path, root: Path) -> tuple[list[Comparison], list[Row]]:
@@ -71,7 +71,9 @@ def compare(checkpoint: Path, root: Path) -> tuple[list[Comparison], list[Row]]:
     flags = flags_of(checkpoint)
     if not REAL_ROOT.exists():
         make_real_pairs(REAL_ROOT)
-    memory = MemoryTechniques(momentum=flags["model.memory.momentum"])
+    memory = MemoryTechniques(
+        momentum=flags["model.memory.momentum"], quantization=flags["model.memory.quantization"]
+    )
     model = ContrastEnhancer.load_from_checkpoint(checkpoint, map_location="cpu", memory=memory)
     comparisons, rows = [], []
     for name, folder in ((f"validation of {root}", root), ("real (RG1, RG3)", REAL_ROOT)):

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "network": {"errors"},
     "loss": {"errors"},
     "memory": {"network", "loss", "errors"},
+    "strategies": {"network", "memory", "errors"},
     "enhancer": {"network", "loss", "memory", "keys", "errors"},
     "callbacks": {"dicom", "dataset", "keys", "errors"},
 }

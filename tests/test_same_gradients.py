@@ -103,8 +103,9 @@ def alone():
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("name", [name for name in TECHNIQUES if name not in CHANGE_FUNCTION])
 def test_a_technique_is_plain_training(alone, name, encoder):
-    expected = alone((), encoder=encoder)
-    assert_same(train(techniques_of([name]), encoder=encoder), expected, rtol=1e-10)
+    # Adam would step by the sign of the rounding where a gradient is 0
+    options = {"encoder": encoder, "adam": encoder == "resnet18"}
+    assert_same(train(techniques_of([name]), **options), alone((), **options), rtol=1e-10)
 
 
 @pytest.mark.parametrize("pair", GO_TOGETHER, ids=" + ".join)

@@ -142,12 +142,11 @@ class RadiographDataModule(LightningDataModule):
         draw = Augmentation(self.crop_size, moves=self.augment, exposure=exposure, seed=self.seed)
         dataset = self._dataset("train", draw)
         trainer = self.trainer
-        sampler = DrawSampler(
-            dataset,
-            num_replicas=trainer.world_size if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-            seed=self.seed,
-        )
+        shares = (trainer.distributed_sampler_kwargs if trainer else None) or {
+            "num_replicas": 1,
+            "rank": 0,
+        }
+        sampler = DrawSampler(dataset, seed=self.seed, **shares)
         return ResumableLoader(
             dataset, sampler=sampler, batch_size=self.batch_size, **self._loading()
         )

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
         _say_largest(run, limit, in_json=options.json)
         return
     answers = [
-        Answer(size, run.step(size), limit, candidates(run, size) if options.search else [])
+        Answer(size, run.plan(size), limit, candidates(run, size) if options.search else [])
         for size in [(side, side) for side in options.sizes] or [run.image_size]
     ]
     if options.json:

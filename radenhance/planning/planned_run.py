@@ -16,12 +16,16 @@ from radenhance.dataset.manifest import MANIFEST, read_manifest
 from radenhance.errors import UsageError
 from radenhance.lightning_cli import EnhancerCLI, told_in_one_sentence
 from radenhance.memory.plan import StepPlan, plan_step
+from radenhance.memory.training_step import Batch, TrainingStep
 
 LARGEST_SIDE = 4188
 """Of the paper's radiographs; for native images where no dataset says better."""
 
 Size = tuple[int, int]
 """Rows and columns in pixels."""
+
+Flags = Mapping[str, Any]
+"""Of `fit`: name without dashes -> value."""
 
 
 class PlannedRun:
@@ -40,33 +44,32 @@ class PlannedRun:
             self._cli = _ParsingCLI(["fit", *flags])
         self.settings: Namespace = self._cli.config["fit"]
 
-    def step(self, size: Size) -> StepPlan:
+    def plan(self, size: Size) -> StepPlan:
         """Return the plan of one training step on images of a size."""
-        batch_size = self.settings.data.batch_size
-
-        def batch() -> dict[str, Any]:
-            raw, target = torch.rand(2, batch_size, 1, *size).unbind()
-            return {"raw": raw.clone(), "target": target.clone(), "case": ["planned"] * batch_size}
-
         with told_in_one_sentence("fit"):
-            return plan_step(
-                self.module,
-                batch,
-                precision=precision_of(self.settings.trainer.precision),
-                accumulates=self.settings.trainer.accumulate_grad_batches > 1,
-            )
+            return plan_step(self.step, lambda: self.batch(size))
+
+    def step(self) -> TrainingStep:
+        """Return the training step of `fit`, made anew."""
+        trainer = self.settings.trainer
+        return TrainingStep(
+            self.module(),
+            precision_of(trainer.precision),
+            accumulates=trainer.accumulate_grad_batches > 1,
+        )
+
+    def batch(self, size: Size) -> Batch:
+        """Return a batch of noise as the loader would give one of images."""
+        shape = (self.settings.data.batch_size, 1, *size)
+        return {"raw": torch.rand(shape), "target": torch.rand(shape), "case": ["noise"] * shape[0]}
 
     def module(self) -> LightningModule:
         """Return a new module, as `fit` makes it."""
         return self._cli.module()
 
-    def with_flags(self, flags: Mapping[str, Any]) -> "PlannedRun":
+    def with_flags(self, flags: Flags) -> "PlannedRun":
         """Return the same run with some flags changed."""
-        changed = [
-            f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
-            for name, value in flags.items()
-        ]
-        return PlannedRun([*self.flags, *changed])
+        return PlannedRun([*self.flags, *flags_in_words(flags)])
 
     @property
     def title(self) -> str:
@@ -108,6 +111,14 @@ class _ParsingCLI(EnhancerCLI):
         made = self._parser("fit").instantiate(self.config["fit"])
         module: LightningModule = made.model
         return module
+
+
+def flags_in_words(flags: Flags) -> list[str]:
+    """Return flags as they are typed."""
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in flags.items()
+    ]
 
 
 def precision_of(name: str | int | None) -> Precision:

@@ -65,31 +65,33 @@ def verdict(plan: StepPlan, limit_bytes: int) -> str:
     """Say in one sentence whether a step fits."""
     left = limit_bytes - plan.needed_bytes
     if left >= 0:
-        return f"fits in {_mib(limit_bytes)}, {_mib(left)} to spare"
-    return f"does not fit in {_mib(limit_bytes)}: {_mib(-left)} too much"
+        return f"fits in {in_mib(limit_bytes)}, {in_mib(left)} to spare"
+    return f"does not fit in {in_mib(limit_bytes)}: {in_mib(-left)} too much"
 
 
 def breakdown_in_a_line(plan: StepPlan) -> str:
     """Return the kinds that matter, for a message."""
     kinds = sorted(plan.kinds.items(), key=lambda item: -item[1])
-    named = [f"{MEANING[kind]} {_mib(size)}" for kind, size in kinds[:4] if size]
-    return f"{_mib(plan.needed_bytes)} planned: {', '.join(named)}"
+    named = [f"{MEANING[kind]} {in_mib(size)}" for kind, size in kinds[:4] if size]
+    return f"{in_mib(plan.needed_bytes)} planned: {', '.join(named)}"
 
 
 def _breakdown(plan: StepPlan) -> list[str]:
     rises = {"forward": plan.forward_bytes, "backward": plan.backward_bytes}
     table = [
-        f"  {phase:<28}{_mib(plan.phases[phase]):>12}"
-        + (f"   rise {_mib(rises[phase])}" if phase in rises else "")
+        f"  {phase:<28}{in_mib(plan.phases[phase]):>12}"
+        + (f"   rise {in_mib(rises[phase])}" if phase in rises else "")
         for phase in PHASES
     ]
-    kinds = [f"  {MEANING[kind]:<28}{_mib(plan.kinds[kind]):>12}" for kind in KINDS]
+    kinds = [f"  {MEANING[kind]:<28}{in_mib(plan.kinds[kind]):>12}" for kind in KINDS]
     allowances = [
-        f"  {'allowance: workspaces':<28}{_mib(plan.workspace_bytes):>12}",
-        f"  {'allowance: CUDA context':<28}{_mib(CONTEXT_BYTES):>12}",
-        f"  {'needed':<28}{_mib(plan.needed_bytes):>12}",
+        f"  {'allowance: workspaces':<28}{in_mib(plan.workspace_bytes):>12}",
+        f"  {'allowance: CUDA context':<28}{in_mib(CONTEXT_BYTES):>12}",
+        f"  {'needed':<28}{in_mib(plan.needed_bytes):>12}",
     ]
-    host = [f"  {'waits in host memory':<28}{_mib(plan.host_bytes):>12}"] if plan.host_bytes else []
+    host = (
+        [f"  {'waits in host memory':<28}{in_mib(plan.host_bytes):>12}"] if plan.host_bytes else []
+    )
     return ["highest use of each phase", *table, "at the peak", *kinds, *allowances, *host]
 
 
@@ -98,7 +100,7 @@ def _search_table(answer: Answer) -> list[str]:
     width = max(len(one.recipe) for one in answer.found)
     lines = [f"{'--config':<{width}}  {'needed':>11}  {'time':>5}"]
     for one in answer.found:
-        needed, ratio = _mib(one.plan.needed_bytes), one.plan.seconds / quickest
+        needed, ratio = in_mib(one.plan.needed_bytes), one.plan.seconds / quickest
         lines.append(
             f"{one.recipe:<{width}}  {needed:>11}  {ratio:>5.2f}  {_note(one, answer.limit_bytes)}"
         )
@@ -123,5 +125,6 @@ def _plan_dict(plan: StepPlan, limit: int | None) -> dict[str, Any]:
     }
 
 
-def _mib(num_bytes: int) -> str:
+def in_mib(num_bytes: int) -> str:
+    """Return bytes in MiB, to be read."""
     return f"{num_bytes / MIB:,.0f} MiB"

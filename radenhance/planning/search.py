@@ -1,19 +1,16 @@
 """Which techniques make a training step fit, and how large an image may be."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 
 from radenhance.cli import recipes
+from radenhance.errors import UsageError
 from radenhance.memory.plan import StepPlan
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import DEEPEST_STRIDE
-from radenhance.planning.planned_run import PlannedRun, Size
-
-Flags = Mapping[str, Any]
+from radenhance.planning.planned_run import Flags, PlannedRun, Size
 
 
 @dataclass(frozen=True)
@@ -22,11 +19,13 @@ class Candidate:
 
     Args:
         recipe: File name.
+        flags: Its techniques.
         plan: Of one step.
         changes_function: Whether the network computes something else with the same weights.
     """
 
     recipe: str
+    flags: Flags
     plan: StepPlan
     changes_function: bool
 
@@ -35,12 +34,16 @@ def candidates(run: PlannedRun, size: Size) -> list[Candidate]:
     """Return every single-device recipe's techniques on a run, the quickest first.
 
     A recipe gives its memory techniques and its precision; the network, the data and all else are
-    those of the run. Recipes that change the function come after those that do not.
+    those of the run. Recipes that change the function come after those that do not; those that
+    refuse the network are left out.
     """
-    found = [
-        Candidate(name, run.with_flags(flags).step(size), changes_function(flags))
-        for name, flags in techniques_of_recipes().items()
-    ]
+    found = []
+    for name, flags in techniques_of_recipes().items():
+        try:
+            plan = run.with_flags(flags).plan(size)
+        except UsageError:
+            continue
+        found.append(Candidate(name, flags, plan, changes_function(flags)))
     return sorted(found, key=lambda one: (one.changes_function, one.plan.seconds))
 
 
@@ -83,7 +86,7 @@ def largest_side(run: PlannedRun, limit_bytes: int) -> int:
     """
 
     def needed(side: int) -> int:
-        return run.step((side, side)).needed_bytes
+        return run.plan((side, side)).needed_bytes
 
     small, large = 512, 1024
     per_pixel = (needed(large) - needed(small)) / (large**2 - small**2)

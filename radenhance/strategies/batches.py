@@ -1,0 +1,89 @@
+"""Batches of any structure: their micro-batches, and what came of those, as one again."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from radenhance.errors import UsageError
+
+
+def num_samples(batch: Any) -> int:
+    """Return the length of a batch: of the first tensor in it that has a length.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for tensor in _tensors(batch):
+        if tensor.ndim:
+            return len(tensor)
+    raise UsageError("encoder_decoder: a batch without a tensor cannot be divided")
+
+
+def micro_batches(batch: Any, size: int) -> list[Any]:
+    """Return the batch in parts of `size` samples, in order.
+
+    Tensors are divided along their first axis where that has the batch's length, and so are lists
+    of that length which hold no tensors, such as names. All else goes into every part.
+
+    Args:
+        batch: Of tensors in dicts, lists and tuples.
+        size: Divides its length.
+    """
+    num = num_samples(batch)
+    if num == size:
+        return [batch]
+    return [_part(batch, num, slice(i, i + size)) for i in range(0, num, size)]
+
+
+def joined(results: Sequence[Any]) -> Any:
+    """Return what the steps of the micro-batches of one batch returned, as of one step.
+
+    Tensors are put together along their first axis, lists likewise; of numbers and tensors without
+    an axis it is the mean.
+    """
+    first = results[0]
+    if len(results) == 1 or first is None:
+        return first
+    if isinstance(first, Tensor):
+        return torch.cat(list(results)) if first.ndim else torch.stack(list(results)).mean()
+    if isinstance(first, dict):
+        return {key: joined([result[key] for result in results]) for key in first}
+    if isinstance(first, list):
+        return [item for result in results for item in result]
+    if isinstance(first, tuple):
+        return _like(first, [joined(items) for items in zip(*results, strict=True)])
+    return sum(results) / len(results) if isinstance(first, float) else first
+
+
+def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
+    """Return the batch with `function` applied to all that is not a dict, list or tuple."""
+    if isinstance(batch, dict):
+        return {key: map_leaves(function, item) for key, item in batch.items()}
+    if isinstance(batch, list | tuple):
+        return _like(batch, [map_leaves(function, item) for item in batch])
+    return function(batch)
+
+
+def _tensors(batch: Any) -> list[Tensor]:
+    found: list[Any] = []
+    map_leaves(found.append, batch)
+    return [leaf for leaf in found if isinstance(leaf, Tensor)]
+
+
+def _part(batch: Any, num: int, rows: slice) -> Any:
+    if isinstance(batch, Tensor):
+        return batch[rows] if batch.ndim and len(batch) == num else batch
+    if isinstance(batch, dict):
+        return {key: _part(item, num, rows) for key, item in batch.items()}
+    if isinstance(batch, list | tuple):
+        if len(batch) == num and not _tensors(batch):
+            return batch[rows]
+        return _like(batch, [_part(item, num, rows) for item in batch])
+    return batch
+
+
+def _like(sequence: Sequence[Any], items: list[Any]) -> Any:
+    named = hasattr(sequence, "_fields")
+    return type(sequence)(*items) if named else type(sequence)(items)  # type: ignore[call-arg]

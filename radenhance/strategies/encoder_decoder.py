@@ -1,0 +1,474 @@
+"""Encoder and decoder of a U-Net on two devices, under an ordinary LightningModule.
+
+    trainer = Trainer(strategy="encoder_decoder", devices=1, num_nodes=2)
+
+    rank 1   reads    encoder  ------ skips ----->  decoder    rank 0
+             nothing           <--- gradients ----  loss       reads batches, logs, checkpoints
+
+The whole module lives in both processes, and only the tensors of the half that runs there on its
+device: weights are little beside activations. Optimizers, schedulers and checkpoints are then those
+of one device. Three things differ from Lightning's other strategies, for this reason:
+
+- Forward and backward passes are one (`schedule.py`), so Lightning's own backward pass is left out,
+  and gradients are set to zero here.
+- A step is done by both processes together, and its losses, logs and results are given to both.
+- Norms and overflows of gradients are decided together (`precision.py`).
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.utilities.data import _auto_add_worker_init_fn
+from lightning.fabric.utilities.distributed import (
+    _distributed_is_initialized,
+    _get_default_process_group_backend_for_device,
+    _init_dist_connection,
+)
+from lightning.fabric.utilities.optimizer import _optimizers_to_device
+from lightning.fabric.utilities.seed import reset_seed
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.strategies import ParallelStrategy, StrategyRegistry
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero_only
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.optim import Optimizer
+from typing_extensions import override
+
+from radenhance.errors import StageError, UsageError
+from radenhance.strategies.agreement import check_agreement, refuse_unsupported
+from radenhance.strategies.alarm import Alarm
+from radenhance.strategies.batches import map_leaves
+from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
+from radenhance.strategies.hand_over import HandedOver, Line, handed_over
+from radenhance.strategies.precision import decide_together, norm_over_stages, start_scaler
+from radenhance.strategies.schedule import GROUP_RANK, ScheduleName, StageName
+from radenhance.strategies.step import SharedStep
+
+NAME = "encoder_decoder"
+
+
+class EncoderDecoderStrategy(ParallelStrategy):
+    """Runs the encoder on one device and the decoder on another.
+
+    Args:
+        micro_batch_size: Images that cross the cut at a time. BatchNorm sees that many, as it does
+            under gradient accumulation. It must divide the batch in training.
+        schedule: gpipe runs all micro-batches forwards, then all backwards; 1f1b alternates, and
+            holds two micro-batches at most; auto is 1f1b where there are two.
+        cut: First stage of the decoder's device; another one than decoder0 moves the balance.
+        bfloat16_transfer: Send float32 features and gradients as bfloat16: half the bytes, not
+            exact.
+        process_group_backend: nccl or gloo; the device's own when nothing is said.
+        timeout_s: Seconds without a sign of the other process after which a run ends.
+    """
+
+    strategy_name = NAME
+
+    def __init__(
+        self,
+        micro_batch_size: int = 1,
+        schedule: ScheduleName = "auto",
+        cut: str = FIRST_DECODER_STAGE,
+        bfloat16_transfer: bool = False,
+        process_group_backend: str | None = None,
+        timeout_s: float = 600.0,
+    ) -> None:
+        super().__init__()
+        if micro_batch_size < 1:
+            raise UsageError(
+                f"--trainer.strategy.micro_batch_size must be at least 1, got {micro_batch_size}"
+            )
+        self.micro_batch_size = micro_batch_size
+        self.schedule = schedule
+        self.cut = cut
+        self.bfloat16_transfer = bfloat16_transfer
+        self.timeout_s = timeout_s
+        self.num_nodes = 1
+        self._backend = process_group_backend
+        self._doing = "the start"
+        self._alarm: Alarm | None = None
+
+    # Lightning sets these from --trainer.devices and --trainer.num_nodes
+
+    @property
+    @override
+    def root_device(self) -> torch.device:
+        assert self.parallel_devices is not None
+        return self.parallel_devices[self.local_rank]
+
+    @property
+    def num_processes(self) -> int:
+        """Processes of this node."""
+        return len(self.parallel_devices or ())
+
+    @property
+    def num_pipelines(self) -> int:
+        """Pairs of encoder and decoder."""
+        return self.world_size // len(GROUP_RANK)
+
+    @property
+    def pipeline(self) -> int:
+        """Which of the pairs this process belongs to."""
+        return self.global_rank // len(GROUP_RANK)
+
+    @property
+    def stage_name(self) -> StageName:
+        """Which half runs here."""
+        return "decoder" if self.global_rank % len(GROUP_RANK) == 0 else "encoder"
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether Lightning has to share out a loader's samples; the two of a pair share all."""
+        return self.num_pipelines > 1
+
+    @property
+    @override
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        return {"num_replicas": self.num_pipelines, "rank": self.pipeline}
+
+    # before the module's setup hook
+
+    @override
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        if not self.cluster_environment.creates_processes_externally:
+            self._launcher = _SubprocessScriptLauncher(
+                self.cluster_environment, self.num_processes, self.num_nodes
+            )
+
+    @override
+    def setup_environment(self) -> None:
+        super().setup_environment()
+        reset_seed()
+        self._set_world_ranks()
+        if self.world_size < 2 or self.world_size % 2:
+            raise UsageError(
+                f"--trainer.strategy {NAME} needs two processes, or pairs of them, got "
+                f"{self.world_size}; use --trainer.devices 2 or --trainer.num_nodes 2"
+            )
+        self._connect()
+        self._make_groups()
+
+    def _set_world_ranks(self) -> None:
+        environment = self.cluster_environment
+        assert environment is not None
+        environment.set_global_rank(self.node_rank * self.num_processes + self.local_rank)
+        environment.set_world_size(self.num_nodes * self.num_processes)
+        for only in (rank_zero_only, utils_rank_zero_only):
+            setattr(only, "rank", self.global_rank)  # noqa: B010
+
+    def _connect(self) -> None:
+        backend = self._backend or _get_default_process_group_backend_for_device(self.root_device)
+        timeout = timedelta(seconds=self.timeout_s)
+        assert self.cluster_environment is not None
+        try:
+            _init_dist_connection(self.cluster_environment, backend, timeout=timeout)
+        except RuntimeError as error:  # that of torch.distributed is one
+            where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise StageError(
+                f"{self._called(self.stage_name)} met no other process at {where} within "
+                f"{self.timeout_s:g} s; start the same command on both machines, with the same "
+                f"MASTER_ADDR and MASTER_PORT, which both can reach"
+            ) from error
+
+    def _make_groups(self) -> None:
+        timeout = timedelta(seconds=self.timeout_s)
+        forever = timedelta(days=365)
+        for first in range(0, self.world_size, 2):
+            pair = [first, first + 1]
+            group = _new_group(pair, timeout)
+            listening = _new_group(pair, forever, "gloo")
+            if self.global_rank in pair:
+                self._pair, listening_here = group, listening
+        for stage in range(2):
+            same = list(range(stage, self.world_size, 2))
+            group = _new_group(same, timeout)
+            if self.global_rank in same:
+                self._replicas = group
+        self._line = Line(self._pair, self.root_device)
+        other: StageName = "encoder" if self.stage_name == "decoder" else "decoder"
+        self._alarm = Alarm(
+            listening_here,
+            here=self._called(self.stage_name),
+            there=self._called(other),
+            timeout_s=self.timeout_s,
+            moment=self._moment,
+        )
+
+    def _called(self, stage: StageName) -> str:
+        return f"the {stage} (rank {2 * self.pipeline + GROUP_RANK[stage]})"
+
+    def _moment(self) -> str:
+        return self._doing
+
+    def _watch(self) -> AbstractContextManager[None]:
+        return self._alarm.watch() if self._alarm is not None else nullcontext()
+
+    # after it
+
+    @override
+    def setup(self, trainer: Trainer) -> None:
+        module = self._module
+        assert self.accelerator is not None
+        self.accelerator.setup(trainer)
+        refuse_unsupported(trainer, module)
+        self._halves = Halves(module, self.cut)
+        with self._watch():
+            check_agreement(self, trainer, module)
+        self.model = self.precision_plugin.convert_module(module)
+        elsewhere = self._tensors_elsewhere()
+        self._elsewhere = elsewhere
+        with self._watch():
+            self._copy_from_rank_zero()
+        self.model_to_device()
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._reset_optimizers_and_schedulers()
+            self.setup_optimizers(trainer)
+            trainer.fit_loop._skip_backward = True
+        self.setup_precision_plugin()
+        decide_together(self.precision_plugin, self._pair, self.root_device)
+        if trainer.state.fn == TrainerFn.FITTING:
+            _optimizers_to_device(self.optimizers, self.root_device)
+        self._step = SharedStep(self, self._halves, self._line)
+        if self.num_pipelines == 1:  # what is logged is the same on both processes
+            warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+
+    @override
+    def model_to_device(self) -> None:
+        """Move what is not of the other half alone."""
+        self._move(self._module)
+
+    def _move(self, part: nn.Module) -> None:
+        """Move `part`, whole where nothing below it belongs elsewhere; a metric moves only so."""
+        if not any(id(t) in self._elsewhere for t in (*part.parameters(), *part.buffers())):
+            part.to(self.root_device)
+            return
+        for child in part.children():
+            self._move(child)
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+            if id(tensor) not in self._elsewhere:
+                tensor.data = tensor.data.to(self.root_device)
+
+    @property
+    def _module(self) -> LightningModule:
+        assert self.lightning_module is not None
+        return self.lightning_module
+
+    def _tensors_elsewhere(self) -> set[int]:
+        encoder = self._halves.encoder_tensors()
+        if self.stage_name == "decoder":
+            return encoder
+        every = {id(t) for t in (*self._halves.unet.parameters(), *self._halves.unet.buffers())}
+        return every - encoder
+
+    def _copy_from_rank_zero(self) -> None:
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            moved = tensor.data.to(self.root_device)
+            dist.broadcast(moved, 0)
+            tensor.data.copy_(moved)
+
+    # data
+
+    @override
+    def process_dataloader(self, dataloader: Any) -> HandedOver:
+        with self._watch():
+            lengths: list[Any] = [None] * self.world_size
+            dist.all_gather_object(lengths, _length(dataloader))
+        if len(set(lengths)) > 1:
+            raise UsageError(
+                f"the processes see datasets of {' and '.join(map(str, lengths))} batches; give "
+                f"all of them the same data"
+            )
+        # as Lightning does on one device, where it would count the encoder as a rank of its own
+        _auto_add_worker_init_fn(dataloader, self.pipeline)
+        return handed_over(dataloader, self._line, self._watch)
+
+    # steps
+
+    @override
+    def training_step(self, batch: Any, batch_idx: int, *more: Any) -> Tensor:
+        """Run forward and backward passes of a batch on both devices; return its mean loss."""
+        trainer = self._module.trainer
+        self._doing = f"training batch {batch_idx} of epoch {trainer.current_epoch}"
+        optimization = trainer.fit_loop.epoch_loop.automatic_optimization
+        optimizer = trainer.optimizers[0]
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            optimization._on_before_zero_grad(optimizer)
+            optimization._optimizer_zero_grad(batch_idx, optimizer)
+        start_scaler(self.precision_plugin, self.root_device)
+        with self._watch():
+            loss = self._step.train(batch, batch_idx, *more)
+            if not trainer.fit_loop._should_accumulate():
+                self._average_gradients()
+        # the base class's: a scaler has scaled the loss already
+        return Precision.post_backward(self.precision_plugin, loss, self._module)
+
+    @override
+    def validation_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        return self._evaluate("validation", batch, batch_idx, *more)
+
+    @override
+    def test_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        return self._evaluate("test", batch, batch_idx, *more)
+
+    @override
+    def predict_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        return self._evaluate("predict", batch, batch_idx, *more)
+
+    def _evaluate(self, kind: str, batch: Any, batch_idx: int, *more: Any) -> Any:
+        self._doing = f"{kind} batch {batch_idx}"
+        with self._watch():
+            return self._step.evaluate(f"{kind}_step", batch, batch_idx, *more)
+
+    def _average_gradients(self) -> None:
+        if self.num_pipelines == 1:
+            return
+        for parameter in self._module.parameters():
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad, group=self._replicas)
+                parameter.grad /= self.num_pipelines
+
+    def gradient_norm(self) -> Tensor:
+        """Return the 2-norm of the gradients of both halves."""
+        with self._watch():
+            return norm_over_stages(list(self._module.parameters()), self._pair, self.root_device)
+
+    @override
+    def optimizer_step(
+        self, optimizer: Optimizer, closure: Callable[[], Any], model: Any = None, **options: Any
+    ) -> Any:
+        """Step; clipping and overflows are decided together."""
+        with self._watch():
+            return super().optimizer_step(optimizer, closure, model, **options)
+
+    # between processes
+
+    @override
+    def barrier(self, name: str | None = None) -> None:
+        if not _distributed_is_initialized():
+            return
+        with self._watch():
+            dist.all_reduce(torch.zeros(1, device=self.root_device))
+
+    @override
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        if not _distributed_is_initialized():
+            return obj
+        box = [obj]
+        with self._watch():
+            dist.broadcast_object_list(box, src, device=self.root_device)
+        return box[0]
+
+    @override
+    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
+        """Reduce over the pipelines: the two processes of one have the same values."""
+        if not isinstance(tensor, Tensor) or self.num_pipelines == 1:
+            return tensor
+        reduced = tensor.clone()
+        mean = str(reduce_op).lower() in ("mean", "avg")
+        with self._watch():
+            dist.all_reduce(
+                reduced, dist.ReduceOp.SUM if mean else _operation(reduce_op), self._replicas
+            )
+        return reduced / self.num_pipelines if mean else reduced
+
+    @override
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        votes = torch.tensor(int(decision), device=self.root_device)
+        with self._watch():
+            dist.all_reduce(votes)
+        return bool(votes == self.world_size) if all else bool(votes)
+
+    # checkpoints: those of one device
+
+    @override
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        self._complete()
+        return super().lightning_module_state_dict()
+
+    @override
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """Return the state of all parameters, wherever they are, on the CPU."""
+        own: dict[str, Any] = super().optimizer_state(optimizer)
+        whole: dict[int, Any] = {}
+        with self._watch():
+            for rank in GROUP_RANK.values():
+                whole.update(_on_cpu(self._line.share(own["state"], source=rank)))
+        return {**own, "state": dict(sorted(whole.items()))}
+
+    @override
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load a whole state, and leave out what the other process has the parameters of."""
+        super().load_optimizer_state_dict(checkpoint)
+        for optimizer in self.optimizers:
+            for parameter in [p for p in optimizer.state if id(p) in self._elsewhere]:
+                del optimizer.state[parameter]
+
+    def _complete(self) -> None:
+        """Bring the half of the network that is elsewhere up to date here."""
+        encoder = self._halves.encoder_tensors()
+        with self._watch():
+            for tensor in (*self._module.parameters(), *self._module.buffers()):
+                source: StageName = "encoder" if id(tensor) in encoder else "decoder"
+                moved = tensor.data.to(self.root_device)
+                dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._pair)
+                if source != self.stage_name:
+                    tensor.data.copy_(moved)
+
+    # the end
+
+    @override
+    def on_train_end(self) -> None:
+        """Leave the whole network in every process, for what comes after the fit."""
+        self._complete()
+
+    @override
+    def on_exception(self, exception: BaseException) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is None:
+            return
+        alarm.ring(exception)
+        explained = alarm.explain(exception)
+        if explained is not None:  # a callback's own collective failed
+            raise explained from exception
+
+    @override
+    def teardown(self) -> None:
+        if self._alarm is not None:
+            self._alarm.end()
+            self._alarm = None
+        super().teardown()
+
+
+def _new_group(ranks: list[int], timeout: timedelta, backend: str | None = None) -> ProcessGroup:
+    return cast(ProcessGroup, dist.new_group(ranks, timeout=timeout, backend=backend))
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def _operation(reduce_op: Any) -> Any:
+    return getattr(dist.ReduceOp, reduce_op.upper()) if isinstance(reduce_op, str) else reduce_op
+
+
+def _on_cpu(state: Any) -> Any:
+    return map_leaves(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, state)
+
+
+StrategyRegistry.register(
+    NAME, EncoderDecoderStrategy, description="encoder and decoder of a U-Net on two devices"
+)

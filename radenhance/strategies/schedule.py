@@ -1,0 +1,181 @@
+"""Micro-batches through two halves, over torch.distributed.pipelining.
+
+What that library needs to be exact:
+
+- Static metadata. Without it, it finds the shapes by a run on uninitialised memory, of which
+  BatchNorm would keep the statistics. Here a run on fake tensors finds them.
+- One schedule for each shape and mode: shapes are frozen in it, and it would take other ones for
+  those it knows.
+- No scaling of gradients: it would divide those of earlier steps of an accumulation again.
+- 1F1B, which holds one or two micro-batches at a time, needs two of them; GPipe holds all.
+
+The decoder is on the lower rank, where Lightning keeps logger, progress bar and checkpoints, so
+that a step that logs images reaches them; the library is told so.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed import ProcessGroup
+from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+from torch.distributed.pipelining.schedules import PipelineScheduleSingle
+
+from radenhance.memory.checkpointing import unchanged_buffers
+from radenhance.strategies.crossing import Crossing, TensorKind
+from radenhance.strategies.halves import Halves
+
+StageName = Literal["encoder", "decoder"]
+ScheduleName = Literal["auto", "gpipe", "1f1b"]
+
+GROUP_RANK: dict[StageName, int] = {"decoder": 0, "encoder": 1}
+STAGE_INDEX: dict[StageName, int] = {"encoder": 0, "decoder": 1}
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What the encoder says of a batch before it sends anything of it.
+
+    Args:
+        image: Of the network's input, one micro-batch.
+        crossing: What will cross the cut for each.
+        num_micro_batches: How many there are.
+        trains: Whether gradients come back.
+    """
+
+    image: TensorKind
+    crossing: Crossing
+    num_micro_batches: int
+    trains: bool
+
+
+def kinds_at_cut(halves: Halves, image: Tensor, *, trains: bool) -> tuple[TensorKind, ...]:
+    """Return what the first half would make of `image`, without running it.
+
+    Args:
+        halves: On the device of `image`, under the autocast that they will run in.
+        image: One micro-batch.
+        trains: Whether with gradients.
+    """
+    # counters of BatchNorm count even in fake mode
+    buffers = unchanged_buffers([halves.unet])
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with buffers, fake as mode, torch.set_grad_enabled(trains):
+        made = halves.for_fake_tensors().encode(mode.from_tensor(image))
+        return tuple(TensorKind.of(tensor) for tensor in made)
+
+
+class Schedules:
+    """Runs batches of micro-batches through this process's half.
+
+    Args:
+        halves: Of the network.
+        stage: Which of them runs here.
+        name: auto is 1F1B where there are two micro-batches or more.
+        group: The two processes of the pipeline, the decoder's first.
+        device: Where the half is.
+        autocast: Gives the context in which the half runs.
+    """
+
+    def __init__(
+        self,
+        halves: Halves,
+        *,
+        stage: StageName,
+        name: ScheduleName,
+        group: ProcessGroup,
+        device: torch.device,
+        autocast: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._halves = halves
+        self._stage = stage
+        self._name = name
+        self._group = group
+        self._device = device
+        self._autocast = autocast
+        # one of each mode is kept: before torch 2.15, the buffers of a schedule live as long as it
+        self._kept: dict[bool, tuple[Announcement, PipelineScheduleSingle]] = {}
+        self._finish: Callable[[Tensor, int], Tensor] = _nothing_to_finish
+
+    def encode(self, announcement: Announcement, images: Sequence[Tensor]) -> None:
+        """Run the first half on the network's inputs, one for each micro-batch."""
+        schedule = self._schedule(announcement)
+        run = schedule.step if announcement.trains else schedule.eval
+        run(torch.cat(list(images)), return_outputs=False)
+
+    def decode(self, announcement: Announcement, finish: Callable[[Tensor, int], Tensor]) -> None:
+        """Run the second half.
+
+        Args:
+            announcement: Of the encoder.
+            finish: Makes of a micro-batch's output and number the loss to go back from; of no
+                meaning where no gradients go back.
+        """
+        schedule = self._schedule(announcement)
+        run = schedule.step if announcement.trains else schedule.eval
+        numbers = torch.arange(announcement.num_micro_batches)
+        self._finish = finish
+        try:
+            run(target=numbers, losses=[], return_outputs=False)
+        finally:
+            self._finish = _nothing_to_finish
+
+    def _schedule(self, announcement: Announcement) -> PipelineScheduleSingle:
+        kept = self._kept.get(announcement.trains)
+        if kept is None or kept[0] != announcement:
+            kept = announcement, self._make(announcement)
+            self._kept[announcement.trains] = kept
+        return kept[1]
+
+    def _make(self, announcement: Announcement) -> PipelineScheduleSingle:
+        sent = tuple(kind.on_meta() for kind in announcement.crossing.sent)
+        loss = torch.empty((), device="meta", requires_grad=announcement.trains)
+        encodes = self._stage == "encoder"
+        stage = PipelineStage(
+            _Half(self._part(announcement.crossing)),
+            STAGE_INDEX[self._stage],
+            len(STAGE_INDEX),
+            self._device,
+            input_args=(announcement.image.on_meta(),) if encodes else sent,
+            output_args=sent if encodes else (loss,),
+            group=self._group,
+        )
+        stage.stage_index_to_group_rank = {STAGE_INDEX[s]: GROUP_RANK[s] for s in STAGE_INDEX}
+        num = announcement.num_micro_batches
+        alternates = announcement.trains and num >= len(STAGE_INDEX) and self._name != "gpipe"
+        kind = Schedule1F1B if alternates else ScheduleGPipe
+        return kind(stage, num, loss_fn=self._finish_one, scale_grads=False)
+
+    def _part(self, crossing: Crossing) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        def encode(image: Tensor) -> tuple[Tensor, ...]:
+            with self._autocast():
+                return crossing.pack(self._halves.encode(image))
+
+        def decode(*received: Tensor) -> Tensor:
+            with self._autocast():
+                return self._halves.decode(crossing.unpack(received))
+
+        return encode if self._stage == "encoder" else decode
+
+    def _finish_one(self, output: Tensor, number: Tensor) -> Tensor:
+        return self._finish(output, int(number))
+
+
+class _Half(nn.Module):
+    """What the library asks for: a module; the parameters stay where they are."""
+
+    def __init__(self, run: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
+        super().__init__()
+        self.run = run
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Run the half on one micro-batch."""
+        return self.run(*inputs)
+
+
+def _nothing_to_finish(output: Tensor, number: int) -> Tensor:
+    raise AssertionError("a schedule ran outside decode")

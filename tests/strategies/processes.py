@@ -1,0 +1,108 @@
+"""Runs functions in processes of their own, which start fast: torch is imported once for all."""
+
+import multiprocessing
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["radenhance.lightning_cli", "torch._dynamo", "torch.distributed.fsdp", "tensorboard"]
+)
+
+
+@dataclass
+class Process:
+    """One that runs, or has run."""
+
+    process: multiprocessing.Process
+    output_path: Path
+
+    @property
+    def code(self):
+        return self.process.exitcode
+
+    @property
+    def output(self):
+        return self.output_path.read_text()
+
+    def wait(self, seconds):
+        self.process.join(seconds)
+        ended = not self.process.is_alive()
+        if not ended:
+            self.process.kill()
+            self.process.join()
+        assert ended, f"still running after {seconds} s:\n{self.output}"
+        return self
+
+
+def start(function, *arguments, folder, name, **environment):
+    """Start `function(*arguments)` in `folder`; its exit code is what it returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder.parent / f"{folder.name}-{name}.txt"
+    process = CONTEXT.Process(
+        target=_run, args=(function, arguments, folder, output, environment), daemon=True
+    )
+    process.start()
+    return Process(process, output)
+
+
+def start_two(function, *arguments, folder, different=((), ()), **environment):
+    """Start two processes as two nodes do; `different` are further arguments of each."""
+    port = free_port()
+    return [
+        start(
+            function,
+            *arguments,
+            *different[rank],
+            folder=folder,
+            name=f"rank{rank}",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+            NODE_RANK=str(rank),
+            **environment,
+        )
+        for rank in range(2)
+    ]
+
+
+def run(function, *arguments, folder, seconds=100):
+    """Run one process to its end, which must be good."""
+    process = start(function, *arguments, folder=folder, name="alone").wait(seconds)
+    assert process.code == 0, process.output
+
+
+def run_two(function, *arguments, folder, seconds=100):
+    """Run two processes to their ends, which must be good."""
+    both = start_two(function, *arguments, folder=folder)
+    for process in both:
+        process.wait(seconds)
+    assert [process.code for process in both] == [0, 0], "\n".join(p.output for p in both)
+    return both
+
+
+def command(*arguments):
+    """The command line, in a process of `start`."""
+    from radenhance.cli import main
+
+    return main(list(arguments))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _run(function, arguments, folder, output, environment):
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.environ.update(environment)
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    sys.exit(function(*arguments))

@@ -1,0 +1,12 @@
+"""The recipes of two processes start."""
+
+import pytest
+from processes import command, run_two
+
+from radenhance.cli import recipes
+
+
+@pytest.mark.parametrize("recipe", sorted(name for name in recipes() if name.startswith("dist")))
+def test_recipe_of_two_processes_trains_a_step(recipe, tmp_path, tiny_flags):
+    flags = [*tiny_flags, "--model.encoder=resnet18", "--trainer.fast_dev_run=1"]
+    run_two(command, "fit", "--config", recipe, *flags, folder=tmp_path / "run")
