@@ -56,7 +56,7 @@ def test_checkpoints_go_from_float_to_quantized_and_back(tiny_flags):
     resume = ["--ckpt_path=last", "--model.memory.quantization"]
     assert main(["fit", *flags, "--trainer.max_epochs=2", *resume, "qat"]) == 0
     ranges = state().keys() - plain.keys()
-    assert len(ranges) == 42
+    assert len(ranges) == 41
     assert all(name.startswith("unet.ranges.") for name in ranges)
     assert all(state()[name].isfinite().all() for name in ranges)
     assert main(["fit", *flags, "--trainer.max_epochs=3", *resume, "none"]) == 0
