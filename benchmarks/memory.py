@@ -1,106 +1,96 @@
-"""Peak memory of a training step under each technique, of fake tensors: no GPU, no data, seconds.
+"""Memory of a training step under each recipe: planned on fake tensors, and real at one size.
 
-    python benchmarks/memory.py [--sizes 512,1024,2048,4096] [--encoder resnet34]
+    python benchmarks/memory.py [--sizes 512,1024,2048,4096] [--encoder resnet34] [--real 512]
 
-One image, float32 weights, MS-SSIM loss, Adam. Bytes of tensors; a GPU takes more (the CUDA
-context, workspaces, fragmentation). Forward and backward are the highest use in their phase, all
-included. Host is what waits in host memory where everything may.
+One image, MS-SSIM loss, Adam. Forward and backward are rises as the memory profiler defines them,
+the peak is all that is alive, in MiB of tensors; a GPU takes more (the CUDA context, workspaces,
+fragmentation). Real is the rise of the process's resident memory over two steps on real tensors,
+each recipe in a process of its own, beside the planned peak of that size. Host is what waits in
+host memory.
 """
 
 import argparse
+import multiprocessing
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
-from radenhance.memory.footprint import Footprint
-from radenhance.memory.offload import host_bytes
-from radenhance.memory.techniques import MemoryTechniques
-from radenhance.network.unet import build_unet
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.search import techniques_of_recipes
 
-GIB = 2**30
-ALL_MIB = 2**16
-"""Room for every activation of the largest image."""
-ROWS = {
-    "original": (MemoryTechniques(), None),
-    "chkp (stage)": (MemoryTechniques(checkpointing="stage"), None),
-    "chkp (unit)": (MemoryTechniques(checkpointing="unit"), None),
-    "amp": (MemoryTechniques(), torch.bfloat16),
-    "mom": (MemoryTechniques(momentum=0.9), None),
-    "chkp (unit) + mom": (MemoryTechniques(checkpointing="unit", momentum=0.9), None),
-    "amp + chkp (unit)": (MemoryTechniques(checkpointing="unit"), torch.bfloat16),
-    "amp + chkp (unit) + mom": (
-        MemoryTechniques(checkpointing="unit", momentum=0.9),
-        torch.bfloat16,
-    ),
-    "quant": (MemoryTechniques(quantization="qat"), None),
-    "amp + quant": (MemoryTechniques(quantization="qat"), torch.bfloat16),
-    "chkp (unit) + quant": (MemoryTechniques(quantization="qat", checkpointing="unit"), None),
-    "band": (MemoryTechniques(band_rows="auto"), None),
-    "chkp (unit) + band": (MemoryTechniques(checkpointing="unit", band_rows="auto"), None),
-    "amp + chkp (unit) + band": (
-        MemoryTechniques(checkpointing="unit", band_rows="auto"),
-        torch.bfloat16,
-    ),
-    "chkp (unit) + band + offload": (
-        MemoryTechniques(checkpointing="unit", band_rows="auto", offload_mib=ALL_MIB),
-        None,
-    ),
-    "offload": (MemoryTechniques(offload_mib=ALL_MIB), None),
-    "chkp (unit) + offload": (MemoryTechniques(checkpointing="unit", offload_mib=ALL_MIB), None),
-    "amp + chkp (unit) + offload": (
-        MemoryTechniques(checkpointing="unit", offload_mib=ALL_MIB),
-        torch.bfloat16,
-    ),
+MIB = 2**20
+MEMORY = "model.memory"
+BEYOND_RECIPES: dict[str, dict[str, Any]] = {
+    "chkp by stage": {f"{MEMORY}.checkpointing": "stage"},
+    "chkp + quant": {f"{MEMORY}.checkpointing": "unit", f"{MEMORY}.quantization": "qat"},
+    "offload": {f"{MEMORY}.offload_mib": 2**16},
+    "band": {f"{MEMORY}.band_rows": "auto"},
+    "amp + chkp + band": {
+        f"{MEMORY}.checkpointing": "unit",
+        f"{MEMORY}.band_rows": "auto",
+        "trainer.precision": "bf16-mixed",
+    },
+    "chkp + band + offload 3072": {
+        f"{MEMORY}.checkpointing": "unit",
+        f"{MEMORY}.band_rows": "auto",
+        f"{MEMORY}.offload_mib": 3072,
+    },
 }
 
 
-def step_peaks(
-    techniques: MemoryTechniques, size: int, encoder: str, autocast: torch.dtype | None
-) -> dict[str, float]:
-    """Return the peak of each phase of the second training step, and of the host, in GiB."""
-    with FakeTensorMode(), Footprint() as footprint:
-        unet = build_unet(encoder)
-        optimizer = torch.optim.Adam(unet.parameters())
-        raw, target = torch.rand(1, 1, size, size), torch.rand(1, 1, size, size)
-        for _ in range(2):  # Adam makes its state in the first
-            peaks = {}
-            footprint.reset_peak()
-            enabled = autocast is not None
-            with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=enabled):
-                enhanced = techniques.run(unet, raw)
-            loss = streamed_ms_ssim_loss(enhanced, target)
-            peaks["forward"] = footprint.peak_bytes / GIB
-            footprint.reset_peak()
-            del enhanced
-            loss.backward()
-            peaks["backward"] = footprint.peak_bytes / GIB
-            footprint.reset_peak()
-            del loss
-            optimizer.step()
-            optimizer.zero_grad()
-            peaks["optimizer"] = footprint.peak_bytes / GIB
-    peaks["peak"] = max(peaks.values())
-    peaks["host"] = host_bytes(techniques.stages_of(unet)) / GIB
-    return peaks
+def rows() -> dict[str, Mapping[str, Any]]:
+    """Return name -> flags, the original first."""
+    recipes = {Path(name).stem: flags for name, flags in techniques_of_recipes().items()}
+    return {"original": recipes.pop("original"), **recipes, **BEYOND_RECIPES}
+
+
+def planned(encoder: str, flags: Mapping[str, Any]) -> PlannedRun:
+    return PlannedRun([f"--model.encoder={encoder}"]).with_flags(flags)
+
+
+def real_rise(encoder: str, flags: Mapping[str, Any], size: int) -> int:
+    """Return by how many bytes two steps raise the resident memory of a new process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_real_rise, (encoder, flags, size))
+
+
+def _real_rise(encoder: str, flags: Mapping[str, Any], size: int) -> int:
+    run = planned(encoder, flags)
+    before = _resident_peak()
+    step, batch = run.step(), run.batch((size, size))
+    for _ in range(2):
+        step(batch)
+    return _resident_peak() - before
+
+
+def _resident_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="512,1024,2048,4096")
     parser.add_argument("--encoder", default="resnet34")
+    parser.add_argument("--real", type=int, default=512, help="size of the real steps; 0 for none")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {options.encoder}, batch 1, Adam, MS-SSIM; GiB of tensors\n")
-    print("| size | technique | forward | backward | peak | peak / original | host |")
-    print("|---:|---|---:|---:|---:|---:|---:|")
+    print(f"torch {torch.__version__}, {options.encoder}, batch 1, Adam, MS-SSIM; MiB\n")
+    print("| size | recipe | forward | backward | peak | peak / original | host | real |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|")
     for size in map(int, options.sizes.split(",")):
         original = None
-        for name, (techniques, autocast) in ROWS.items():
-            peaks = step_peaks(techniques, size, options.encoder, autocast)
-            original = original or peaks["peak"]
+        for name, flags in rows().items():
+            plan = planned(options.encoder, flags).plan((size, size))
+            original = original or plan.peak_bytes
+            is_real = size == options.real
+            real = f"{real_rise(options.encoder, flags, size) / MIB:.0f}" if is_real else ""
+            figures = (plan.forward_bytes, plan.backward_bytes, plan.peak_bytes)
+            cells = " | ".join(f"{figure / MIB:.0f}" for figure in figures)
             print(
-                f"| {size} | {name} | {peaks['forward']:.2f} | {peaks['backward']:.2f} "
-                f"| {peaks['peak']:.2f} | {peaks['peak'] / original:.2f} | {peaks['host']:.2f} |",
+                f"| {size} | {name} | {cells} | {plan.peak_bytes / original:.3f} "
+                f"| {plan.host_bytes / MIB:.0f} | {real} |",
                 flush=True,
             )
 

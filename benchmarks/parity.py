@@ -35,9 +35,7 @@ class Scale:
 
 SCALES = {
     "float32": Scale(("original", "chkp", "mom", "chkp_mom", "quant"), 192, 5, 4, 12),
-    "reduced": Scale(
-        ("original", "amp", "amp_chkp", "amp_quant", "amp_chkp_mom"), 96, 4, 8, 8
-    ),
+    "reduced": Scale(("original", "amp", "amp_chkp", "amp_quant", "amp_chkp_mom"), 96, 4, 8, 8),
 }
 
 
@@ -94,7 +92,8 @@ def table(scale: Scale, seeds: list[int], out: Path) -> None:
         each = ", ".join(f"{loss:.3f}" for loss in losses)
         holds = "yes" if mean <= original + allowed else "no"
         print(
-            f"| {recipe} | {mean:.3f} | {each} | {mean - original:+.3f} | {allowed:.3f} | {holds} |",
+            f"| {recipe} | {mean:.3f} | {each} | {mean - original:+.3f} "
+            f"| {allowed:.3f} | {holds} |",
             flush=True,
         )
 

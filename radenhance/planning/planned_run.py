@@ -132,7 +132,7 @@ def precision_of(name: str | int | None) -> Precision:
     unified = str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]
     plugins: Mapping[str, Any] = {
         "32-true": Precision,
-        "16-mixed": lambda: MixedPrecision("16-mixed", "cpu"),
+        "16-mixed": lambda: MixedPrecision("bf16-mixed", "cpu"),  # as Lightning does on a CPU
         "bf16-mixed": lambda: MixedPrecision("bf16-mixed", "cpu"),
         "16-true": lambda: HalfPrecision("16-true"),
         "bf16-true": lambda: HalfPrecision("bf16-true"),

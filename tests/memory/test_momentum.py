@@ -57,3 +57,22 @@ def test_gamma_is_what_momentumnet_multiplies_by(gamma):
     numerator, denominator = TorchExactRep(torch.zeros(1)).float_to_rational(chosen)
     assert numerator / denominator == pytest.approx(chosen, abs=1e-11)
     assert chosen == pytest.approx(gamma, abs=2**-16)
+
+
+def test_fifty_steps_under_float16_stay_with_the_twin():
+    torch.manual_seed(0)
+    unet = build_unet("resnet18")
+    optimizer = torch.optim.Adam(unet.parameters(), lr=1e-4)
+    twin = MemoryTechniques(momentum=0.9, momentum_reversible=False)
+    reversible = MemoryTechniques(momentum=0.9)
+    for step in range(50):
+        image = torch.rand(2, 1, 32, 32)
+        result, trained = gradients(reversible, unet, image, torch.float16)
+        assert all(gradient.isfinite().all() for gradient in result)
+        if step % 25 == 24:
+            expected, _ = gradients(twin, unet, image, torch.float16)
+            assert relative(result, expected) < 2e-2
+        unet.load_state_dict(trained.state_dict())  # the statistics of this step
+        for parameter, gradient in zip(unet.parameters(), result, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
