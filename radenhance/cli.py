@@ -25,6 +25,9 @@ training (each with --help for all of its flags)
   test         measure a checkpoint on the test radiographs
   predict      enhance the radiographs of a folder
 
+before training
+  plan         say how much GPU memory a run takes, and which techniques make it fit
+
 data
   prepare      make a dataset of the radiographs in a folder, with targets
   check        say whether a dataset trains, and what is wrong with it

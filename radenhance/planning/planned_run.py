@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import Namespace
@@ -49,12 +49,12 @@ class PlannedRun:
         with told_in_one_sentence("fit"):
             return plan_step(self.step, lambda: self.batch(size))
 
-    def step(self) -> TrainingStep:
-        """Return the training step of `fit`, made anew."""
+    def step(self, device: str = "cpu") -> TrainingStep:
+        """Return the training step of `fit`, made anew, on a device; a batch is moved by hand."""
         trainer = self.settings.trainer
         return TrainingStep(
-            self.module(),
-            precision_of(trainer.precision),
+            self.module().to(device),
+            precision_of(trainer.precision, device),
             accumulates=trainer.accumulate_grad_batches > 1,
         )
 
@@ -121,19 +121,20 @@ def flags_in_words(flags: Flags) -> list[str]:
     ]
 
 
-def precision_of(name: str | int | None) -> Precision:
-    """Return Lightning's precision plugin for `--trainer.precision`.
+def precision_of(name: str | int | None, device: str = "cpu") -> Precision:
+    """Return Lightning's precision plugin for `--trainer.precision`, for a type of device.
 
-    A CPU stands in for the GPU: bytes do not differ.
+    A CPU has bfloat16 where a GPU has float16, as in Lightning: bytes do not differ.
 
     Raises:
         UsageError: It cannot be planned.
     """
     unified = str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]
+    half: Literal["16-mixed", "bf16-mixed"] = "bf16-mixed" if device == "cpu" else "16-mixed"
     plugins: Mapping[str, Any] = {
         "32-true": Precision,
-        "16-mixed": lambda: MixedPrecision("bf16-mixed", "cpu"),  # as Lightning does on a CPU
-        "bf16-mixed": lambda: MixedPrecision("bf16-mixed", "cpu"),
+        "16-mixed": lambda: MixedPrecision(half, device),
+        "bf16-mixed": lambda: MixedPrecision("bf16-mixed", device),
         "16-true": lambda: HalfPrecision("16-true"),
         "bf16-true": lambda: HalfPrecision("bf16-true"),
         "64-true": DoublePrecision,
