@@ -52,8 +52,11 @@ class PlannedRun:
     def step(self, device: str = "cpu") -> TrainingStep:
         """Return the training step of `fit`, made anew, on a device; a batch is moved by hand."""
         trainer = self.settings.trainer
+        module = self.module()
+        if device != "cpu":  # fake tensors cannot be moved
+            module.to(device)
         return TrainingStep(
-            self.module().to(device),
+            module,
             precision_of(trainer.precision, device),
             accumulates=trainer.accumulate_grad_batches > 1,
         )
