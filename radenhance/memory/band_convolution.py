@@ -72,6 +72,15 @@ def kernel_gradient(rows: Tensor, gradient: Tensor, kernel: Tensor) -> Tensor:
     return _of_weight(gradient, rows, kernel, stride=2)
 
 
+def compute_dtype(features: Tensor, weight: Tensor) -> torch.dtype:
+    """Return what a convolution of both computes in, under the autocast that is on."""
+    dtype = torch.promote_types(features.dtype, weight.dtype)
+    device_type = features.device.type
+    if torch.is_autocast_enabled(device_type) and dtype != torch.float64:
+        return torch.get_autocast_dtype(device_type)
+    return dtype
+
+
 def _of_weight(rows: Tensor, gradient: Tensor, weight: Tensor, *, stride: int) -> Tensor:
     """Return the weight's gradient of conv2d(rows, weight, stride, padding=(0, 1)), in float64."""
     _, of_weight, _ = torch.ops.aten.convolution_backward(

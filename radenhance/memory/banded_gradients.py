@@ -73,8 +73,8 @@ def head_gradients(
     return of_weight, of_bias
 
 
-def through_head(of_output: Rows, weight: Tensor) -> Rows:
-    """Return the gradient of what the head gets from that of what it gives."""
+def through_convolution(of_output: Rows, weight: Tensor) -> Rows:
+    """Return the gradient of what a 3x3 convolution gets from that of what it gives."""
 
     def within(first: int, last: int) -> Tensor:
         return input_gradient(of_output(first - 1, last + 1), weight)
@@ -117,51 +117,41 @@ def second_convolution_gradients(
 
 
 def small_map_gradients(
-    of_first: Rows, features: Tensor, weight: Tensor, band_rows: int, *, wanted: bool
-) -> tuple[Tensor | None, Tensor]:
-    """Return the gradients of the small map and, in float64, of the weights that it meets.
+    of_first: Rows, features: Tensor, weight: Tensor, band_rows: int, *, into: Tensor | None
+) -> Tensor:
+    """Write the gradient of the small map and return, in float64, that of the weights it meets.
 
     Args:
         of_first: dz1.
         features: The small map, shape (N, C, h, w).
         weight: Of the first convolution, its C channels of input alone.
         band_rows: Rows of a band of dz1, an even number.
-        wanted: Whether the gradient of the small map is.
+        into: Where to write the gradient if it is wanted: `features` itself will do.
     """
     kernel = enlarging_kernel(weight)
     small = stored(features, weight.dtype)
-    of_features = torch.empty_like(features) if wanted else None
     of_kernel = _zeros(*kernel.shape, like=kernel)
     for first, last in bands(features.shape[2], band_rows // 2):
         gradient = of_first(2 * first - 1, 2 * last + 1)
         of_kernel += kernel_gradient(small(first, last), gradient, kernel)
-        if of_features is not None:
-            of_features[:, :, first:last] = small_input_gradient(gradient, kernel)
-    return of_features, enlarging_kernel_transposed(of_kernel)
+        if into is not None:
+            into[:, :, first:last] = small_input_gradient(gradient, kernel)
+    return enlarging_kernel_transposed(of_kernel)
 
 
-def skip_gradients(
-    of_first: Rows, skip: Tensor, weight: Tensor, band_rows: int, *, wanted: bool
-) -> tuple[Tensor | None, Tensor]:
-    """Return the gradients of the skip and, in float64, of the weights that it meets.
+def skip_weight_gradient(of_first: Rows, skip: Rows, weight: Tensor, band_rows: int) -> Tensor:
+    """Return the gradient of the weights that the skip meets, in float64.
 
     Args:
         of_first: dz1.
-        skip: Shape (N, S, 2h, 2w).
+        skip: Of S channels, as large.
         weight: Of the first convolution, its S channels of input alone.
         band_rows: Rows of a band.
-        wanted: Whether the gradient of the skip is.
     """
-    rows = stored(skip, weight.dtype)
-    of_skip = torch.empty_like(skip) if wanted else None
     of_weight = _zeros(*weight.shape, like=weight)
-    for first, last in bands(skip.shape[2], band_rows):
-        gradient = of_first(first - 1, last + 1)
-        padded = rows(first - 1, last + 1)
-        of_weight += weight_gradient(padded, gradient[:, :, 1:-1], weight)
-        if of_skip is not None:
-            of_skip[:, :, first:last] = input_gradient(gradient, weight)
-    return of_skip, of_weight
+    for first, last in bands(skip.num_rows, band_rows):
+        of_weight += weight_gradient(skip(first - 1, last + 1), of_first(first, last), weight)
+    return of_weight
 
 
 def _inside(rows: Tensor, first: int, num_rows: int) -> Tensor:

@@ -21,24 +21,24 @@ others keep only what they get, and make z1 and z2 again. z1 of the last stage i
 is the largest map and the cheapest to compute, whenever a band of it is needed. With running
 statistics and without gradient there is no barrier, and nothing but the output is stored.
 
+The gradient of the small map takes the small map's own memory where no one else reads it: where a
+banded stage made it. A skip that a banded stem gives (`banded_stem.py`) is the image; f0 and its
+gradient are computed in bands.
+
 A convolution of a band needs one row more above and below. Because each convolution's input is had
 again from the map before it, these halos do not add up to a receptive field.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from radenhance.memory.band_convolution import (
-    convolve,
-    enlarge_and_convolve,
-    enlarging_kernel,
-)
+from radenhance.memory.band_convolution import compute_dtype
 from radenhance.memory.band_norm import (
     Normalization,
     Statistics,
@@ -50,12 +50,14 @@ from radenhance.memory.banded_gradients import (
     norm_sums,
     relu_gradient,
     second_convolution_gradients,
-    skip_gradients,
+    skip_weight_gradient,
     small_map_gradients,
-    through_head,
+    through_convolution,
     through_norm,
 )
+from radenhance.memory.banded_stem import BandedStem
 from radenhance.memory.bands import Rows, Stored, fill, stored
+from radenhance.memory.stage_maps import StageInputs, first_map, image_map, second_map
 
 
 @dataclass(frozen=True)
@@ -67,48 +69,40 @@ class BandedStage:
         norms: The BatchNorm after each.
         head: The 3x3 convolution to the network's output if this is the last stage, else None.
         band_rows: Gives the rows of a band, an even number, for the shape (N, C, H, W) of z1.
+        stem: What gives the stage its skip, if that is to be computed here.
+        owns_features: Whether the backward pass may write over the small map.
     """
 
     convolutions: tuple[nn.Conv2d, nn.Conv2d]
     norms: tuple[nn.BatchNorm2d, nn.BatchNorm2d]
     head: nn.Conv2d | None
     band_rows: Callable[[tuple[int, ...]], int]
+    stem: BandedStem | None = None
+    owns_features: bool = False
 
     def __call__(self, features: Tensor, skip: Tensor | None = None) -> Tensor:
         """Return the stage's output, or the head's.
 
         Args:
             features: Shape (N, C, h, w).
-            skip: Shape (N, S, 2h, 2w).
+            skip: Shape (N, S, 2h, 2w); or the image that `stem` makes it of.
         """
         (first, second), (first_norm, second_norm) = self.convolutions, self.norms
         head = (None, None) if self.head is None else (self.head.weight, self.head.bias)
+        stem: tuple[Tensor | None, ...] = (None, None, None)
+        if self.stem is not None and skip is not None:
+            stem = self.stem.inputs(skip)[1:]
         inputs = (
-            *(features, skip),
-            *(first.weight, first_norm.weight, first_norm.bias),
+            *(features, skip, first.weight, *stem),
+            *(first_norm.weight, first_norm.bias),
             *(second.weight, second_norm.weight, second_norm.bias),
             *head,
         )
         wanted = any(tensor is not None and tensor.requires_grad for tensor in inputs)
-        dtype = _compute_dtype(features, first.weight)
+        dtype = compute_dtype(features, first.weight)
         with torch.autocast(features.device.type, enabled=False):
             result: Tensor = _Stage.apply(self, dtype, wanted and torch.is_grad_enabled(), *inputs)
         return result
-
-
-class _Inputs(NamedTuple):
-    """All tensors that a stage computes with, or their gradients."""
-
-    features: Tensor
-    skip: Tensor | None
-    first_weight: Tensor
-    first_gamma: Tensor
-    first_beta: Tensor
-    second_weight: Tensor
-    second_gamma: Tensor
-    second_beta: Tensor
-    head_weight: Tensor | None
-    head_bias: Tensor | None
 
 
 class _Stage(torch.autograd.Function):
@@ -117,14 +111,14 @@ class _Stage(torch.autograd.Function):
     def forward(
         ctx: Any, stage: BandedStage, dtype: torch.dtype, differentiable: bool, *tensors: Any
     ) -> Tensor:
-        inputs = _Inputs(*tensors)
+        inputs = StageInputs(*tensors)
         band_rows = stage.band_rows(_shape_of_first(inputs))
         store = stage.head is None and uses_batch_statistics(stage.norms[0])
-        first = _first_map(inputs, dtype)
+        first = first_map(inputs, _skip(stage, inputs, dtype), dtype)
         first_statistics, first = observe(stage.norms[0], first, band_rows, store=store)
         norm = _norm(stage, inputs, first_statistics, 0)
         store = uses_batch_statistics(stage.norms[1]) or (differentiable and stage.head is not None)
-        second = _second_map(first, norm, inputs.second_weight.to(dtype))
+        second = second_map(first, norm, inputs.second_weight.to(dtype))
         second_statistics, second = observe(stage.norms[1], second, band_rows, store=store)
         norm = _norm(stage, inputs, second_statistics, 1)
         whole = second.whole if isinstance(second, Stored) else None
@@ -135,7 +129,7 @@ class _Stage(torch.autograd.Function):
             ctx.save_for_backward(*inputs, None)
             return fill(activated, band_rows, into=whole)
         ctx.save_for_backward(*inputs, whole)
-        return fill(_image(activated, inputs, dtype), band_rows)
+        return fill(image_map(activated, inputs, dtype), band_rows)
 
     @staticmethod
     @override
@@ -143,7 +137,7 @@ class _Stage(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, second = ctx.saved_tensors
         with torch.autocast(gradients[0].device.type, enabled=False):
-            result = _backward(ctx, _Inputs(*tensors), second, stored(gradients[0], ctx.dtype))
+            result = _backward(ctx, StageInputs(*tensors), second, stored(gradients[0], ctx.dtype))
         typed = (
             None if gradient is None or tensor is None else gradient.to(tensor.dtype)
             for gradient, tensor in zip(result, tensors, strict=True)
@@ -152,19 +146,19 @@ class _Stage(torch.autograd.Function):
 
 
 def _backward(
-    ctx: Any, inputs: _Inputs, whole: Tensor | None, of_output: Rows
+    ctx: Any, inputs: StageInputs, whole: Tensor | None, of_output: Rows
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of all inputs, by the passes of the module's docstring."""
     stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
-    wanted = _Inputs(*ctx.needs_input_grad[3:])
+    wanted = StageInputs(*ctx.needs_input_grad[3:])
     norm = _norm(stage, inputs, ctx.statistics[0], 0)
     second_norm = _norm(stage, inputs, ctx.statistics[1], 1)
-    first = _first_map(inputs, dtype)
+    first = first_map(inputs, _skip(stage, inputs, dtype), dtype)
     if stage.head is None:
         first = stored(fill(first, band_rows))
     weight = inputs.second_weight.to(dtype)
     if whole is None:
-        whole = fill(_second_map(first, norm, weight), band_rows)
+        whole = fill(second_map(first, norm, weight), band_rows)
     second = stored(whole)
 
     of_head: tuple[Tensor | None, ...] = (None, None)
@@ -172,91 +166,72 @@ def _backward(
         head = inputs.head_weight.to(dtype)
         activated = second.then(second_norm.activated)
         of_head = head_gradients(activated, of_output, head, band_rows)
-        of_output = through_head(of_output, head)
+        of_output = through_convolution(of_output, head)
     of_second_norm = relu_gradient(of_output, second, second_norm)
     second_sums = norm_sums(of_second_norm, second, second_norm, band_rows)
-    if not any(wanted[:6]):
-        return (*(None,) * 6, *second_sums, *of_head)
+    if not any(wanted.before_second_norm):
+        return (*(None,) * 9, *second_sums, *of_head)
 
     of_second = through_norm(of_second_norm, second, second_norm, second_sums)
     of_second_weight, sums = second_convolution_gradients(
         of_second, first, norm, weight, into=whole, band_rows=band_rows
     )
     of_second_inputs = (of_second_weight, *second_sums)
-    if not any(wanted[:3]):
-        return (*(None,) * 3, *sums, *of_second_inputs, *of_head)
+    if not any(wanted.before_first_norm):
+        return (*(None,) * 6, *sums, *of_second_inputs, *of_head)
 
     fill(through_norm(stored(whole), first, norm, sums), band_rows, into=whole)
     del first, norm, second, of_second  # z1, if it was stored
-    of_inputs = _first_convolution_gradients(stored(whole), inputs, wanted, band_rows)
+    of_inputs = _first_convolution_gradients(ctx, stored(whole), inputs, wanted)
     return (*of_inputs, *sums, *of_second_inputs, *of_head)
 
 
 def _first_convolution_gradients(
-    of_first: Stored, inputs: _Inputs, wanted: _Inputs, band_rows: int
+    ctx: Any, of_first: Stored, inputs: StageInputs, wanted: StageInputs
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients of small map, skip and the first convolution's weight."""
-    features, skip = inputs.features, inputs.skip
-    weight = inputs.first_weight.to(of_first.whole.dtype)
-    of_small, of_weight = small_map_gradients(
-        of_first, features, weight[:, : features.shape[1]], band_rows, wanted=bool(wanted.features)
-    )
-    if skip is None:
-        return of_small, None, of_weight
-    of_skip, beside = skip_gradients(
-        of_first, skip, weight[:, features.shape[1] :], band_rows, wanted=bool(wanted.skip)
-    )
-    return of_small, of_skip, torch.cat([of_weight, beside], dim=1)
-
-
-def _first_map(inputs: _Inputs, dtype: torch.dtype) -> Rows:
-    """Return z1."""
+    """Return the gradients of `StageInputs.before_first_norm`."""
+    stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
+    features, num_small = inputs.features, inputs.features.shape[1]
     weight = inputs.first_weight.to(dtype)
-    num_small = inputs.features.shape[1]
-    small, kernel = stored(inputs.features, dtype), enlarging_kernel(weight[:, :num_small])
-    skip = None if inputs.skip is None else stored(inputs.skip, dtype)
-
-    def within(first: int, last: int) -> Tensor:
-        small_first, small_last = first // 2, -(-last // 2)
-        band = enlarge_and_convolve(small(small_first - 1, small_last + 1), kernel)
-        band = band[:, :, first - 2 * small_first :][:, :, : last - first]
-        if skip is None:
-            return band.contiguous()
-        return convolve(skip(first - 1, last + 1), weight[:, num_small:]).add_(band)
-
-    return Rows(2 * small.num_rows, within)
-
-
-def _second_map(first: Rows, norm: Normalization, weight: Tensor) -> Rows:
-    """Return z2."""
-    activated = first.then(norm.activated)
-    return Rows(first.num_rows, lambda a, b: convolve(activated(a - 1, b + 1), weight))
-
-
-def _image(activated: Rows, inputs: _Inputs, dtype: torch.dtype) -> Rows:
-    """Return what the head gives."""
-    assert inputs.head_weight is not None
-    weight = inputs.head_weight.to(dtype)
-    bias = None if inputs.head_bias is None else inputs.head_bias.to(dtype)
-    return Rows(activated.num_rows, lambda a, b: convolve(activated(a - 1, b + 1), weight, bias))
+    of_small = None
+    if wanted.features:
+        of_small = features if stage.owns_features else torch.empty_like(features)
+    of_weight = small_map_gradients(
+        of_first, features, weight[:, :num_small], band_rows, into=of_small
+    )
+    skip = _skip(stage, inputs, dtype)
+    if skip is None:
+        return of_small, None, of_weight, None, None, None
+    beside = skip_weight_gradient(of_first, skip, weight[:, num_small:], band_rows)
+    of_skip = through_convolution(of_first, weight[:, num_small:])
+    of_weight = torch.cat([of_weight, beside], dim=1)
+    if stage.stem is None:
+        whole = fill(of_skip, band_rows) if wanted.skip else None
+        return of_small, whole, of_weight, None, None, None
+    of_image, *of_stem = None, None, None, None
+    if any(wanted.stem):
+        of_image, *of_stem = stage.stem.map(inputs.stem, dtype).gradients(of_skip, wanted.stem)
+    return of_small, of_image, of_weight, *of_stem
 
 
-def _norm(stage: BandedStage, inputs: _Inputs, statistics: Statistics, index: int) -> Normalization:
+def _skip(stage: BandedStage, inputs: StageInputs, dtype: torch.dtype) -> Rows | None:
+    """Return the skip, stored or computed of the image."""
+    if inputs.skip is None:
+        return None
+    if stage.stem is None:
+        return stored(inputs.skip, dtype)
+    return stage.stem.map(inputs.stem, dtype).activated
+
+
+def _norm(
+    stage: BandedStage, inputs: StageInputs, statistics: Statistics, index: int
+) -> Normalization:
     """Return the first or the second norm."""
-    gamma, beta = inputs[3:5] if index == 0 else inputs[6:8]
+    gamma, beta = inputs[6:8] if index == 0 else inputs[9:11]
     dtype = statistics.mean.dtype
     return Normalization(statistics, gamma.to(dtype), beta.to(dtype), stage.norms[index].eps)
 
 
-def _shape_of_first(inputs: _Inputs) -> tuple[int, ...]:
+def _shape_of_first(inputs: StageInputs) -> tuple[int, ...]:
     batch, _, rows, columns = inputs.features.shape
     return batch, len(inputs.first_weight), 2 * rows, 2 * columns
-
-
-def _compute_dtype(features: Tensor, weight: Tensor) -> torch.dtype:
-    """Return what a convolution of both computes in, under the autocast that is on."""
-    dtype = torch.promote_types(features.dtype, weight.dtype)
-    device_type = features.device.type
-    if torch.is_autocast_enabled(device_type) and dtype != torch.float64:
-        return torch.get_autocast_dtype(device_type)
-    return dtype

@@ -8,6 +8,7 @@ and with the statistics of all bands, and give what they give at once but for th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from radenhance.errors import UsageError
 from radenhance.memory.banded_stage import BandedStage
-from radenhance.network.stages import Part, Stage
+from radenhance.memory.banded_stem import BandedStem
+from radenhance.network.stages import Part, Stage, Unit
 
 BandRows = int | Literal["auto"]
 
@@ -23,7 +25,40 @@ BAND_VALUES = 2**20
 """Values in a band of one map under "auto": 4 MiB in float32, and a dozen such maps at a time."""
 
 
-def banded_parts(stages: Sequence[Stage], parts: Sequence[Part], band_rows: BandRows) -> list[Part]:
+def with_banded_stem(
+    stages: Sequence[Stage], band_rows: BandRows
+) -> tuple[list[Stage], BandedStem | None]:
+    """Return stages whose stem runs in bands, as part of those that need it, and that stem.
+
+    The stem stage gives the image then, and so does the skip. Stages without both ends of that
+    skip, as on a device of several, and stems of other layers stay as they are.
+
+    Args:
+        stages: All or some that follow each other, of those of a network, for one run.
+        band_rows: As in `banded_parts`.
+    """
+    stem = _stem(stages, band_rows)
+    if stem is None:
+        return list(stages), None
+    first, second, *rest = stages
+    unit, *units = second.units
+    (block,) = unit.modules
+
+    def pool_and_first(image: Tensor) -> Tensor:
+        result: Tensor = block(stem.pooled(image))
+        return result
+
+    nothing = Unit(_as_it_is, first.units[0].modules)
+    pooling = Unit(pool_and_first, (stem.convolution, stem.norm, block))
+    return [replace(first, units=(nothing,)), replace(second, units=(pooling, *units)), *rest], stem
+
+
+def banded_parts(
+    stages: Sequence[Stage],
+    parts: Sequence[Part],
+    band_rows: BandRows,
+    stem: BandedStem | None = None,
+) -> list[Part]:
     """Return what to run for each stage, decoder stages in bands.
 
     Args:
@@ -31,16 +66,21 @@ def banded_parts(stages: Sequence[Stage], parts: Sequence[Part], band_rows: Band
         parts: What runs for them otherwise.
         band_rows: Rows of a band, rounded up to an even number, as an enlarged row is two; or auto
             for as many as make up `BAND_VALUES`.
+        stem: Of `with_banded_stem`.
 
     Raises:
         UsageError: A decoder stage is not made of what can run in bands.
     """
     result = list(parts)
+    last_skip = max((i for i, stage in enumerate(stages) if stage.takes_skip), default=None)
     for index, stage in enumerate(stages):
         if not stage.enlarging:
             continue
         head = _head(stages[index + 1]) if index + 1 < len(stages) else None
-        result[index] = _banded(stage, head, band_rows)
+        banded = _banded(stage, head, band_rows)
+        owns_features = index > 0 and isinstance(result[index - 1], BandedStage)
+        own_stem = stem if index == last_skip else None
+        result[index] = replace(banded, stem=own_stem, owns_features=owns_features)
         if head is not None:
             result[index + 1] = _as_it_is
     return result
@@ -57,6 +97,26 @@ def _banded(stage: Stage, head: nn.Conv2d | None, band_rows: BandRows) -> Banded
     (first, first_norm), (second, second_norm) = known
     rows_of_band = partial(_rows_of_band, band_rows)
     return BandedStage((first, second), (first_norm, second_norm), head, rows_of_band)
+
+
+def _stem(stages: Sequence[Stage], band_rows: BandRows) -> BandedStem | None:
+    """Return the stem of a ResNet if its skip ends in these stages and it does just that."""
+    takes = sum(stage.takes_skip for stage in stages)
+    if stages[0].name != "stem" or takes != sum(stage.gives_skip for stage in stages):
+        return None
+    convolution, norm = stages[0].units[0].modules
+    pool = stages[1].pooling
+    if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
+        return None
+    known = (
+        _shape(convolution) == ((7, 7), (2, 2), (3, 3), (1, 1), 1, "zeros")
+        and convolution.bias is None
+        and norm.affine
+        and type(pool) is nn.MaxPool2d
+        and (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
+        == (3, 2, 1, 1, False)
+    )
+    return BandedStem(convolution, norm, partial(_rows_of_band, band_rows)) if known else None
 
 
 def _layer(module: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d] | None:
@@ -84,9 +144,12 @@ def _head(stage: Stage) -> nn.Conv2d | None:
 
 def _is_plain(convolution: nn.Conv2d) -> bool:
     """Return whether it is 3x3, of all channels, and pads with one row of zeros."""
+    return _shape(convolution) == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+
+
+def _shape(convolution: nn.Conv2d) -> tuple[object, ...]:
     c = convolution
-    shape = (c.kernel_size, c.stride, c.padding, c.dilation, c.groups, c.padding_mode)
-    return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+    return c.kernel_size, c.stride, c.padding, c.dilation, c.groups, c.padding_mode
 
 
 def _rows_of_band(band_rows: BandRows, shape: tuple[int, ...]) -> int:
@@ -97,5 +160,5 @@ def _rows_of_band(band_rows: BandRows, shape: tuple[int, ...]) -> int:
 
 
 def _as_it_is(features: Tensor) -> Tensor:
-    """Stand in for the head, which ran with the last stage."""
+    """Stand in for the stem, which others run, or for the head, which ran with the last stage."""
     return features

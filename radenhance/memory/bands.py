@@ -10,6 +10,7 @@ are the zeros that a convolution pads with.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,14 @@ def stored(whole: Tensor, dtype: torch.dtype | None = None) -> Stored:
         return whole[:, :, first:last].to(dtype or whole.dtype).contiguous()
 
     return Stored(whole.shape[2], within, whole)
+
+
+def remembered(rows: Rows) -> Rows:
+    """Return the same rows, the last ones asked for without computing them again.
+
+    Nobody may write to them.
+    """
+    return Rows(rows.num_rows, lru_cache(maxsize=1)(rows.within))
 
 
 def bands(num_rows: int, band_rows: int) -> list[tuple[int, int]]:

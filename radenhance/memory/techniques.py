@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from radenhance.errors import UsageError
-from radenhance.memory.banding import BandRows, banded_parts
+from radenhance.memory.banding import BandRows, banded_parts, with_banded_stem
 from radenhance.memory.checkpointing import Checkpointing, checkpointed_parts
 from radenhance.memory.grid import keep_codes
 from radenhance.memory.momentum import with_momentum
@@ -125,9 +125,12 @@ class MemoryTechniques:
             features: The image, or the features that the stage before gave.
             skips: Those open before the first stage; left in it are those open after the last.
         """
+        stem = None
+        if self.band_rows != 0:
+            stages, stem = with_banded_stem(stages, self.band_rows)
         parts = checkpointed_parts(stages, self.checkpointing)
         if self.band_rows != 0:
-            parts = banded_parts(stages, parts, self.band_rows)
+            parts = banded_parts(stages, parts, self.band_rows, stem)
         inputs = [features, *(skips or [])]
         with offloaded(stages, inputs, budget_mib=self.offload_mib), self._codes_kept():
             return run_stages(stages, parts, features, skips)

@@ -51,6 +51,7 @@ class Stage:
         gives_skip: Whether its output is needed again in the decoder.
         takes_skip: Whether it needs the deepest skip that is left.
         enlarging: How it first enlarges its input twice, as `F.interpolate` calls it, if it does.
+        pooling: What its first unit does before its block, if it shrinks its input so.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Stage:
     gives_skip: bool = False
     takes_skip: bool = False
     enlarging: str | None = None
+    pooling: nn.Module | None = None
 
 
 def run_stages(
@@ -132,7 +134,7 @@ def _resnet_stages(encoder: ResNetEncoder) -> list[Stage]:
     deepest = Stage("layer4", layers[-1].units)  # its output is the decoder's input, not a skip
     return [
         Stage("stem", (Unit(stem, (encoder.conv1, encoder.bn1)),), gives_skip=True),
-        Stage("layer1", layer1, gives_skip=True),
+        Stage("layer1", layer1, gives_skip=True, pooling=encoder.maxpool),
         *layers[:-1],
         deepest,
     ]
