@@ -6,6 +6,8 @@ optimizer.step() holds forward and backward) as with manual:
     on_train_batch_start | forward | on_before_backward | backward | on_after_backward | optimizer
     | on_train_batch_end
 
+A strategy whose steps are forward and backward passes in one calls its `phase_ended` besides.
+
 Allocators keep what was freed. Seen from outside (reserved bytes, NVML, the process) a second step
 takes nothing new, so that its phases show only after the cache was given back. That costs time, and
 is done for one step of each epoch; allocated bytes show every step.
@@ -70,6 +72,8 @@ class MemoryProfiler(Callback):
         self._stop()
         self._device = trainer.strategy.root_device
         self._release_due = self.release_cache
+        if hasattr(trainer.strategy, "phase_ended"):
+            trainer.strategy.phase_ended = self._count
         period_s = self.period_ms / 1000
         if self._device.type != "cuda":
             self._outside = ProcessGauge(period_s=period_s)

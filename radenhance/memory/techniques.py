@@ -69,7 +69,7 @@ class MemoryTechniques:
         if self.quantization != "none" and self.momentum is not None:
             raise UsageError(
                 "--model.memory.quantization does not go with --model.memory.momentum: a momentum "
-                "layer rebuilds its input from exact sums, which are not on a grid of 8 bits; leave "
+                "layer rebuilds its input from exact sums, which are on no grid of 8 bits; leave "
                 "one of them out"
             )
         if self.momentum is not None and not 0 < self.momentum < 1:

@@ -51,7 +51,7 @@ from radenhance.strategies.batches import map_leaves
 from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
 from radenhance.strategies.hand_over import HandedOver, Line, handed_over
 from radenhance.strategies.precision import decide_together, norm_over_stages, start_scaler
-from radenhance.strategies.schedule import GROUP_RANK, ScheduleName, StageName
+from radenhance.strategies.schedule import GROUP_RANK, Phase, ScheduleName, StageName
 from radenhance.strategies.step import SharedStep
 
 NAME = "encoder_decoder"
@@ -94,6 +94,8 @@ class EncoderDecoderStrategy(ParallelStrategy):
         self.bfloat16_transfer = bfloat16_transfer
         self.timeout_s = timeout_s
         self.num_nodes = 1
+        self.phase_ended: Callable[[Phase], None] = _nothing
+        """Called where forward and backward phases alternate within a step, which no hook says."""
         self._backend = process_group_backend
         self._doing = "the start"
         self._alarm: Alarm | None = None
@@ -452,6 +454,10 @@ class EncoderDecoderStrategy(ParallelStrategy):
 
 def _new_group(ranks: list[int], timeout: timedelta, backend: str | None = None) -> ProcessGroup:
     return cast(ProcessGroup, dist.new_group(ranks, timeout=timeout, backend=backend))
+
+
+def _nothing(phase: Phase) -> None:
+    pass
 
 
 def _length(loader: Any) -> int | None:

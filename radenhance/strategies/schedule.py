@@ -16,7 +16,7 @@ that a step that logs images reaches them; the library is told so.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed import ProcessGroup
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import PipelineScheduleSingle
+from typing_extensions import override
 
 from radenhance.memory.checkpointing import unchanged_buffers
 from radenhance.strategies.crossing import Crossing, TensorKind
@@ -31,6 +32,7 @@ from radenhance.strategies.halves import Halves
 
 StageName = Literal["encoder", "decoder"]
 ScheduleName = Literal["auto", "gpipe", "1f1b"]
+Phase = Literal["forward", "backward"]
 
 GROUP_RANK: dict[StageName, int] = {"decoder": 0, "encoder": 1}
 STAGE_INDEX: dict[StageName, int] = {"encoder": 0, "decoder": 1}
@@ -79,6 +81,9 @@ class Schedules:
         group: The two processes of the pipeline, the decoder's first.
         device: Where the half is.
         autocast: Gives the context in which the half runs.
+        phase_ended: Called in training where a forward phase ends and a backward phase begins, and
+            the other way round; 1F1B alternates within a batch. The last backward phase ends with
+            the batch.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Schedules:
         group: ProcessGroup,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager[None]],
+        phase_ended: Callable[[Phase], None],
     ) -> None:
         self._halves = halves
         self._stage = stage
@@ -97,14 +103,15 @@ class Schedules:
         self._group = group
         self._device = device
         self._autocast = autocast
+        self._phase_ended = phase_ended
+        self._phase: Phase = "forward"
         # one of each mode is kept: before torch 2.15, the buffers of a schedule live as long as it
         self._kept: dict[bool, tuple[Announcement, PipelineScheduleSingle]] = {}
         self._finish: Callable[[Tensor, int], Tensor] = _nothing_to_finish
 
     def encode(self, announcement: Announcement, images: Sequence[Tensor]) -> None:
         """Run the first half on the network's inputs, one for each micro-batch."""
-        schedule = self._schedule(announcement)
-        run = schedule.step if announcement.trains else schedule.eval
+        run = self._run(announcement)
         run(torch.cat(list(images)), return_outputs=False)
 
     def decode(self, announcement: Announcement, finish: Callable[[Tensor, int], Tensor]) -> None:
@@ -115,14 +122,23 @@ class Schedules:
             finish: Makes of a micro-batch's output and number the loss to go back from; of no
                 meaning where no gradients go back.
         """
-        schedule = self._schedule(announcement)
-        run = schedule.step if announcement.trains else schedule.eval
+        run = self._run(announcement)
         numbers = torch.arange(announcement.num_micro_batches)
         self._finish = finish
         try:
             run(target=numbers, losses=[], return_outputs=False)
         finally:
             self._finish = _nothing_to_finish
+
+    def _run(self, announcement: Announcement) -> Callable[..., Any]:
+        self._phase = "forward"
+        schedule = self._schedule(announcement)
+        return schedule.step if announcement.trains else schedule.eval
+
+    def _enter(self, phase: Phase) -> None:
+        if phase != self._phase:
+            self._phase_ended(self._phase)
+            self._phase = phase
 
     def _schedule(self, announcement: Announcement) -> PipelineScheduleSingle:
         kept = self._kept.get(announcement.trains)
@@ -135,7 +151,8 @@ class Schedules:
         sent = tuple(kind.on_meta() for kind in announcement.crossing.sent)
         loss = torch.empty((), device="meta", requires_grad=announcement.trains)
         encodes = self._stage == "encoder"
-        stage = PipelineStage(
+        stage = _Stage(
+            self._enter,
             _Half(self._part(announcement.crossing)),
             STAGE_INDEX[self._stage],
             len(STAGE_INDEX),
@@ -175,6 +192,24 @@ class _Half(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Run the half on one micro-batch."""
         return self.run(*inputs)
+
+
+class _Stage(PipelineStage):
+    """One that says which phase it enters."""
+
+    def __init__(self, enter: Callable[[Phase], None], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._enter = enter
+
+    @override
+    def forward_one_chunk(self, *arguments: Any, **options: Any) -> Any:
+        self._enter("forward")
+        return super().forward_one_chunk(*arguments, **options)
+
+    @override
+    def backward_one_chunk(self, *arguments: Any, **options: Any) -> Any:
+        self._enter("backward")
+        return super().backward_one_chunk(*arguments, **options)
 
 
 def _nothing_to_finish(output: Tensor, number: int) -> Tensor:

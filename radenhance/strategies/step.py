@@ -48,6 +48,7 @@ class SharedStep:
             group=line.group,
             device=line.device,
             autocast=strategy.precision_plugin.forward_context,
+            phase_ended=lambda phase: strategy.phase_ended(phase),
         )
 
     def train(self, batch: Any, *more: Any) -> Tensor:

@@ -1,5 +1,8 @@
 """A LightningModule that knows nothing of radenhance, for the tests of strategies."""
 
+import json
+from pathlib import Path
+
 import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -7,6 +10,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric
 
+from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.strategies import EncoderDecoderStrategy
 
 
@@ -98,4 +102,26 @@ def overflow(result):
     fit.fit(module, loader(6, 2, size=64))
     state = {"scale": plugin.scaler.get_scale(), "weights": module.state_dict()}
     torch.save(state, f"{result}-{fit.global_rank}.pt")
+    return 0
+
+
+class PhasesSeen(MemoryProfiler):
+    """Keeps the order in which phases are counted."""
+
+    def __init__(self):
+        super().__init__()
+        self.phases = []
+
+    def _count(self, phase):
+        super()._count(phase)
+        self.phases.append(phase)
+
+
+def profiled(result, schedule):
+    """One step of four micro-batches under the memory profiler."""
+    seen = PhasesSeen()
+    options = {"max_steps": 1, "callbacks": [seen], "limit_val_batches": 0}
+    fit = trainer({"schedule": schedule}, **options)
+    fit.fit(Foreign(), loader(4, 4, size=64))
+    Path(f"{result}-{fit.global_rank}.json").write_text(json.dumps(seen.phases))
     return 0

@@ -1,86 +1,19 @@
 """Two processes train as one device does: to the bit, and into the same file."""
 
-from pathlib import Path
+import json
+from itertools import groupby
 
 import pytest
 import torch
 import yaml
-from foreign import everything, overflow
+from foreign import everything, overflow, profiled
+from noise_fit import ALONE, BOTH, LAST, TRAINING, assert_same_run, content, noise_fit
 from processes import command, run, run_two, start_two
-
-from radenhance.dataset.manifest import Pair, write_manifest
-
-LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
-BOTH = ["--trainer.num_nodes=2", "--trainer.devices=1", "--data.batch_size=3"]
-ALONE = ["--data.batch_size=1", "--trainer.accumulate_grad_batches=3"]
-TRAINING = [
-    "--trainer.gradient_clip_val=0.5",
-    "--model.optimizer=torch.optim.SGD",
-    "--model.optimizer.lr=0.001",
-    "--model.optimizer.momentum=0.9",
-    "--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
-    "--model.lr_scheduler.monitor=val/loss",
-    "--model.lr_scheduler.patience=0",
-    "--model.lr_scheduler.threshold=1000",  # nothing is ever better: it steps every time
-    "--model.lr_scheduler.threshold_mode=abs",
-]
 
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory):
-    """Of a fit of 2 steps per epoch on 6 pairs of noise, with 2 to validate on."""
-    root = tmp_path_factory.mktemp("data") / "noise"
-    generator = torch.Generator().manual_seed(0)
-    pairs = []
-    for half in ("raw", "target"):
-        (root / half).mkdir(parents=True)
-        for i in range(8):
-            # validated whole: of different sizes
-            image = torch.randint(0, 65536, (64, 64 + 4 * i), generator=generator)
-            torch_to_npy(root / half / f"{i}.npy", image)
-    for i in range(8):
-        split = "val" if i >= 6 else "train"
-        pairs.append(Pair(f"{i}", f"p{i}", f"raw/{i}.npy", f"target/{i}.npy", split))
-    write_manifest(root, pairs)
-    return [
-        "fit",
-        f"--data.root={root}",
-        "--data.image_size=64",
-        "--data.num_workers=0",
-        "--model.encoder=tu-mobilenetv3_small_050",
-        "--model.num_scales=auto",
-        "--trainer.accelerator=cpu",
-        "--trainer.enable_progress_bar=false",
-        "--trainer.enable_model_summary=false",
-        "--trainer.max_epochs=2",
-    ]
-
-
-def torch_to_npy(path, image):
-    import numpy as np
-
-    np.save(path, image.numpy().astype(np.uint16))
-
-
-def content(folder):
-    return torch.load(folder / LAST, weights_only=True)
-
-
-def assert_same_run(result, expected):
-    """Weights, buffers, momenta, schedules and counters, all to the bit."""
-    ours, theirs = content(result), content(expected)
-    assert ours.keys() == theirs.keys()
-    assert ours["global_step"] == theirs["global_step"]
-    assert ours["lr_schedulers"] == theirs["lr_schedulers"]
-    assert ours["state_dict"].keys() == theirs["state_dict"].keys()
-    for name, tensor in theirs["state_dict"].items():
-        assert torch.equal(ours["state_dict"][name], tensor), name
-    (of_ours,), (of_theirs,) = ours["optimizer_states"], theirs["optimizer_states"]
-    assert of_ours["param_groups"] == of_theirs["param_groups"]
-    assert of_ours["state"].keys() == of_theirs["state"].keys() != set()
-    for index, state in of_theirs["state"].items():
-        momentum = of_ours["state"][index]["momentum_buffer"]
-        assert torch.equal(momentum, state["momentum_buffer"]), index
+    return noise_fit(tmp_path_factory.mktemp("data") / "noise")
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +93,24 @@ def test_processes_started_differently_are_told_where(tmp_path, flags):
         assert process.wait(60).code == 2
         assert "rank 0 has gradient_clip_val 1.0, rank 1 has 2.0" in process.output
         assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize(
+    ("schedule", "of_decoder", "of_encoder"),
+    [
+        ("gpipe", "forward backward optimizer", "forward backward optimizer"),
+        (
+            "1f1b",
+            "forward backward " * 4 + "optimizer",
+            "forward backward " * 3 + "optimizer",  # two micro-batches before the first gradient
+        ),
+    ],
+)
+def test_the_memory_profiler_sees_the_phases_of_both_stages(
+    tmp_path, schedule, of_decoder, of_encoder
+):
+    run_two(profiled, str(tmp_path / "of"), schedule, folder=tmp_path / "run")
+    for rank, expected in enumerate((of_decoder, of_encoder)):
+        phases = json.loads((tmp_path / f"of-{rank}.json").read_text())
+        # a reading that repeats the phase before it adds nothing to it
+        assert " ".join(phase for phase, _ in groupby(phases)) == expected

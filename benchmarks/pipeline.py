@@ -1,0 +1,326 @@
+"""Encoder and decoder in two processes against one: time, bytes sent, and memory.
+
+    python benchmarks/pipeline.py [--size 256] [--encoder resnet34] [--steps 6] \
+      [--sizes 512,1024,2048]
+
+Time and bytes: real fits on this machine's CPU, a thread for each process. One device accumulates
+over as many batches of one as the two have micro-batches, which is the same work to the bit; the
+fastest step of each counts, so that what else the machine does falls out. Two of equal halves do n
+micro-batches in (n + 1) / 2n of the time; of halves that take t and 1 - t of it in
+(n max(t, 1 - t) + min(t, 1 - t)) / n. Bytes are those of the loopback interface.
+
+Memory: tensors of one training step with Adam, of fake tensors, for the recipes of two devices. A
+batch of four is four micro-batches under 1F1B, against one device that accumulates over four.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from radenhance.cli import recipes
+from radenhance.enhancer import ContrastEnhancer
+from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
+from radenhance.memory.footprint import Footprint
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.strategies import EncoderDecoderStrategy
+from radenhance.strategies.crossing import Crossing, TensorKind
+from radenhance.strategies.halves import Halves
+from radenhance.strategies.schedule import kinds_at_cut
+
+MIB = 2**20
+LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
+
+
+class Clock(Callback):
+    """Notes time and bytes sent after each optimizer step."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.sent: list[int] = []
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Note them after the last of the batches that accumulate."""
+        if trainer.global_step > len(self.seconds):
+            self.seconds.append(time.perf_counter())
+            self.sent.append(int(LOOPBACK.read_text()))
+
+
+def fit(options: argparse.Namespace, num: int, *, alone: bool) -> dict[str, float]:
+    """Return seconds and bytes of the best optimizer step over `num` images."""
+    torch.set_num_threads(1)
+    clock = Clock()
+    strategy = {} if alone else {"strategy": EncoderDecoderStrategy(), "num_nodes": 2}
+    images = [
+        {name: torch.rand(1, options.size, options.size) for name in ("raw", "target")}
+        | {"case": str(i)}
+        for i in range(num * options.steps)
+    ]
+    Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        accumulate_grad_batches=num if alone else 1,
+        callbacks=[clock],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **strategy,
+    ).fit(
+        ContrastEnhancer(options.encoder, num_scales="auto"),
+        torch.utils.data.DataLoader(images, 1 if alone else num),
+    )
+    pairs = zip(clock.seconds, clock.seconds[1:], strict=False)
+    sent = zip(clock.sent, clock.sent[1:], strict=False)
+    return {"s": min(b - a for a, b in pairs), "sent": min(b - a for a, b in sent)}
+
+
+def fit_in_processes(options: argparse.Namespace, num: int, *, alone: bool) -> dict[str, float]:
+    """Run `fit` in a process of its own, or in two."""
+    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        probe.close()
+        result = Path(folder) / "result.json"
+        flags = [f"--{name}={getattr(options, name)}" for name in ("size", "encoder", "steps")]
+        started = []
+        for rank in range(1 if alone else 2):
+            where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": str(rank)}
+            task = json.dumps({"num": num, "alone": alone, "result": str(result) * (rank == 0)})
+            command = [sys.executable, __file__, *flags, "--task", task]
+            environment = {**os.environ, **where, "OMP_NUM_THREADS": "1"}
+            started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        codes = [process.wait() for process in started]
+        if any(codes):
+            raise SystemExit(f"a process failed: {' '.join(command)}")
+        measured: dict[str, float] = json.loads(result.read_text())
+        return measured
+
+
+def share_of_encoder(options: argparse.Namespace) -> float:
+    """Return the part of a training step's time that the encoder takes, on one thread."""
+    torch.set_num_threads(1)
+    halves = Halves(ContrastEnhancer(options.encoder))
+    image = torch.rand(1, 1, options.size, options.size)
+    crossing = Crossing(kinds_at_cut(halves, image, trains=True))
+    encoder, decoder = float("inf"), float("inf")
+    for _ in range(options.steps):
+        started = time.perf_counter()
+        encode(halves, crossing, image)()
+        middle = time.perf_counter()
+        decode(halves, crossing, image)
+        encoder = min(encoder, middle - started)
+        decoder = min(decoder, time.perf_counter() - middle)
+    return encoder / (encoder + decoder)
+
+
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+def encode(
+    halves: Halves, crossing: Crossing, image: Tensor, autocast: Autocast = nullcontext
+) -> Callable[[], None]:
+    """Run the encoder forwards on one image; return what runs it backwards."""
+    with autocast():
+        made = crossing.pack(halves.encode(image))
+    sent = [tensor for tensor in made if tensor.requires_grad]
+    del made
+
+    def backward() -> None:
+        torch.autograd.backward(sent, [torch.zeros_like(tensor) for tensor in sent])
+        sent.clear()
+
+    return backward
+
+
+def decode(
+    halves: Halves, crossing: Crossing, target: Tensor, autocast: Autocast = nullcontext
+) -> None:
+    """Run the decoder and the loss forwards and backwards on one image."""
+    received = [
+        torch.zeros(kind.shape, dtype=kind.dtype, requires_grad=kind.requires_grad)
+        for kind in crossing.sent
+    ]
+    with autocast():
+        output = halves.decode(crossing.unpack(received))
+    loss = streamed_ms_ssim_loss(output, target, num_scales="auto")
+    del output
+    loss.backward()
+
+
+def one_step(
+    halves: Halves, crossing: Crossing, images: Sequence[Tensor], autocast: Autocast
+) -> None:
+    """Run the whole network on one image after the other."""
+    for image in images:
+        with autocast():
+            output = halves.techniques.run(halves.unet, image)
+        loss = streamed_ms_ssim_loss(output, image)
+        del output
+        loss.backward()
+
+
+def encoder_step(
+    halves: Halves, crossing: Crossing, images: Sequence[Tensor], autocast: Autocast
+) -> None:
+    """Run the encoder's part of 1F1B: two images are under way."""
+    under_way: list[Callable[[], None]] = []
+    for image in images:
+        under_way.append(encode(halves, crossing, image, autocast))
+        if len(under_way) == 2:
+            under_way.pop(0)()
+    for backward in under_way:
+        backward()
+
+
+def decoder_step(
+    halves: Halves, crossing: Crossing, images: Sequence[Tensor], autocast: Autocast
+) -> None:
+    """Run the decoder's part of 1F1B: one image after the other."""
+    for image in images:
+        decode(halves, crossing, image, autocast)
+
+
+STEPS = {"one": one_step, "encoder": encoder_step, "decoder": decoder_step}
+
+
+def peak(run: PlannedRun, device: str, size: int, num: int) -> int:
+    """Return the highest use of tensors in bytes, of the second step over `num` images.
+
+    Args:
+        run: Of a recipe.
+        device: Of STEPS.
+        size: Of the images, in pixels a side.
+        num: Of images in a batch.
+    """
+    mixed = run.settings.trainer.precision in ("16-mixed", "bf16-mixed")
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=mixed)
+    with FakeTensorMode(), Footprint() as footprint:
+        module = run.module()
+        halves = Halves(module)
+        of_encoder = halves.encoder_tensors()
+        here, elsewhere = [], 0
+        for parameter in module.parameters():
+            if device == "one" or (id(parameter) in of_encoder) == (device == "encoder"):
+                here.append(parameter)
+            else:
+                elsewhere += parameter.nbytes
+        with autocast():
+            made = halves.encode(torch.rand(1, 1, size, size))
+        crossing = Crossing(tuple(TensorKind.of(tensor) for tensor in made))
+        del made
+        optimizer = torch.optim.Adam(here)
+        # two devices have the whole batch, raw and target, where one has an image of it
+        batch = torch.rand(2, 1 if device == "one" else num, 1, size, size)
+        images = [batch[0, i % batch.shape[1], None] for i in range(num)]
+        for _ in range(2):  # Adam makes its state in the first
+            footprint.reset_peak()
+            STEPS[device](halves, crossing, images, autocast)
+            optimizer.step()
+            optimizer.zero_grad()
+    return footprint.peak_bytes - elsewhere
+
+
+@contextmanager
+def table(*columns: str) -> Iterator[Callable[..., None]]:
+    def row(*cells: object) -> None:
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+    row(*columns)
+    row(*["---:"] * len(columns))
+    yield row
+    print()
+
+
+def print_times(options: argparse.Namespace) -> None:
+    share = share_of_encoder(options)
+    larger = max(share, 1 - share)
+    print(
+        f"{options.encoder}, {options.size} px, one thread a process; the encoder takes "
+        f"{share:.0%} of a step's time\n"
+    )
+    module = ContrastEnhancer(options.encoder)
+    image = torch.rand(1, 1, options.size, options.size)
+    crossing = Crossing(kinds_at_cut(Halves(module), image, trains=True))
+    back = sum(kind.on_meta().nbytes for kind in crossing.sent if kind.requires_grad)
+    columns = ("one / two", "2n/(n+1)", "bound of this cut", "reached of 2n/(n+1)")
+    with table("micro-batches", "one, s", "two, s", *columns, "sent, MB", "theory, MB") as row:
+        for num in (4, 8):
+            one, two = (fit_in_processes(options, num, alone=alone) for alone in (True, False))
+            faster = one["s"] / two["s"]
+            equal = 2 * num / (num + 1)
+            bound = num / (num * larger + 1 - larger)
+            batch = 2 * image.nbytes  # raw and target, handed over by the decoder
+            theory = num * (crossing.num_bytes + back + batch) / 1e6
+            row(
+                num,
+                f"{one['s']:.2f}",
+                f"{two['s']:.2f}",
+                f"{faster:.2f}",
+                f"{equal:.2f}",
+                f"{bound:.2f}",
+                f"{faster / equal:.0%}",
+                f"{two['sent'] / 1e6:.1f}",
+                f"{theory:.1f}",
+            )
+
+
+def print_peaks(options: argparse.Namespace) -> None:
+    reference = {}
+    columns = ("one, MiB", "encoder, MiB", "decoder, MiB", "larger / one", "larger / dist's one")
+    with table("size", "batch", "recipe", *columns) as row:
+        for size in map(int, options.sizes.split(",")):
+            for num in (1, 4):
+                for recipe in sorted(name for name in recipes() if name.startswith("dist")):
+                    run = PlannedRun(["--config", str(recipes()[recipe])])
+                    found = {device: peak(run, device, size, num) for device in STEPS}
+                    larger = max(found["encoder"], found["decoder"])
+                    reference.setdefault((size, num), found["one"])  # dist.yaml comes first
+                    row(
+                        size,
+                        num,
+                        recipe.removesuffix(".yaml"),
+                        *(f"{value / MIB:.0f}" for value in found.values()),
+                        f"{larger / found['one']:.2f}",
+                        f"{larger / reference[size, num]:.2f}",
+                    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--encoder", default="resnet34")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--sizes", default="512,1024,2048")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task:
+        task = json.loads(options.task)
+        measured = fit(options, task["num"], alone=task["alone"])
+        if task["result"]:
+            Path(task["result"]).write_text(json.dumps(measured))
+        return
+    print(f"torch {torch.__version__}\n")
+    if options.size:
+        print_times(options)
+    if options.sizes:
+        print_peaks(options)
+
+
+if __name__ == "__main__":
+    main()
