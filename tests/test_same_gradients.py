@@ -25,7 +25,7 @@ def train(
     with torch.no_grad():  # away from the symmetric start, where a sign error could hide
         for parameter in unet.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
-    kind, rate = (torch.optim.Adam, 1e-3) if adam else (torch.optim.SGD, 1e-6)
+    kind, rate = (torch.optim.Adam, 1e-3) if adam else (torch.optim.SGD, 1e-5)
     optimizer = kind(unet.parameters(), lr=rate)
     generator = torch.Generator().manual_seed(1)
     losses = []
@@ -110,7 +110,9 @@ def test_a_technique_is_plain_training(alone, name, encoder):
 
 @pytest.mark.parametrize("pair", GO_TOGETHER, ids=" + ".join)
 def test_a_pair_is_what_its_function_is_alone(alone, pair):
-    assert_same(train(techniques_of(pair)), alone(pair), rtol=1e-10)
+    # the inputs that momentum rebuilds are rounded, and Adam divides by gradients near 0
+    options = {"adam": set(pair) != {"band", "momentum"}}
+    assert_same(train(techniques_of(pair), **options), alone(pair, **options), rtol=1e-10)
 
 
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if set(pair) in REFUSED], ids=" + ".join)
