@@ -79,10 +79,6 @@ class StepPlan:
         return max(0, self.phases["backward"] - self.forward_end)
 
 
-NUM_STEPS = 2
-"""Optimizers make their state in the first step; the second one is what all others are like."""
-
-
 def plan_step(make_step: Callable[[], TrainingStep], make_batch: Callable[[], Batch]) -> StepPlan:
     """Return the footprint of a training step on fake tensors.
 
@@ -90,26 +86,31 @@ def plan_step(make_step: Callable[[], TrainingStep], make_batch: Callable[[], Ba
         make_step: Builds module and optimizer; called under fake tensors.
         make_batch: Builds one training batch; called under fake tensors.
     """
-    with FakeTensorMode(), Traffic() as traffic:
-        plan = measure_step(make_step, make_batch)
-    seconds = traffic.seconds / NUM_STEPS + transfer_seconds(plan.host_bytes)
-    return replace(plan, seconds=seconds)
+    with FakeTensorMode():
+        return measure_step(make_step, make_batch)
 
 
 def measure_step(
     make_step: Callable[[], TrainingStep], make_batch: Callable[[], Batch]
 ) -> StepPlan:
-    """Return the footprint of a training step on whatever tensors are made now."""
+    """Return the footprint of a training step on whatever tensors are made now.
+
+    Of a step like all but the first, in which the optimizer makes its state.
+    """
     with Footprint() as footprint:
         footprint.kind = "weights"
         step = make_step()
+        footprint.kind = "gradients"
+        step.make_gradients()
+        footprint.kind = "optimizer"
+        step.optimize()
         footprint.kind = "input"
         batch = make_batch()
-        with _labels(footprint, step.module):
-            for _ in range(NUM_STEPS):
-                measured = _Measured(footprint)
-                measured.run(step, batch)
-    return measured.plan()
+        measured = _Measured(footprint)
+        with _labels(footprint, step.module), Traffic() as traffic:
+            measured.run(step, batch)
+    plan = measured.plan()
+    return replace(plan, seconds=traffic.seconds + transfer_seconds(plan.host_bytes))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import Precision
 from torch import Tensor
@@ -53,6 +54,12 @@ class TrainingStep:
         if not self.accumulates:
             self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def make_gradients(self) -> None:
+        """Make gradients of 0, as if a step had been."""
+        for parameter in self.module.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
 
     def optimize(self) -> None:
         """Change the weights."""

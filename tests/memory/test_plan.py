@@ -6,7 +6,6 @@ from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from radenhance.memory.footprint import Footprint
-from radenhance.memory.plan import NUM_STEPS
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.search import techniques_of_recipes
 
@@ -16,7 +15,7 @@ class Images(Dataset):
         self.side = side
 
     def __len__(self):
-        return NUM_STEPS
+        return 2  # the optimizer makes its state in the first one
 
     def __getitem__(self, index):
         raw, target = torch.rand(1, self.side, self.side), torch.rand(1, self.side, self.side)
