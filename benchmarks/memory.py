@@ -26,7 +26,7 @@ MEMORY = "model.memory"
 BEYOND_RECIPES: dict[str, dict[str, Any]] = {
     "chkp by stage": {f"{MEMORY}.checkpointing": "stage"},
     "chkp + quant": {f"{MEMORY}.checkpointing": "unit", f"{MEMORY}.quantization": "qat"},
-    "offload": {f"{MEMORY}.offload_mib": 2**16},
+    "offload 8192": {f"{MEMORY}.offload_mib": 8192},
     "band": {f"{MEMORY}.band_rows": "auto"},
     "amp + chkp + band": {
         f"{MEMORY}.checkpointing": "unit",
