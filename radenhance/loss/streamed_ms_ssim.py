@@ -51,7 +51,10 @@ WINDOW = [bell / sum(_BELLS) for bell in _BELLS]
 """The Gaussian window of `ms_ssim.gaussian_window`, as numbers."""
 
 BAND_PIXELS = 2**17
-"""Pixels of a band: small enough for its twenty maps to stay in a cache, or beside an image."""
+"""Pixels of a band at least: small enough for its twenty maps to stay in a cache."""
+
+MOST_BANDS = 64
+"""Bands of a scale at most, where a band's twenty maps are small beside the image anyway."""
 
 
 def streamed_ms_ssim_loss(
@@ -133,7 +136,8 @@ def _mean_of_scale(
     """Return the mean of one scale, shape (N, C), and add its gradient to `gradient`."""
     rows, columns = (side - WINDOW_SIZE + 1 for side in enhanced.shape[-2:])
     total = enhanced.new_zeros(enhanced.shape[:2], dtype=torch.float64)
-    band_rows = max(1, BAND_PIXELS // enhanced[:, :, 0].numel())
+    band_pixels = max(BAND_PIXELS, enhanced.numel() // MOST_BANDS)
+    band_rows = max(1, band_pixels // enhanced[:, :, 0].numel())
     for first in range(0, rows, band_rows):
         seen = slice(first, min(first + band_rows, rows) + WINDOW_SIZE - 1)
         x, y = (image[:, :, seen] - data_range / 2 for image in (enhanced, target))
