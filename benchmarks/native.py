@@ -23,13 +23,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from radenhance import keys
 from radenhance.cli import recipes
 from radenhance.dataset.folder import made_whole
-from radenhance.dataset.manifest import write_manifest
+from radenhance.dataset.manifest import Split, write_manifest
 from radenhance.dataset.synthetic import Animal, dataset_of, phantom
 from radenhance.dataset.target import make_target
 from radenhance.planning.planned_run import PlannedRun
 
 GIB = 2**30
-DOGS = {"train": Animal("dog", 37, 1, 0), "val": Animal("dog", 24, 1, 0)}
+DOGS: dict[Split, Animal] = {"train": Animal("dog", 37, 1, 0), "val": Animal("dog", 24, 1, 0)}
 """Great Danes, which fill the largest field: 418.8 mm a side."""
 
 
