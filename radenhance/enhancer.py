@@ -174,6 +174,19 @@ class ContrastEnhancer(LightningModule):
             self._refuse_unless_finite(norm, "the gradient")
 
     @override
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Set gradients free that the optimizer has used; Lightning keeps them for one more step.
+
+        Until then they would wait beside the activations of the whole forward pass.
+        """
+        if (
+            self.trainer.is_last_batch
+            or (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
+        ):
+            for optimizer in self.trainer.optimizers:
+                optimizer.zero_grad()
+
+    @override
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return the enhanced images and their MS-SSIM, shape (N,), for callbacks to show."""
         return self._evaluate(batch, keys.VAL)

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
+from torch.utils.data import DataLoader
 
 from radenhance.enhancer import ContrastEnhancer, half_cosine, measure
 
@@ -80,3 +82,32 @@ def test_a_run_without_end_keeps_the_full_rate():
         optimizer.step()
         endless.step()
     assert endless.get_last_lr() == [0.2]
+
+
+class Waiting(Callback):
+    """How many gradients there are when each step begins."""
+
+    def __init__(self):
+        self.counts = []
+
+    def on_train_batch_start(self, trainer, pl_module, *_):
+        self.counts.append(sum(p.grad is not None for p in pl_module.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("accumulates", "waits"), [(1, [False, False, False]), (2, [False, True, False])]
+)
+def test_gradients_wait_for_the_next_step_only_while_they_accumulate(model, accumulates, waits):
+    image = {"raw": torch.rand(1, 64, 64), "target": torch.rand(1, 64, 64), "case": "a"}
+    waiting = Waiting()
+    Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        accumulate_grad_batches=accumulates,
+        callbacks=[waiting],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(model, DataLoader([image] * 3))
+    assert [bool(count) for count in waiting.counts] == waits

@@ -1,9 +1,9 @@
 """Will it fit? The bytes of a training step, before there is a GPU or an image.
 
 The step is the one that `fit` runs: the module's own `training_step`, its optimizer, its precision,
-in the order of Lightning's loop (training step, gradients of the step before set free, backward,
-optimizer). It runs on fake tensors, which have shape and type and no content. There is no second
-description of the network that could drift from it.
+in the order of Lightning's loop (training step, backward, optimizer, gradients set free). It runs
+on fake tensors, which have shape and type and no content. There is no second description of the
+network that could drift from it.
 
 What a GPU takes beyond tensors is added as an allowance: `CONTEXT_BYTES` for the CUDA context, and
 `WORKSPACE_SHARE` of the tensors for workspaces of cuDNN and for blocks that the allocator cannot
@@ -40,10 +40,10 @@ class StepPlan:
     Args:
         phases: Highest use in bytes of each of PHASES, everything that is alive included.
         kinds: Bytes of each of KINDS at the moment of the highest use of all.
-        level: Bytes in use before the step: weights, optimizer state, and gradients that wait.
-        forward_end: Bytes in use when the forward pass is done.
-        host_bytes: Most bytes of activations that wait in host memory.
-        seconds: Of a step on the card that `traffic` describes, to compare with others.
+        level: Bytes in use before the step: weights, optimizer state, and the gradients of an
+        accumulation. forward_end: Bytes in use when the forward pass is done. host_bytes: Most
+        bytes of activations that wait in host memory. seconds: Of a step on the card that
+        `traffic` describes, to compare with others.
     """
 
     phases: dict[str, int]

@@ -1,7 +1,7 @@
 """One training step in the order of Lightning's loop, without a trainer, a loader or a logger.
 
-The training step of the module, then the gradients of the step before set free, then the backward
-pass, then the optimizer.
+The training step of the module, then the backward pass, then the optimizer, then the gradients set
+free, as `ContrastEnhancer` does.
 """
 
 import warnings
@@ -51,8 +51,6 @@ class TrainingStep:
 
     def backward(self, loss: Tensor) -> None:
         """Make the gradients."""
-        if not self.accumulates:
-            self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
 
     def make_gradients(self) -> None:
@@ -62,8 +60,10 @@ class TrainingStep:
                 parameter.grad = torch.zeros_like(parameter)
 
     def optimize(self) -> None:
-        """Change the weights."""
+        """Change the weights, and set the gradients free."""
         self._optimizer.step()
+        if not self.accumulates:
+            self._optimizer.zero_grad()
 
 
 @contextmanager
