@@ -1,0 +1,166 @@
+"""The runs of a study, each a `radenhance fit` in a folder of its own."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from radenhance.cli import recipes
+from radenhance.dicom.replace_file import replace_file
+from radenhance.errors import UsageError
+from radenhance.reproduce.paper import RECIPES
+from radenhance.runs import LOGS
+
+FINISHED = "finished.json"
+FAILED = "failed.txt"
+SETTINGS = "study.json"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to run.
+
+    Args:
+        out: Folder of everything.
+        data: Dataset folder.
+        sizes: Shorter sides of the images in pixels; the tables of losses are of the first.
+        epochs: Of each run.
+        recipes: Names without .yaml.
+        seeds: Of each recipe.
+        encoder: In place of the recipes' own, or None.
+        memory_sizes: Sides in pixels of the tables of memory.
+    """
+
+    out: Path
+    data: Path
+    sizes: tuple[int, ...] = (512, 1024, 2048)
+    epochs: int = 50
+    recipes: tuple[str, ...] = RECIPES
+    seeds: tuple[int, ...] = (0,)
+    encoder: str | None = None
+    memory_sizes: tuple[int, ...] = (512, 1024, 2048)
+
+    def __post_init__(self) -> None:
+        """Refuse recipes that are not there."""
+        for name in self.recipes:
+            if f"{name}.yaml" not in recipes():
+                raise UsageError(
+                    f"--recipes {name} is no recipe; use some of "
+                    f"{', '.join(sorted(path.stem for path in recipes().values()))}"
+                )
+
+    @property
+    def runs(self) -> list["Run"]:
+        """All runs, small sizes and the first seeds first."""
+        return [
+            Run(self, recipe, size, seed)
+            for size in self.sizes
+            for seed in self.seeds
+            for recipe in self.recipes
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        """Return what all runs of the folder must have in common."""
+        return {
+            "data": str(self.data.resolve()),
+            "epochs": self.epochs,
+            "encoder": self.encoder or "the recipes' own",
+        }
+
+    def claim(self) -> None:
+        """Note the settings in the folder.
+
+        Raises:
+            UsageError: The folder holds runs of others.
+        """
+        path = self.out / SETTINGS
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            for name, value in self.settings().items():
+                if before[name] != value:
+                    raise UsageError(
+                        f"{self.out} holds runs with {name} {before[name]}, not {value}; choose "
+                        f"another folder, or the same settings"
+                    )
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(self.settings(), indent=2).encode())
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `radenhance fit`.
+
+    Args:
+        study: Its common settings.
+        recipe: Name without .yaml.
+        size: Shorter side of the images in pixels.
+        seed: Of weights and order.
+    """
+
+    study: Study
+    recipe: str
+    size: int
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the run is."""
+        return self.study.out / "runs" / f"{self.recipe}-{self.size}px-seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.recipe}, {self.size} px, seed {self.seed}"
+
+    @property
+    def num_processes(self) -> int:
+        """One, or two for encoder and decoder."""
+        path = recipes()[f"{self.recipe}.yaml"]
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        nodes: int = content.get("trainer", {}).get("num_nodes", 1)
+        return nodes
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done."""
+        return (self.folder / FINISHED).exists()
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The last state of the run, if there is one."""
+        found = self.folder.glob(f"{LOGS}/version_*/checkpoints/last.ckpt")
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+    def flags(self, accelerator: str) -> list[str]:
+        """Return the flags of `radenhance fit`.
+
+        Batches of one: the micro-batches of two devices are then the batches of one device, and
+        BatchNorm sees the same on both.
+        """
+        flags = {
+            "--config": str(recipes()[f"{self.recipe}.yaml"]),
+            "--seed_everything": self.seed,
+            "--data.root": self.study.data.resolve(),
+            "--data.image_size": self.size,
+            "--data.batch_size": 1,
+            "--trainer.max_epochs": self.study.epochs,
+            "--trainer.accelerator": accelerator,
+            "--trainer.devices": 1,
+            "--trainer.enable_progress_bar": "false",
+            "--trainer.enable_model_summary": "false",
+            "--trainer.default_root_dir": self.folder.resolve(),
+        }
+        if self.study.encoder:
+            flags["--model.encoder"] = self.study.encoder
+        if accelerator == "cpu":
+            flags["--data.num_workers"] = 0
+        words = [str(word) for pair in flags.items() for word in pair]
+        return [*words, "--ckpt_path", "last"] if self.checkpoint else words
+
+    def command(self, accelerator: str) -> list[str]:
+        """Return what starts a process of it."""
+        return [sys.executable, "-m", "radenhance", "fit", *self.flags(accelerator)]
