@@ -37,6 +37,7 @@ results
   dashboard    show runs in the browser: memory, losses, images, a table of all runs
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
+  reproduce    remake the paper's tables and figures, its numbers beside ours
 
 examples
   radenhance fit --config quickstart.yaml
@@ -61,6 +62,7 @@ COMMANDS = {
     "plan": "radenhance.planning.command",
     "quantize": "radenhance.quantize",
     "showcase": "radenhance.showcase",
+    "reproduce": "radenhance.reproduce.command",
 }
 """Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""
 

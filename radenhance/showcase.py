@@ -71,10 +71,7 @@ def compare(checkpoint: Path, root: Path) -> tuple[list[Comparison], list[Row]]:
     flags = flags_of(checkpoint)
     if not REAL_ROOT.exists():
         make_real_pairs(REAL_ROOT)
-    memory = MemoryTechniques(
-        momentum=flags["model.memory.momentum"], quantization=flags["model.memory.quantization"]
-    )
-    model = ContrastEnhancer.load_from_checkpoint(checkpoint, map_location="cpu", memory=memory)
+    model = trained(checkpoint)
     comparisons, rows = [], []
     for name, folder in ((f"validation of {root}", root), ("real (RG1, RG3)", REAL_ROOT)):
         data = RadiographDataModule(
@@ -90,6 +87,19 @@ def compare(checkpoint: Path, root: Path) -> tuple[list[Comparison], list[Row]]:
         comparisons.append(_comparison(name, num_images, measures))
         rows += [_row(f"{name}, best", extremes.best), _row(f"{name}, worst", extremes.worst)]
     return comparisons, rows
+
+
+def trained(checkpoint: Path) -> ContrastEnhancer:
+    """Return the network of a checkpoint on the CPU, with the techniques that are part of it.
+
+    Raises:
+        UsageError: The file is not a checkpoint of ours.
+    """
+    flags = flags_of(checkpoint)
+    memory = MemoryTechniques(
+        momentum=flags["model.memory.momentum"], quantization=flags["model.memory.quantization"]
+    )
+    return ContrastEnhancer.load_from_checkpoint(checkpoint, map_location="cpu", memory=memory)
 
 
 def report(comparisons: Sequence[Comparison]) -> str:

@@ -1,0 +1,178 @@
+"""Bars of memory, and the best and worst validation images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from radenhance import keys
+from radenhance.dataset.contact_sheet import Row, write_contact_sheet
+from radenhance.dataset.datamodule import RadiographDataModule
+from radenhance.enhancer import ContrastEnhancer, measure
+from radenhance.lightning_cli import flags_of
+from radenhance.reproduce.paper import BAR_FIGURES, IMAGE_FIGURES, ORIGINAL, title_of
+from radenhance.reproduce.results import Results
+from radenhance.reproduce.study import Run
+from radenhance.showcase import trained
+
+DIFFERENCE_GAIN = 4
+FORWARD, BACKWARD = "#3b6ea5", "#d98c3f"
+ROW, LABEL, WIDTH = 22, 170, 420
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A figure of bars.
+
+    Args:
+        number: The paper's.
+        title: Says what it shows.
+        svg: The picture.
+    """
+
+    number: str
+    title: str
+    svg: str
+
+
+def bars(results: Results) -> list[Bars]:
+    """Return Figures 2, 4 and 5 at each size of the tables of memory."""
+    made = []
+    for number, wanted in BAR_FIGURES.items():
+        recipes = [name for name in wanted if name in results.study.recipes]
+        if len(recipes) < 2:
+            continue
+        for size in results.study.memory_sizes:
+            title = (
+                f"Figure {number}. Memory of forward and backward phase at {size} px, relative to "
+                f"{title_of(recipes[0])} ({results.memory(recipes[0], size).origin})"
+            )
+            made.append(Bars(number, title, _svg(results, recipes, size)))
+    return made
+
+
+def _svg(results: Results, recipes: Sequence[str], size: int) -> str:
+    base = results.memory(recipes[0], size).total_mib
+    height = ROW * len(recipes) + 24
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL + WIDTH + 60}" height="{height}" '
+        f'font-family="sans-serif" font-size="12">'
+    ]
+    for i, recipe in enumerate(recipes):
+        memory = results.memory(recipe, size)
+        top = i * ROW + 4
+        left: float = LABEL
+        parts.append(
+            f'<text x="{LABEL - 6}" y="{top + 12}" text-anchor="end">{title_of(recipe)}</text>'
+        )
+        for share, color in (
+            (memory.forward_mib / base, FORWARD),
+            (memory.backward_mib / base, BACKWARD),
+        ):
+            length = share * WIDTH * 0.8
+            parts.append(
+                f'<rect x="{left:.1f}" y="{top}" width="{length:.1f}" height="15" fill="{color}"/>'
+            )
+            left += length
+        total = memory.total_mib / base
+        parts.append(f'<text x="{left + 4:.1f}" y="{top + 12}">{total:.2f}</text>')
+    bottom = ROW * len(recipes) + 18
+    parts.append(
+        f'<text x="{LABEL}" y="{bottom}" fill="{FORWARD}">forward</text>'
+        f'<text x="{LABEL + 60}" y="{bottom}" fill="{BACKWARD}">backward</text></svg>'
+    )
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of images.
+
+    Args:
+        title: Says what it shows.
+        path: A PNG.
+    """
+
+    title: str
+    path: Path
+
+
+def pictures(results: Results, folder: Path) -> list[Picture]:
+    """Write Figures 3, 6 and 7, of the first seed at the first size."""
+    size = results.study.sizes[0]
+    original = results.runs.get((ORIGINAL, size))
+    if not original:
+        return []
+    made = []
+    theirs = _enhanced(original[0])
+    for number, recipe in IMAGE_FIGURES.items():
+        runs = results.runs.get((recipe, size))
+        if runs:
+            path = folder / f"figure_{number}.png"
+            write_contact_sheet(path, _rows(theirs, _enhanced(runs[0]), title_of(recipe)))
+            title = (
+                f"Figure {number}. Best and worst validation image of the original, beside those "
+                f"of {title_of(recipe)}"
+            )
+            made.append(Picture(escape(title), path))
+    return made
+
+
+@dataclass(frozen=True)
+class _Enhanced:
+    target: npt.NDArray[np.float32]
+    image: npt.NDArray[np.float32]
+    ms_ssim: float
+    psnr: float
+
+
+@torch.inference_mode()
+def _enhanced(run: Run) -> list[_Enhanced]:
+    assert run.checkpoint is not None
+    flags = flags_of(run.checkpoint)
+    network: ContrastEnhancer = trained(run.checkpoint).eval()
+    data = RadiographDataModule(
+        run.study.data,
+        image_size=flags["data.image_size"],
+        window=flags["data.window"],
+        num_workers=0,
+    )
+    data.setup("validate")
+    found = []
+    for batch in data.val_dataloader():
+        image = network(batch["raw"]).clamp(0, 1)
+        measures = measure(image, batch["target"], num_scales=network.num_scales)
+        found.append(
+            _Enhanced(
+                batch["target"][0, 0].numpy(),
+                image[0, 0].numpy(),
+                measures[keys.MS_SSIM].item(),
+                measures[keys.PSNR].item(),
+            )
+        )
+    return found
+
+
+def _rows(original: list[_Enhanced], ours: list[_Enhanced], name: str) -> list[Row]:
+    order = sorted(range(len(original)), key=lambda i: original[i].ms_ssim)
+    rows = []
+    for title, i in (("best", order[-1]), ("worst", order[0])):
+        plain, mine = original[i], ours[i]
+        difference = np.abs(mine.image - plain.image) * DIFFERENCE_GAIN
+        rows.append(
+            Row(
+                f"{title} of {len(order)} validation images",
+                [plain.target, plain.image, mine.image, difference.clip(0, 1)],
+                [
+                    "target",
+                    f"Original: MS-SSIM {plain.ms_ssim:.4f}, {plain.psnr:.1f} dB",
+                    f"{name}: MS-SSIM {mine.ms_ssim:.4f}, {mine.psnr:.1f} dB",
+                    f"their difference, {DIFFERENCE_GAIN} times",
+                ],
+            )
+        )
+    return rows

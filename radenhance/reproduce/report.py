@@ -1,0 +1,133 @@
+"""The report as Markdown, as one HTML file, and as CSV."""
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from radenhance.dicom.replace_file import replace_file
+from radenhance.reproduce.claims import claims, take_home
+from radenhance.reproduce.machine import machine
+from radenhance.reproduce.pictures import Bars, Picture, bars, pictures
+from radenhance.reproduce.results import Results
+from radenhance.reproduce.study import FINISHED
+from radenhance.reproduce.tables import Table, tables
+
+STYLE = (
+    "body{font:15px sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:3px 8px;"
+    "text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
+)
+NOTES = (
+    "`measured` memory is that of PyTorch's allocator on a GPU, by the memory profiler; `planned` "
+    "memory is that of the same step on fake tensors (`radenhance plan`): what could not run here, "
+    "or ran without a GPU. Plans of sizes that did not run are of the recipe's own network. Of two "
+    "GPUs the mean is given, as in the paper. Losses are those of the last epoch."
+)
+
+
+def write_report(results: Results) -> Path:
+    """Write report.md, report.html, figures and CSV into the folder of the study."""
+    out = results.study.out
+    made, drawn = tables(results), bars(results)
+    images = pictures(results, out)
+    for table in made:
+        replace_file(out / f"{table.name}.csv", _csv(table).encode())
+    for i, figure in enumerate(drawn):
+        replace_file(out / _file_of(i, figure), figure.svg.encode())
+    replace_file(out / "report.md", _markdown(results, made, drawn, images).encode())
+    page = out / "report.html"
+    replace_file(page, _html(results, made, drawn, images).encode())
+    return page
+
+
+def _heading(results: Results) -> list[str]:
+    study = results.study
+    done = sum(len(figures) for figures in results.figures.values())
+    where = _machine_of(results)
+    return [
+        f"{done} of {len(study.runs)} runs are done: {study.encoder or 'ResNet-34'}, "
+        f"{', '.join(map(str, study.sizes))} px, {study.epochs} epochs, seeds "
+        f"{', '.join(map(str, study.seeds))}, batches of one.",
+        f"radenhance {where['radenhance']}, torch {where['torch']}, lightning "
+        f"{where['lightning']}, Python {where['python']}; {where['processor']}, "
+        f"{', '.join(where['gpus']) or 'no GPU'}.",
+    ]
+
+
+def _machine_of(results: Results) -> dict[str, Any]:
+    """Return what the runs noted of their machine, or what is here when none is done."""
+    for runs in results.runs.values():
+        noted: dict[str, Any] = json.loads((runs[0].folder / FINISHED).read_text("utf-8"))
+        return noted
+    return machine()
+
+
+def _failures(results: Results) -> list[str]:
+    return [
+        f"{recipe} at {size} px failed: {said}"
+        for (recipe, size), said in sorted(results.failures.items())
+    ]
+
+
+def _markdown(
+    results: Results, made: Sequence[Table], drawn: Sequence[Bars], images: Sequence[Picture]
+) -> str:
+    lines = ["# The paper's tables and figures, and ours", "", f"**{take_home(results)}**", ""]
+    lines += [f"- {line}" for line in claims(results)]
+    lines += ["", *_heading(results), "", NOTES, ""]
+    lines += [f"- {line}" for line in _failures(results)]
+    for table in made:
+        lines += ["", f"## {table.title}", "", _markdown_row(table.columns)]
+        lines += [_markdown_row(["---"] + ["---:"] * (len(table.columns) - 1))]
+        lines += [_markdown_row(row) for row in table.rows]
+    for i, figure in enumerate(drawn):
+        lines += ["", f"## {figure.title}", "", f"![{figure.title}]({_file_of(i, figure)})"]
+    for picture in images:
+        lines += ["", f"## {picture.title}", "", f"![{picture.title}]({picture.path.name})"]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _html(
+    results: Results, made: Sequence[Table], drawn: Sequence[Bars], images: Sequence[Picture]
+) -> str:
+    title = "The paper's tables and figures, and ours"
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<style>{STYLE}</style><h1>{title}</h1><p><b>{escape(take_home(results))}</b></p><ul>",
+        *(f"<li>{escape(line)}</li>" for line in (*claims(results), *_failures(results))),
+        "</ul>",
+        *(f"<p>{escape(line)}</p>" for line in (*_heading(results), NOTES.replace("`", ""))),
+    ]
+    for table in made:
+        parts.append(f"<h2>{escape(table.title)}</h2><table>{_html_row(table.columns, 'th')}")
+        parts += [*(_html_row(row, "td") for row in table.rows), "</table>"]
+    parts += [f"<h2>{escape(figure.title)}</h2>{figure.svg}" for figure in drawn]
+    for picture in images:
+        data = base64.b64encode(picture.path.read_bytes()).decode()
+        parts.append(f'<h2>{picture.title}</h2><img src="data:image/png;base64,{data}" alt="">')
+    return "".join(parts) + "</html>\n"
+
+
+def _html_row(cells: Sequence[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    return text.getvalue()
+
+
+def _file_of(index: int, figure: Bars) -> str:
+    return f"figure_{figure.number}_{index}.svg"

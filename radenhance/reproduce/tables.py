@@ -1,0 +1,169 @@
+"""Tables I to V, ours beside the paper's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from radenhance.reproduce.logs import Figures
+from radenhance.reproduce.paper import (
+    COST_TABLES,
+    COSTS,
+    LOSS_TABLES,
+    LOSSES,
+    ORIGINAL,
+    Cost,
+    title_of,
+)
+from radenhance.reproduce.results import Memory, Results, Spread
+
+NOTHING = "-"
+PHASES = ("forward", "backward", "total")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text.
+
+    Args:
+        name: Such as table_1_512px, for a file.
+        title: Says what it shows.
+        columns: Headings.
+        rows: Each as long as the headings.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def train_loss(figures: Figures) -> float:
+    """Return the loss of training."""
+    return figures.train_loss
+
+
+def val_loss(figures: Figures) -> float:
+    """Return the loss of validation."""
+    return figures.val_loss
+
+
+def tables(results: Results) -> list[Table]:
+    """Return all tables, those of memory for each size."""
+    study = results.study
+    made = [_loss_table(results, number) for number in LOSS_TABLES]
+    for size in dict.fromkeys((*study.sizes, *study.memory_sizes)):
+        made += [_cost_table(results, number, size) for number in COST_TABLES]
+    return [table for table in made if len(table.rows) > 1]
+
+
+def _loss_table(results: Results, number: str) -> Table:
+    study = results.study
+    kinds = ("training", "validation")
+    columns = ["recipe"]
+    for kind in kinds:
+        columns += [f"{kind}, ours", "seeds", "paper", "ours / original", "paper's / original"]
+    rows = []
+    for recipe in (name for name in LOSS_TABLES[number] if name in study.recipes):
+        cells = [title_of(recipe)]
+        for i, of in enumerate((train_loss, val_loss)):
+            cells += _loss_cells(results, recipe, of, i)
+        rows.append(tuple(cells))
+    title = (
+        f"Table {number}. Losses at {study.sizes[0]} px after {study.epochs} epochs "
+        f"(the paper: 512 px, 50 epochs)"
+    )
+    return Table(f"table_{number}_losses", title, tuple(columns), tuple(rows))
+
+
+def _loss_cells(
+    results: Results, recipe: str, of: Callable[[Figures], float], column: int
+) -> list[str]:
+    paper = LOSSES.get(recipe)
+    theirs = paper[column] if paper else None
+    against = theirs / LOSSES[ORIGINAL][column] if theirs is not None else None
+    ours, original = results.spread(recipe, of), results.spread(ORIGINAL, of)
+    ratio = _ratio(_mean(ours), _mean(original))
+    failed = results.failures.get((recipe, results.study.sizes[0]))
+    shown = "failed" if failed else _number(_mean(ours), 4)
+    return [shown, _seeds(ours), _number(theirs, 4), _number(ratio, 3), _number(against, 3)]
+
+
+def _cost_table(results: Results, number: str, size: int) -> Table:
+    study = results.study
+    rows = []
+    for recipe in (name for name in COST_TABLES[number] if name in study.recipes):
+        rows += _cost_rows(results, recipe, size)
+    where = ", mean of both GPUs where there are two" if number == "V" else ""
+    theirs = "" if size == 512 else "; the paper has 512 px only"
+    title = f"Table {number}. Memory in MiB and seconds per epoch at {size} px{where}{theirs}"
+    columns = (
+        "recipe", "", "ours", "seeds", "from", "paper", "ours / original", "paper's / original"
+    )  # fmt: skip
+    return Table(f"table_{number}_cost_{size}px", title, columns, tuple(rows))
+
+
+def _cost_rows(results: Results, recipe: str, size: int) -> list[tuple[str, ...]]:
+    ours, base = results.memory(recipe, size), results.memory(ORIGINAL, size)
+    paper, original = (COSTS.get(name) if size == 512 else None for name in (recipe, ORIGINAL))
+    rows = []
+    for phase in PHASES:
+        pairs = (_of_phase(ours, phase), _of_phase(base, phase))
+        theirs = (_of_phase(paper, phase), _of_phase(original, phase))
+        rows.append(_cost_row(recipe, phase, pairs, NOTHING, ours.origin, theirs, digits=0))
+    seconds, base_seconds = (
+        results.spread(name, lambda figures: figures.epoch_s, size) for name in (recipe, ORIGINAL)
+    )
+    if seconds or paper:
+        pairs = (_mean(seconds), _mean(base_seconds))
+        theirs = (_seconds(paper), _seconds(original))
+        origin = "measured" if seconds else NOTHING
+        seeds = _seeds(seconds, 1)
+        rows.append(_cost_row(recipe, "s / epoch", pairs, seeds, origin, theirs, digits=1))
+    return rows
+
+
+Pair = tuple[float | None, float | None]
+"""A recipe's figure and the original's."""
+
+
+def _cost_row(
+    recipe: str, what: str, ours: Pair, seeds: str, origin: str, theirs: Pair, *, digits: int
+) -> tuple[str, ...]:
+    return (
+        title_of(recipe),
+        what,
+        _number(ours[0], digits),
+        seeds,
+        origin,
+        _number(theirs[0], digits),
+        _number(_ratio(*ours), 3),
+        _number(_ratio(*theirs), 3),
+    )
+
+
+def _of_phase(memory: Memory | Cost | None, phase: str) -> float | None:
+    if memory is None:
+        return None
+    forward, backward = memory.forward_mib, memory.backward_mib
+    return {"forward": forward, "backward": backward, "total": forward + backward}[phase]
+
+
+def _seconds(cost: Cost | None) -> float | None:
+    return None if cost is None else cost.epoch_s
+
+
+def _mean(spread: Spread | None) -> float | None:
+    return None if spread is None else spread.mean
+
+
+def _ratio(value: float | None, whole: float | None) -> float | None:
+    return value / whole if value is not None and whole else None
+
+
+def _seeds(spread: Spread | None, digits: int = 4) -> str:
+    if spread is None or len(spread.values) < 2:
+        return NOTHING
+    return f"{min(spread.values):.{digits}f} to {max(spread.values):.{digits}f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"
