@@ -1,6 +1,7 @@
 """Memory of a training step under each recipe: planned on fake tensors, and real at one size.
 
-    python benchmarks/memory.py [--sizes 512,1024,2048,4096] [--encoder resnet34] [--real 512]
+    python benchmarks/memory.py [--sizes 512,1024,2048,4096] [--encoder resnet34] [--real 512] \
+      [--recipes original,full_resolution]
 
 One image, MS-SSIM loss, Adam. Forward and backward are rises as the memory profiler defines them,
 the peak is all that is alive, in MiB of tensors; a GPU takes more (the CUDA context, workspaces,
@@ -75,13 +76,16 @@ def main() -> None:
     parser.add_argument("--sizes", default="512,1024,2048,4096")
     parser.add_argument("--encoder", default="resnet34")
     parser.add_argument("--real", type=int, default=512, help="size of the real steps; 0 for none")
+    parser.add_argument("--recipes", help="only these rows, separated by commas")
     options = parser.parse_args()
+    wanted = options.recipes.split(",") if options.recipes else rows()
     print(f"torch {torch.__version__}, {options.encoder}, batch 1, Adam, MS-SSIM; MiB\n")
     print("| size | recipe | forward | backward | peak | peak / original | host | real |")
     print("|---:|---|---:|---:|---:|---:|---:|---:|")
     for size in map(int, options.sizes.split(",")):
         original = None
-        for name, flags in rows().items():
+        for name in wanted:
+            flags = rows()[name]
             plan = planned(options.encoder, flags).plan((size, size))
             original = original or plan.peak_bytes
             is_real = size == options.real

@@ -21,24 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from radenhance.cli import recipes
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
-from radenhance.memory.footprint import Footprint
 from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.stages import STAGES, Device, PipelineStep, decode, encode, strategy_of
 from radenhance.strategies import EncoderDecoderStrategy
-from radenhance.strategies.crossing import Crossing, TensorKind
+from radenhance.strategies.crossing import Crossing
 from radenhance.strategies.halves import Halves
 from radenhance.strategies.schedule import kinds_at_cut
 
@@ -121,119 +117,12 @@ def share_of_encoder(options: argparse.Namespace) -> float:
     encoder, decoder = float("inf"), float("inf")
     for _ in range(options.steps):
         started = time.perf_counter()
-        encode(halves, crossing, image)()
+        encode(halves, crossing, image, nullcontext)()
         middle = time.perf_counter()
-        decode(halves, crossing, image)
+        decode(halves, crossing, image, nullcontext)()
         encoder = min(encoder, middle - started)
         decoder = min(decoder, time.perf_counter() - middle)
     return encoder / (encoder + decoder)
-
-
-Autocast = Callable[[], AbstractContextManager[object]]
-
-
-def encode(
-    halves: Halves, crossing: Crossing, image: Tensor, autocast: Autocast = nullcontext
-) -> Callable[[], None]:
-    """Run the encoder forwards on one image; return what runs it backwards."""
-    with autocast():
-        made = crossing.pack(halves.encode(image))
-    sent = [tensor for tensor in made if tensor.requires_grad]
-    del made
-
-    def backward() -> None:
-        torch.autograd.backward(sent, [torch.zeros_like(tensor) for tensor in sent])
-        sent.clear()
-
-    return backward
-
-
-def decode(
-    halves: Halves, crossing: Crossing, target: Tensor, autocast: Autocast = nullcontext
-) -> None:
-    """Run the decoder and the loss forwards and backwards on one image."""
-    received = [
-        torch.zeros(kind.shape, dtype=kind.dtype, requires_grad=kind.requires_grad)
-        for kind in crossing.sent
-    ]
-    with autocast():
-        output = halves.decode(crossing.unpack(received))
-    loss = streamed_ms_ssim_loss(output, target, num_scales="auto")
-    del output
-    loss.backward()
-
-
-def one_step(
-    halves: Halves, crossing: Crossing, images: Sequence[Tensor], autocast: Autocast
-) -> None:
-    """Run the whole network on one image after the other."""
-    for image in images:
-        with autocast():
-            output = halves.techniques.run(halves.unet, image)
-        loss = streamed_ms_ssim_loss(output, image)
-        del output
-        loss.backward()
-
-
-def encoder_step(
-    halves: Halves, crossing: Crossing, images: Sequence[Tensor], autocast: Autocast
-) -> None:
-    """Run the encoder's part of 1F1B: two images are under way."""
-    under_way: list[Callable[[], None]] = []
-    for image in images:
-        under_way.append(encode(halves, crossing, image, autocast))
-        if len(under_way) == 2:
-            under_way.pop(0)()
-    for backward in under_way:
-        backward()
-
-
-def decoder_step(
-    halves: Halves, crossing: Crossing, images: Sequence[Tensor], autocast: Autocast
-) -> None:
-    """Run the decoder's part of 1F1B: one image after the other."""
-    for image in images:
-        decode(halves, crossing, image, autocast)
-
-
-STEPS = {"one": one_step, "encoder": encoder_step, "decoder": decoder_step}
-
-
-def peak(run: PlannedRun, device: str, size: int, num: int) -> int:
-    """Return the highest use of tensors in bytes, of the second step over `num` images.
-
-    Args:
-        run: Of a recipe.
-        device: Of STEPS.
-        size: Of the images, in pixels a side.
-        num: Of images in a batch.
-    """
-    mixed = run.settings.trainer.precision in ("16-mixed", "bf16-mixed")
-    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=mixed)
-    with FakeTensorMode(), Footprint() as footprint:
-        module = run.module()
-        halves = Halves(module)
-        of_encoder = halves.encoder_tensors()
-        here, elsewhere = [], 0
-        for parameter in module.parameters():
-            if device == "one" or (id(parameter) in of_encoder) == (device == "encoder"):
-                here.append(parameter)
-            else:
-                elsewhere += parameter.nbytes
-        with autocast():
-            made = halves.encode(torch.rand(1, 1, size, size))
-        crossing = Crossing(tuple(TensorKind.of(tensor) for tensor in made))
-        del made
-        optimizer = torch.optim.Adam(here)
-        # two devices have the whole batch, raw and target, where one has an image of it
-        batch = torch.rand(2, 1 if device == "one" else num, 1, size, size)
-        images = [batch[0, i % batch.shape[1], None] for i in range(num)]
-        for _ in range(2):  # Adam makes its state in the first
-            footprint.reset_peak()
-            STEPS[device](halves, crossing, images, autocast)
-            optimizer.step()
-            optimizer.zero_grad()
-    return footprint.peak_bytes - elsewhere
 
 
 @contextmanager
@@ -287,8 +176,13 @@ def print_peaks(options: argparse.Namespace) -> None:
         for size in map(int, options.sizes.split(",")):
             for num in (1, 4):
                 for recipe in sorted(name for name in recipes() if name.startswith("dist")):
-                    run = PlannedRun(["--config", str(recipes()[recipe])])
-                    found = {device: peak(run, device, size, num) for device in STEPS}
+                    flags = ["--config", str(recipes()[recipe]), f"--data.batch_size={num}"]
+                    run = PlannedRun(flags)
+                    strategy = strategy_of(run)
+                    assert strategy is not None
+                    step = PipelineStep(run, strategy, (size, size))
+                    devices: tuple[Device, ...] = ("one", *STAGES)
+                    found = {device: step.plan(device).peak_bytes for device in devices}
                     larger = max(found["encoder"], found["decoder"])
                     reference.setdefault((size, num), found["one"])  # dist.yaml comes first
                     row(

@@ -9,7 +9,8 @@ radiographs at native size; that of the tiles also tile by tile, as what does no
 enhanced, and that of the reduced ones also on reduced images that are enlarged again. Given are
 means over the validation set of MS-SSIM and PSNR, and the seams: the mean step of the error across
 the borders of tiles over that between all neighbours, 1 where there are none.
-OUT/whole_images.png shows a radiograph of the validation set, and a square of it at native size.
+OUT/whole_images.png shows the largest radiograph of the validation set, and a square of it at
+native size.
 """
 
 import argparse
@@ -192,7 +193,8 @@ def main() -> None:
     print("| trained on | MS-SSIM | PSNR, dB | seams |\n|---|---:|---:|---:|")
     for name, (similarity, psnr, seam) in means.items():
         print(f"| {name} | {similarity:.4f} | {psnr:.2f} | {seam:.2f} |")
-    write_picture(options.out / "whole_images.png", images[0], side)
+    largest = max(images, key=lambda shown: shown["raw"].size)
+    write_picture(options.out / "whole_images.png", largest, side)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from radenhance.network.stages import Part, Stage, Unit
 
 BandRows = int | Literal["auto"]
 
-BAND_VALUES = 2**22
-"""Values in a band of one map under "auto": 16 MiB in float32, which few maps have at a time."""
+BAND_VALUES = 2**21
+"""Values in a band of one map under "auto": 8 MiB in float32, which few maps have at a time."""
 
 
 def with_banded_stem(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -10,10 +11,19 @@ import torch
 
 from radenhance.errors import UsageError
 from radenhance.lightning_cli import hush
-from radenhance.planning.planned_run import PlannedRun
+from radenhance.network.unet import DEEPEST_STRIDE
+from radenhance.planning.pipeline_report import (
+    PipelineAnswer,
+    pipeline_as_dict,
+    pipeline_as_text,
+)
+from radenhance.planning.planned_run import PlannedRun, Size
 from radenhance.planning.report import Answer, as_dict, as_text
 from radenhance.planning.search import candidates, largest_side
+from radenhance.planning.stages import plan_pipeline, strategy_of
+from radenhance.strategies import EncoderDecoderStrategy
 
+PAPER_NETWORK_GBIT = 10.0
 UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -23,6 +33,10 @@ def main(arguments: Sequence[str]) -> None:
     hush()
     run = PlannedRun(flags)
     limit = options.gpu_memory or card_bytes()
+    strategy = strategy_of(run)
+    if strategy is not None:
+        _say_pipeline(run, strategy, options, limit)
+        return
     if options.max_size:
         _say_largest(run, limit, in_json=options.json)
         return
@@ -34,6 +48,34 @@ def main(arguments: Sequence[str]) -> None:
         _say(json.dumps([as_dict(answer) for answer in answers], indent=2))
     else:
         _say("\n\n".join(as_text(answer, run.title) for answer in answers))
+
+
+def _say_pipeline(
+    run: PlannedRun,
+    strategy: EncoderDecoderStrategy,
+    options: argparse.Namespace,
+    limit: int | None,
+) -> None:
+    if options.search or options.max_size:
+        raise UsageError(
+            "--search and --max-size plan one device; leave them out, or leave out the strategy "
+            "encoder_decoder (--trainer.num_nodes 1 --trainer.strategy auto)"
+        )
+    sizes = [(side, side) for side in options.sizes] or [run.image_size]
+    answers = [
+        PipelineAnswer(padded, plan_pipeline(run, strategy, padded), limit, options.network_gbit)
+        for padded in (_padded(size) for size in sizes)
+    ]
+    if options.json:
+        _say(json.dumps([pipeline_as_dict(answer) for answer in answers], indent=2))
+    else:
+        title = f"{run.title}, cut before {strategy.cut}"
+        _say("\n\n".join(pipeline_as_text(answer, title) for answer in answers))
+
+
+def _padded(size: Size) -> Size:
+    rows, columns = (math.ceil(side / DEEPEST_STRIDE) * DEEPEST_STRIDE for side in size)
+    return rows, columns
 
 
 def bytes_of(text: str) -> int:
@@ -87,6 +129,14 @@ def _parser() -> argparse.ArgumentParser:
         type=bytes_of,
         metavar="8GiB",
         help="of the card; that of the smallest card here when left out",
+    )
+    parser.add_argument(
+        "--network-gbit",
+        type=float,
+        default=PAPER_NETWORK_GBIT,
+        metavar="GBIT/S",
+        help="between two nodes, for the time that a step sends "
+        f"({PAPER_NETWORK_GBIT:g}, the paper's)",
     )
     parser.add_argument(
         "--search",

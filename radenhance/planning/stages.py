@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -115,13 +116,14 @@ class PipelineStep:
     def crossing(self) -> Crossing:
         """Return what crosses the cut for a micro-batch."""
         with FakeTensorMode():
-            return self._crossing(self._halves())
+            return self._crossing(Halves(self._run.module(), self._strategy.cut))
 
     def plan(self, device: Device) -> StagePlan:
         """Return what a device needs in a step like all but the first."""
         watch = _Watch()
         with FakeTensorMode(), watch.footprint:
-            halves = self._halves()
+            module = self._run.module()
+            halves = Halves(module, self._strategy.cut)
             of_encoder = halves.encoder_tensors()
             here, elsewhere = [], 0
             for parameter in halves.unet.parameters():
@@ -130,7 +132,7 @@ class PipelineStep:
                 else:
                     elsewhere += parameter.nbytes
             crossing = self._crossing(halves)
-            optimizer = _optimizer_of(self._run, here)
+            optimizer = _optimizer_of(module, here)
             # two devices have the whole batch, raw and target, where one has a part of it
             num, size = self.num_micro_batches, self._strategy.micro_batch_size
             batch = torch.rand(2, 1 if device == "one" else num, size, 1, *self._size)
@@ -158,9 +160,6 @@ class PipelineStep:
     def _autocast(self) -> Autocast:
         mixed = self._run.settings.trainer.precision in ("16-mixed", "bf16-mixed")
         return partial(torch.autocast, "cpu", torch.bfloat16, enabled=mixed)
-
-    def _halves(self) -> Halves:
-        return Halves(self._run.module(), self._strategy.cut)
 
     def _crossing(self, halves: Halves) -> Crossing:
         image = torch.rand(self._strategy.micro_batch_size, 1, *self._size)
@@ -289,9 +288,9 @@ def _in_turns(
             waiting.pop(0)()
 
 
-def _optimizer_of(run: PlannedRun, parameters: Sequence[Any]) -> torch.optim.Optimizer:
-    """Return the run's optimizer for some of its parameters."""
-    configured: Any = run.module().configure_optimizers()
+def _optimizer_of(module: LightningModule, parameters: Sequence[Any]) -> torch.optim.Optimizer:
+    """Return the module's optimizer for some of its parameters."""
+    configured: Any = module.configure_optimizers()
     whole = configured["optimizer"] if isinstance(configured, dict) else configured
     optimizer: torch.optim.Optimizer = type(whole)(parameters, **whole.defaults)
     return optimizer
