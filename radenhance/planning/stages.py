@@ -4,6 +4,7 @@ Each device runs its own part of a step, with what crosses the cut made in place
 received. Optimizer state and weights of the other stage are not on it.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -179,6 +180,7 @@ class _Watch:
     rises: dict[str, int] = field(default_factory=dict)
 
     def start(self) -> None:
+        gc.collect()  # cycles that building the module has left
         self.footprint.reset_peak()
         self.level = self.peak = self.footprint.live_bytes
         self.rises = {"forward": 0, "backward": 0}

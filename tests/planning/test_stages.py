@@ -61,22 +61,27 @@ def test_both_stages_together_hold_what_one_device_holds():
 
 
 def test_gpipe_holds_all_micro_batches_and_1f1b_two():
-    def encoder(schedule, batch):
+    def rises(schedule, batch):
         run, strategy = run_of(
             f"--trainer.strategy.schedule={schedule}", f"--data.batch_size={batch}"
         )
-        return plan_pipeline(run, strategy, SIZE).stages["encoder"].forward_bytes
+        plan = PipelineStep(run, strategy, SIZE).plan("encoder")
+        return plan.forward_bytes, plan.backward_bytes
 
-    assert encoder("gpipe", 4) == pytest.approx(2 * encoder("gpipe", 2), rel=0.05)
-    assert encoder("1f1b", 4) == pytest.approx(encoder("1f1b", 2), rel=0.05)
+    (two, _), (four, _) = rises("gpipe", 2), rises("gpipe", 4)
+    assert four == pytest.approx(2 * two, rel=0.01)
+    alternating, gradients = rises("1f1b", 4)
+    assert rises("1f1b", 2)[0] == pytest.approx(two, rel=0.01)
+    # the gradients of the first micro-batches are there when the last ones go forwards
+    assert alternating == pytest.approx(two + gradients, rel=0.01)
 
 
-def test_techniques_make_the_stages_smaller():
+def test_checkpointing_makes_both_stages_smaller():
     run, strategy = run_of()
-    less, its = run_of("--model.memory.checkpointing=unit", "--trainer.precision=bf16-mixed")
+    less, its = run_of("--model.memory.checkpointing=unit")
     before, after = (plan_pipeline(r, s, SIZE) for r, s in ((run, strategy), (less, its)))
     for stage in ("encoder", "decoder"):
-        assert after.stages[stage].forward_bytes < 0.6 * before.stages[stage].forward_bytes
+        assert after.stages[stage].forward_bytes < 0.7 * before.stages[stage].forward_bytes
 
 
 def test_a_search_over_two_devices_is_refused(capsys):
