@@ -1,7 +1,7 @@
 """Encoder and decoder in two processes against one: time, bytes sent, and memory.
 
     python benchmarks/pipeline.py [--size 256] [--encoder resnet34] [--steps 6] \
-      [--sizes 512,1024,2048]
+      [--sizes 512,1024,2048] [--cut decoder0]
 
 Time and bytes: real fits on this machine's CPU, a thread for each process. One device accumulates
 over as many batches of one as the two have micro-batches, which is the same work to the bit; the
@@ -10,7 +10,8 @@ micro-batches in (n + 1) / 2n of the time; of halves that take t and 1 - t of it
 (n max(t, 1 - t) + min(t, 1 - t)) / n. Bytes are those of the loopback interface.
 
 Memory: tensors of one training step with Adam, of fake tensors, for the recipes of two devices. A
-batch of four is four micro-batches under 1F1B, against one device that accumulates over four.
+batch of four is four micro-batches under 1F1B, against one device that accumulates over four. With
+`--cut auto` each row has the cut with which the larger stage is smallest.
 """
 
 import argparse
@@ -32,10 +33,19 @@ from lightning.pytorch.callbacks import Callback
 from radenhance.cli import recipes
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import STAGES, Device, PipelineStep, decode, encode, strategy_of
+from radenhance.planning.stages import (
+    STAGES,
+    Device,
+    PipelineStep,
+    best_cut,
+    decode,
+    encode,
+    strategy_of,
+)
 from radenhance.strategies import EncoderDecoderStrategy
 from radenhance.strategies.crossing import Crossing
-from radenhance.strategies.halves import Halves
+from radenhance.strategies.encoder_decoder import AUTO_CUT
+from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
 from radenhance.strategies.schedule import kinds_at_cut
 
 MIB = 2**20
@@ -172,7 +182,7 @@ def print_times(options: argparse.Namespace) -> None:
 def print_peaks(options: argparse.Namespace) -> None:
     reference = {}
     columns = ("one, MiB", "encoder, MiB", "decoder, MiB", "larger / one", "larger / dist's one")
-    with table("size", "batch", "recipe", *columns) as row:
+    with table("size", "batch", "recipe", "cut", *columns) as row:
         for size in map(int, options.sizes.split(",")):
             for num in (1, 4):
                 for recipe in sorted(name for name in recipes() if name.startswith("dist")):
@@ -180,6 +190,9 @@ def print_peaks(options: argparse.Namespace) -> None:
                     run = PlannedRun(flags)
                     strategy = strategy_of(run)
                     assert strategy is not None
+                    strategy.cut = options.cut
+                    if options.cut == AUTO_CUT:
+                        strategy.cut = best_cut(run, strategy, (size, size))
                     step = PipelineStep(run, strategy, (size, size))
                     devices: tuple[Device, ...] = ("one", *STAGES)
                     found = {device: step.plan(device).peak_bytes for device in devices}
@@ -189,6 +202,7 @@ def print_peaks(options: argparse.Namespace) -> None:
                         size,
                         num,
                         recipe.removesuffix(".yaml"),
+                        strategy.cut,
                         *(f"{value / MIB:.0f}" for value in found.values()),
                         f"{larger / found['one']:.2f}",
                         f"{larger / reference[size, num]:.2f}",
@@ -201,6 +215,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="resnet34")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--sizes", default="512,1024,2048")
+    parser.add_argument("--cut", default=FIRST_DECODER_STAGE, help="a stage, or auto")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from typing_extensions import override
 
@@ -33,7 +33,8 @@ from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import GpuMemoryError, UsageError
 from radenhance.run_flags import compared_flags, typed
 from radenhance.runs import LOGS, find_checkpoint, version_of
-from radenhance.strategies import EncoderDecoderStrategy
+from radenhance.strategies.encoder_decoder import AUTO_CUT, EncoderDecoderStrategy
+from radenhance.strategies.halves import FIRST_DECODER_STAGE
 
 TRAINER_DEFAULTS = {"max_epochs": 50, "log_every_n_steps": 10}
 BEST_CHECKPOINT = {
@@ -157,6 +158,23 @@ class EnhancerCLI(LightningCLI):
         trainer = self._get(self.config, "trainer")
         if trainer.strategy == "auto" and trainer.num_nodes == 2 and _has_one_device(trainer):
             trainer.strategy = EncoderDecoderStrategy.strategy_name
+        options = getattr(trainer.strategy, "init_args", {})
+        if options.get("cut") == AUTO_CUT:
+            options["cut"] = self._best_cut()
+
+    def _best_cut(self) -> str:
+        """Return the cut of encoder_decoder with which the fuller GPU needs least in training."""
+        if self.subcommand != "fit":
+            return FIRST_DECODER_STAGE
+        from radenhance.planning.planned_run import PlannedRun
+        from radenhance.planning.stages import best_cut, padded, strategy_of
+
+        run = PlannedRun(self._arguments[1:])
+        strategy = strategy_of(run)
+        assert strategy is not None
+        cut = best_cut(run, strategy, padded(run.image_size))
+        rank_zero_info(f"--trainer.strategy.cut auto is {cut}")
+        return cut
 
     @override
     def _parse_ckpt_path(self) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import re
 import sys
 from collections.abc import Sequence
@@ -11,17 +10,16 @@ import torch
 
 from radenhance.errors import UsageError
 from radenhance.lightning_cli import hush
-from radenhance.network.unet import DEEPEST_STRIDE
 from radenhance.planning.pipeline_report import (
     PipelineAnswer,
     pipeline_as_dict,
     pipeline_as_text,
 )
-from radenhance.planning.planned_run import PlannedRun, Size
+from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.report import Answer, as_dict, as_text
 from radenhance.planning.search import candidates, largest_side
-from radenhance.planning.stages import plan_pipeline, strategy_of
-from radenhance.strategies import EncoderDecoderStrategy
+from radenhance.planning.stages import best_cut, padded, plan_pipeline, strategy_of
+from radenhance.strategies.encoder_decoder import AUTO_CUT, EncoderDecoderStrategy
 
 PAPER_NETWORK_GBIT = 10.0
 UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -62,20 +60,17 @@ def _say_pipeline(
             "encoder_decoder (--trainer.num_nodes 1 --trainer.strategy auto)"
         )
     sizes = [(side, side) for side in options.sizes] or [run.image_size]
-    answers = [
-        PipelineAnswer(padded, plan_pipeline(run, strategy, padded), limit, options.network_gbit)
-        for padded in (_padded(size) for size in sizes)
-    ]
+    answers = []
+    for size in map(padded, sizes):
+        if strategy.cut == AUTO_CUT:
+            strategy.cut = best_cut(run, strategy, size)
+        plan = plan_pipeline(run, strategy, size)
+        answers.append(PipelineAnswer(size, plan, limit, options.network_gbit))
     if options.json:
         _say(json.dumps([pipeline_as_dict(answer) for answer in answers], indent=2))
     else:
         title = f"{run.title}, cut before {strategy.cut}"
         _say("\n\n".join(pipeline_as_text(answer, title) for answer in answers))
-
-
-def _padded(size: Size) -> Size:
-    rows, columns = (math.ceil(side / DEEPEST_STRIDE) * DEEPEST_STRIDE for side in size)
-    return rows, columns
 
 
 def bytes_of(text: str) -> int:

@@ -17,6 +17,7 @@ from radenhance.errors import UsageError
 from radenhance.lightning_cli import EnhancerCLI, told_in_one_sentence
 from radenhance.memory.plan import StepPlan, plan_step
 from radenhance.memory.training_step import Batch, TrainingStep
+from radenhance.strategies.encoder_decoder import AUTO_CUT
 
 LARGEST_SIDE = 4188
 """Of the paper's radiographs; for native images where no dataset says better."""
@@ -108,6 +109,11 @@ class _ParsingCLI(EnhancerCLI):
     @override
     def _run_subcommand(self, subcommand: str) -> None:
         """Run nothing."""
+
+    @override
+    def _best_cut(self) -> str:
+        """Leave it to who plans."""
+        return AUTO_CUT
 
     def module(self) -> LightningModule:
         """Return a new module, as `fit` makes it."""

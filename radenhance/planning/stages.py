@@ -5,8 +5,10 @@ received. Optimizer state and weights of the other stage are not on it.
 """
 
 import gc
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -19,10 +21,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.footprint import Footprint
 from radenhance.memory.plan import CONTEXT_BYTES, WORKSPACE_SHARE
+from radenhance.network.unet import DEEPEST_STRIDE
 from radenhance.planning.planned_run import PlannedRun, Size
 from radenhance.strategies import EncoderDecoderStrategy
 from radenhance.strategies.crossing import Crossing, TensorKind
-from radenhance.strategies.halves import Halves
+from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
 
 Device = Literal["one", "encoder", "decoder"]
 STAGES: tuple[Device, ...] = ("encoder", "decoder")
@@ -82,6 +85,12 @@ def strategy_of(run: PlannedRun) -> EncoderDecoderStrategy | None:
     return EncoderDecoderStrategy(**vars(chosen.init_args))
 
 
+def padded(size: Size) -> Size:
+    """Return the size that the network sees: rows and columns up to a multiple of 32."""
+    rows, columns = (math.ceil(side / DEEPEST_STRIDE) * DEEPEST_STRIDE for side in size)
+    return rows, columns
+
+
 def plan_pipeline(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> PipelinePlan:
     """Return the plan of a step on two devices.
 
@@ -97,6 +106,31 @@ def plan_pipeline(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size)
     rows, columns = size
     batch = 2 * run.settings.data.batch_size * rows * columns * torch.float32.itemsize
     return PipelinePlan(stages, num * crossing.num_bytes, num * back, batch)
+
+
+def best_cut(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> str:
+    """Return the cut with the lowest peak of the fuller GPU.
+
+    From the decoder's first stage on it moves towards the fuller half as long as that helps.
+    """
+    names = Halves(run.module()).stage_names
+
+    def peaks(index: int) -> list[int]:
+        moved = copy(strategy)
+        moved.cut = names[index]
+        step = PipelineStep(run, moved, size)
+        return [step.plan(device).peak_bytes for device in STAGES]
+
+    best = names.index(FIRST_DECODER_STAGE)
+    encoder, decoder = peaks(best)
+    largest = max(encoder, decoder)
+    direction = -1 if encoder > decoder else 1
+    while 1 <= best + direction < len(names) - 1:
+        next_largest = max(peaks(best + direction))
+        if next_largest >= largest:
+            break
+        best, largest = best + direction, next_largest
+    return names[best]
 
 
 class PipelineStep:

@@ -55,6 +55,7 @@ from radenhance.strategies.schedule import GROUP_RANK, Phase, ScheduleName, Stag
 from radenhance.strategies.step import SharedStep
 
 NAME = "encoder_decoder"
+AUTO_CUT = "auto"
 
 
 class EncoderDecoderStrategy(ParallelStrategy):
@@ -65,7 +66,8 @@ class EncoderDecoderStrategy(ParallelStrategy):
             under gradient accumulation. It must divide the batch in training.
         schedule: gpipe runs all micro-batches forwards, then all backwards; 1f1b alternates, and
             holds two micro-batches at most; auto is 1f1b where there are two.
-        cut: First stage of the decoder's device; another one than decoder0 moves the balance.
+        cut: First stage of the decoder's device; another one than decoder0 moves the balance. With
+            auto, `radenhance fit` takes the one with which the fuller GPU needs least.
         bfloat16_transfer: Send float32 features and gradients as bfloat16: half the bytes, not
             exact.
         process_group_backend: nccl or gloo; the device's own when nothing is said.
@@ -224,6 +226,8 @@ class EncoderDecoderStrategy(ParallelStrategy):
         assert self.accelerator is not None
         self.accelerator.setup(trainer)
         refuse_unsupported(trainer, module)
+        if self.cut == AUTO_CUT:
+            raise UsageError("cut auto is chosen by `radenhance fit`; name a stage, or decoder0")
         self._halves = Halves(module, self.cut)
         with self._watch():
             check_agreement(self, trainer, module)

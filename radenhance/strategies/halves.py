@@ -55,13 +55,18 @@ class Halves:
         self._called: tuple[nn.Module, str] = (
             (module, "network") if isinstance(memory, MemoryTechniques) else (self.unet, "forward")
         )
-        names = [stage.name for stage in self._stages()]
+        names = self.stage_names
         if cut not in names[1:]:
             raise UsageError(
                 f"--trainer.strategy.cut {cut} is not a stage of this network to cut before; use "
                 f"one of {', '.join(names[1:])}"
             )
         self._cut = names.index(cut)
+
+    @property
+    def stage_names(self) -> list[str]:
+        """Names of the network's stages, in the order in which they run."""
+        return [stage.name for stage in self._stages()]
 
     def for_fake_tensors(self) -> "Halves":
         """Return the halves without what must not meet fake tensors: host memory that is kept."""

@@ -6,7 +6,7 @@ import pytest
 
 from radenhance.cli import main
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import PipelineStep, plan_pipeline, strategy_of
+from radenhance.planning.stages import PipelineStep, best_cut, plan_pipeline, strategy_of
 
 PATH = "radenhance.strategies.EncoderDecoderStrategy"
 FLAGS = [
@@ -82,6 +82,20 @@ def test_checkpointing_makes_both_stages_smaller():
     before, after = (plan_pipeline(r, s, SIZE) for r, s in ((run, strategy), (less, its)))
     for stage in ("encoder", "decoder"):
         assert after.stages[stage].forward_bytes < 0.7 * before.stages[stage].forward_bytes
+
+
+def test_the_best_cut_lowers_the_peak_of_the_fuller_gpu(capsys):
+    def larger(cut):
+        run, strategy = run_of(f"--trainer.strategy.cut={cut}")
+        stages = plan_pipeline(run, strategy, (1024, 1024)).stages.values()
+        return max(stage.peak_bytes for stage in stages)
+
+    cut = best_cut(*run_of(), (1024, 1024))
+    assert cut == "decoder3"  # at decoder0 the decoder is the fuller one
+    assert larger(cut) < min(larger("decoder2"), larger("decoder4"))
+    flags = [f"--trainer.strategy={PATH}", "--trainer.strategy.cut=auto", "--sizes=1024"]
+    assert main(["plan", *FLAGS, *flags]) == 0
+    assert f"cut before {cut}" in capsys.readouterr().out
 
 
 def test_a_search_over_two_devices_is_refused(capsys):
