@@ -1,11 +1,14 @@
 """Planned against real memory of training steps on a CUDA device, and their time; one table.
 
-    python benchmarks/on_gpu.py [--sizes 512,1024,2048,4096] [--encoder resnet34] [--minutes 9]
+    python benchmarks/on_gpu.py [--sizes 512,1024,2048,4096] [--encoder resnet34] [--minutes 9] \
+      [--pipeline OUT]
 
 For each recipe and size: the plan; the allocator's peaks of allocated and of reserved memory; what
 NVML says the device uses more than before the first CUDA call; the median time of a step, in true
 float32 and with TensorFloat-32 (recipes in half precision have the first only). Sizes that do not
 fit are marked so. Rows that the time does not reach are left out, the smallest sizes come first.
+With `--pipeline` it measures encoder and decoder instead, in two processes that share the device if
+there is only one (Table V): an epoch of `radenhance reproduce`, whose runs stay in OUT.
 """
 
 import argparse
@@ -13,13 +16,16 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pynvml
 import torch
 
+from radenhance.cli import main as command_line
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.search import techniques_of_recipes
+from radenhance.reproduce.paper import RECIPES
 
 MIB = 2**20
 NUM_TIMED = 3
@@ -76,14 +82,30 @@ def variants(flags: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {"float32": flags, "TF32": {**flags, "model.memory.tf32": True}}
 
 
+def print_pipeline(out: Path, sizes: str, encoder: str) -> None:
+    """Print the tables of memory that `radenhance reproduce` makes of the recipes of two devices."""
+    pipelines = [name for name in RECIPES if name.startswith("dist")]
+    flags = [f"--sizes={sizes}", "--epochs=1", "--seeds=0", f"--encoder={encoder}"]
+    code = command_line(
+        ["reproduce", str(out), *flags, f"--recipes=original,{','.join(pipelines)}"]
+    )
+    for section in (out / "report.md").read_text(encoding="utf-8").split("\n## "):
+        if section.startswith("Table V."):
+            print(f"\n{section}")
+    sys.exit(code)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="512,1024,2048,4096")
     parser.add_argument("--encoder", default="resnet34")
     parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--pipeline", type=Path, metavar="OUT")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("no CUDA device here; benchmarks/memory.py plans without one")
+    if options.pipeline:
+        print_pipeline(options.pipeline, options.sizes, options.encoder)
     pynvml.nvmlInit()
     uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
     handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
