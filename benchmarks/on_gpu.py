@@ -83,7 +83,7 @@ def variants(flags: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def print_pipeline(out: Path, sizes: str, encoder: str) -> None:
-    """Print the tables of memory that `radenhance reproduce` makes of the recipes of two devices."""
+    """Print Table V as `radenhance reproduce` makes it."""
     pipelines = [name for name in RECIPES if name.startswith("dist")]
     flags = [f"--sizes={sizes}", "--epochs=1", "--seeds=0", f"--encoder={encoder}"]
     code = command_line(

@@ -15,6 +15,7 @@ import torch
 from radenhance.dicom.replace_file import replace_file
 from radenhance.reproduce.machine import accelerator, machine, num_devices
 from radenhance.reproduce.study import FAILED, FINISHED, Run
+from radenhance.strategies import EncoderDecoderStrategy
 
 
 def run_all(runs: Sequence[Run], say: Callable[[str], None]) -> None:
@@ -61,7 +62,8 @@ def execute(run: Run) -> bool:
     command = run.command(accelerator())
     if run.num_processes > 1 and 0 < num_devices() < run.num_processes:
         # NCCL refuses two processes on one GPU
-        command += ["--trainer.strategy.process_group_backend", "gloo"]
+        path = f"{EncoderDecoderStrategy.__module__}.{EncoderDecoderStrategy.__name__}"
+        command += [f"--trainer.strategy={path}", "--trainer.strategy.process_group_backend=gloo"]
     port = str(_free_port())
     processes = []
     for rank in range(run.num_processes):

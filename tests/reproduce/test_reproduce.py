@@ -7,10 +7,12 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from radenhance.cli import main
 from radenhance.dataset.synthesize import synthesize
-from radenhance.reproduce.study import FINISHED
+from radenhance.reproduce.running import execute
+from radenhance.reproduce.study import FINISHED, Study
 
 FLAGS = ["--sizes=176", "--epochs=3", "--seeds=0", "--encoder=resnet18", "--recipes=original,dist"]
 
@@ -74,3 +76,13 @@ def test_a_study_that_was_killed_gives_the_same_losses(whole, radiographs, tmp_p
     assert main(command(tmp_path, radiographs)) == 0
     table = "table_IV_losses.csv"
     assert (tmp_path / table).read_text() == (whole / table).read_text()
+
+
+def test_two_processes_share_one_gpu_by_gloo(radiographs, tmp_path, monkeypatch):
+    study = Study(tmp_path, radiographs, (176,), 1, ("dist",), encoder="resnet18")
+    monkeypatch.setattr("radenhance.reproduce.running.num_devices", lambda: 1)
+    (run,) = study.runs
+    assert execute(run), (run.folder / "log0.txt").read_text()
+    (config,) = run.folder.glob("lightning_logs/version_0/config.yaml")
+    strategy = yaml.safe_load(config.read_text())["trainer"]["strategy"]
+    assert strategy["init_args"]["process_group_backend"] == "gloo"
