@@ -73,6 +73,7 @@ def pipeline_as_dict(answer: PipelineAnswer) -> dict[str, Any]:
     return {
         "size": answer.size,
         "limit_bytes": limit,
+        "cut": answer.plan.cut,
         "stages": stages,
         "features_bytes": answer.plan.features_bytes,
         "gradients_bytes": answer.plan.gradients_bytes,

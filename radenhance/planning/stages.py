@@ -57,12 +57,14 @@ class PipelinePlan:
     """What two devices need, and send each other in a step.
 
     Args:
+        cut: First stage of the decoder's device.
         stages: Of encoder and decoder.
         features_bytes: From the encoder to the decoder.
         gradients_bytes: Back.
         batch_bytes: Images that the decoder's process reads and hands over.
     """
 
+    cut: str
     stages: dict[Device, StagePlan]
     features_bytes: int
     gradients_bytes: int
@@ -105,7 +107,7 @@ def plan_pipeline(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size)
     back = sum(kind.on_meta().nbytes for kind in crossing.sent if kind.requires_grad)
     rows, columns = size
     batch = 2 * run.settings.data.batch_size * rows * columns * torch.float32.itemsize
-    return PipelinePlan(stages, num * crossing.num_bytes, num * back, batch)
+    return PipelinePlan(strategy.cut, stages, num * crossing.num_bytes, num * back, batch)
 
 
 def best_cut(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> str:

@@ -38,7 +38,7 @@ def whole(radiographs, tmp_path_factory):
 
 def test_the_report_has_tables_figures_and_claims(whole):
     text = (whole / "report.md").read_text()
-    assert "## Table I" not in text  # of one recipe alone
+    assert "## Table I." not in text  # of one recipe alone
     assert "## Table IV. Losses at 176 px after 3 epochs" in text
     assert "equals a single device to the last digit" in text
     assert "## Figure 6" in text
