@@ -211,18 +211,14 @@ class EnhancerCLI(LightningCLI):
         device = self.trainer.strategy.root_device
         if device.type != "cuda" or not self.trainer.is_global_zero:
             return
-        from radenhance.planning.advice import warning
+        from radenhance.planning.advice import plan_and_warning
         from radenhance.planning.planned_run import PlannedRun
-        from radenhance.planning.report import Answer, as_text
 
-        run = PlannedRun(self._arguments[1:])
-        plan = run.plan(run.image_size)
         free, total = torch.cuda.mem_get_info(device)
-        text = as_text(Answer(run.image_size, plan, total), run.title)
+        text, unwelcome = plan_and_warning(PlannedRun(self._arguments[1:]), free, total)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Dashboard):
                 callback.plan = f"```\n{text}\n```"
-        unwelcome = warning(run, plan, free)
         if unwelcome is not None:
             rank_zero_warn(unwelcome)
 

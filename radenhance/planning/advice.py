@@ -2,9 +2,11 @@
 
 from radenhance.errors import GpuMemoryError
 from radenhance.memory.plan import CONTEXT_BYTES, StepPlan
+from radenhance.planning.pipeline_report import PipelineAnswer, pipeline_as_text
 from radenhance.planning.planned_run import PlannedRun, Size, flags_in_words
-from radenhance.planning.report import breakdown_in_a_line, in_mib
+from radenhance.planning.report import Answer, as_text, breakdown_in_a_line, in_mib
 from radenhance.planning.search import candidates
+from radenhance.planning.stages import padded, plan_pipeline, strategy_of
 
 
 def warning(run: PlannedRun, plan: StepPlan, free_bytes: int) -> str | None:
@@ -21,6 +23,34 @@ def warning(run: PlannedRun, plan: StepPlan, free_bytes: int) -> str | None:
     return (
         f"this run will probably not fit on the GPU: {breakdown_in_a_line(plan)}, and "
         f"{in_mib(limit)} are there; {advice(run, run.image_size, limit)}"
+    )
+
+
+def plan_and_warning(run: PlannedRun, free_bytes: int, total_bytes: int) -> tuple[str, str | None]:
+    """Return the plan of a run as text, and what to warn of before its first step.
+
+    Args:
+        run: What is about to start.
+        free_bytes: Of the GPU now, the CUDA context already made; for encoder and decoder, of the
+            decoder's, and the encoder's is taken to be like it.
+        total_bytes: Of the GPU.
+    """
+    strategy = strategy_of(run)
+    if strategy is None:
+        plan = run.plan(run.image_size)
+        text = as_text(Answer(run.image_size, plan, total_bytes), run.title)
+        return text, warning(run, plan, free_bytes)
+    size = padded(run.image_size)
+    answer = PipelineAnswer(size, plan_pipeline(run, strategy, size), total_bytes)
+    text = pipeline_as_text(answer, run.title)
+    limit = free_bytes + CONTEXT_BYTES
+    if answer.needed_bytes <= limit:
+        return text, None
+    return text, (
+        f"this run will probably not fit on the GPUs: the fuller one needs "
+        f"{in_mib(answer.needed_bytes)}, and {in_mib(limit)} are there; add "
+        f"--trainer.precision=16-mixed or --model.memory.checkpointing=unit, or let "
+        f"--trainer.strategy.cut=auto move the cut"
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from radenhance.errors import UsageError
 from radenhance.lightning_cli import hush
 from radenhance.planning.pipeline_report import (
+    PAPER_NETWORK_GBIT,
     PipelineAnswer,
     pipeline_as_dict,
     pipeline_as_text,
@@ -18,10 +19,9 @@ from radenhance.planning.pipeline_report import (
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.report import Answer, as_dict, as_text
 from radenhance.planning.search import candidates, largest_side
-from radenhance.planning.stages import best_cut, padded, plan_pipeline, strategy_of
-from radenhance.strategies.encoder_decoder import AUTO_CUT, EncoderDecoderStrategy
+from radenhance.planning.stages import padded, plan_pipeline, strategy_of
+from radenhance.strategies.encoder_decoder import EncoderDecoderStrategy
 
-PAPER_NETWORK_GBIT = 10.0
 UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -62,15 +62,12 @@ def _say_pipeline(
     sizes = [(side, side) for side in options.sizes] or [run.image_size]
     answers = []
     for size in map(padded, sizes):
-        if strategy.cut == AUTO_CUT:
-            strategy.cut = best_cut(run, strategy, size)
         plan = plan_pipeline(run, strategy, size)
         answers.append(PipelineAnswer(size, plan, limit, options.network_gbit))
     if options.json:
         _say(json.dumps([pipeline_as_dict(answer) for answer in answers], indent=2))
     else:
-        title = f"{run.title}, cut before {strategy.cut}"
-        _say("\n\n".join(pipeline_as_text(answer, title) for answer in answers))
+        _say("\n\n".join(pipeline_as_text(answer, run.title) for answer in answers))
 
 
 def bytes_of(text: str) -> int:

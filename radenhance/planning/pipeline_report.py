@@ -7,6 +7,8 @@ from radenhance.planning.planned_run import Size
 from radenhance.planning.report import in_mib
 from radenhance.planning.stages import STAGES, PipelinePlan
 
+PAPER_NETWORK_GBIT = 10.0
+
 
 @dataclass(frozen=True)
 class PipelineAnswer:
@@ -22,7 +24,7 @@ class PipelineAnswer:
     size: Size
     plan: PipelinePlan
     limit_bytes: int | None
-    network_gbit: float
+    network_gbit: float = PAPER_NETWORK_GBIT
 
     @property
     def network_seconds(self) -> float:
@@ -39,7 +41,11 @@ def pipeline_as_text(answer: PipelineAnswer, title: str) -> str:
     """Return both GPUs side by side, what they send, and the verdict."""
     rows, columns = answer.size
     plan = answer.plan
-    lines = [f"{title}, {rows} x {columns} px", "", f"{'':<30}{'encoder':>12}{'decoder':>12}"]
+    lines = [
+        f"{title}, cut before {plan.cut}, {rows} x {columns} px",
+        "",
+        f"{'':<30}{'encoder':>12}{'decoder':>12}",
+    ]
     for name, label in (
         ("forward_bytes", "rise in the forward phase"),
         ("backward_bytes", "rise in the backward phase"),

@@ -25,6 +25,7 @@ from radenhance.network.unet import DEEPEST_STRIDE
 from radenhance.planning.planned_run import PlannedRun, Size
 from radenhance.strategies import EncoderDecoderStrategy
 from radenhance.strategies.crossing import Crossing, TensorKind
+from radenhance.strategies.encoder_decoder import AUTO_CUT
 from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
 
 Device = Literal["one", "encoder", "decoder"]
@@ -98,9 +99,12 @@ def plan_pipeline(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size)
 
     Args:
         run: Its batch is divided into micro-batches.
-        strategy: Of the run.
+        strategy: Of the run; with the cut auto, the best one is taken.
         size: Rows and columns of the images in pixels, multiples of 32.
     """
+    if strategy.cut == AUTO_CUT:
+        strategy = copy(strategy)
+        strategy.cut = best_cut(run, strategy, size)
     step = PipelineStep(run, strategy, size)
     stages = {device: step.plan(device) for device in STAGES}
     crossing, num = step.crossing(), step.num_micro_batches

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from radenhance.cli import main
+from radenhance.memory.plan import CONTEXT_BYTES
+from radenhance.planning.advice import plan_and_warning
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.stages import PipelineStep, plan_pipeline, strategy_of
 
@@ -96,6 +98,17 @@ def test_the_best_cut_lowers_the_peak_of_the_fuller_gpu(capsys):
     assert plan["cut"] == "decoder3"  # at decoder0 the decoder is the fuller one
     peak = max(stage["peak_bytes"] for stage in plan["stages"].values())
     assert peak < min(larger("decoder2"), larger("decoder4"))
+
+
+def test_a_fit_is_warned_when_the_fuller_gpu_has_no_room():
+    run, strategy = run_of()
+    stages = plan_pipeline(run, strategy, (512, 512)).stages  # 512 px when no flag says more
+    needed = max(stage.needed_bytes for stage in stages.values())
+    free = needed - CONTEXT_BYTES
+    text, unwelcome = plan_and_warning(run, free, needed)
+    assert "encoder     decoder" in text
+    assert unwelcome is None
+    assert "the fuller one needs" in plan_and_warning(run, free - 1, needed)[1]
 
 
 def test_a_search_over_two_devices_is_refused(capsys):
