@@ -6,6 +6,7 @@ from pathlib import Path
 import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric
@@ -44,6 +45,10 @@ class Foreign(LightningModule):
         self.log("accuracy", self.accuracy)
         self.lengths.append(len(x))
 
+    def test_step(self, batch, batch_idx):
+        x, y = batch
+        self.log("test", torch.nn.functional.cross_entropy(self(x), y))
+
     def predict_step(self, batch, batch_idx):
         return self(batch[0])
 
@@ -55,7 +60,9 @@ class Foreign(LightningModule):
         )
 
     def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.01)
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        each_step = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.9)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": each_step, "interval": "step"}}
 
 
 def loader(num, batch_size, size=32):
@@ -80,16 +87,30 @@ def trainer(pipeline, **options):
 
 
 def everything(result, pipeline):
-    """Fit with ragged batches of two sizes, validate, predict; save what came of it."""
+    """Fit until it stops early, with ragged batches of two sizes; validate, test, predict; save."""
     module = Foreign()
     # one device sees what a pipeline of micro-batches of 2 sees
     batch, steps = (4, 1) if pipeline else (2, 2)
     training = loader(8, batch)
-    fit = trainer(pipeline, max_epochs=1, accumulate_grad_batches=steps, gradient_clip_val=0.1)
+    stops = EarlyStopping("accuracy/dataloader_idx_1", min_delta=10, patience=2, mode="max")
+    fit = trainer(
+        pipeline,
+        max_epochs=9,
+        accumulate_grad_batches=steps,
+        gradient_clip_val=0.1,
+        callbacks=[stops],
+    )
     fit.fit(module, training, [loader(5, 3), loader(3, 2, size=64)])
+    (tested,) = trainer(pipeline).test(module, loader(5, 3), verbose=False)
     predicted = trainer(pipeline).predict(module, loader(3, 2))
     metrics = {name: float(value) for name, value in fit.callback_metrics.items()}
-    saved = {"weights": module.state_dict(), "metrics": metrics, "predicted": predicted}
+    saved = {
+        "weights": module.state_dict(),
+        "metrics": metrics | tested,
+        "predicted": predicted,
+        "lr": fit.optimizers[0].param_groups[0]["lr"],
+        "epochs": fit.current_epoch,
+    }
     torch.save(saved, f"{result}-{fit.global_rank}.pt")
     return 0
 

@@ -52,6 +52,24 @@ def test_one_device_goes_on_from_a_checkpoint_of_two(tmp_path, flags, shared, wh
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_two_go_on_from_a_checkpoint_of_one_device(tmp_path, flags, whole):
+    once = "--trainer.max_epochs=1"
+    run(command, *flags, *TRAINING, *ALONE, once, folder=tmp_path / "one")
+    resumed = f"--ckpt_path={tmp_path / 'one' / LAST}"
+    run_two(command, *flags, *TRAINING, *BOTH, resumed, folder=tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_bands_on_two_devices_train_as_the_plain_network_on_one(tmp_path, flags):
+    exact = ["--trainer.precision=64-true", "--model.encoder=resnet18", "--trainer.max_epochs=1"]
+    run(command, *flags, *TRAINING, *exact, *ALONE, folder=tmp_path / "one")
+    bands = ["--model.memory.band_rows=6", "--model.memory.checkpointing=unit"]
+    run_two(command, *flags, *TRAINING, *exact, *BOTH, *bands, folder=tmp_path / "two")
+    ours, theirs = (content(tmp_path / name)["state_dict"] for name in ("two", "one"))
+    for name, tensor in theirs.items():
+        assert torch.allclose(ours[name], tensor, rtol=1e-10, atol=1e-13), name
+
+
 def test_techniques_bfloat16_and_another_cut_are_exact_too(tmp_path, flags):
     techniques = [
         "--trainer.precision=bf16-mixed",
@@ -67,15 +85,19 @@ def test_techniques_bfloat16_and_another_cut_are_exact_too(tmp_path, flags):
     assert_same_run(tmp_path / "two", tmp_path / "one")
 
 
-def test_a_foreign_module_trains_validates_and_predicts_as_on_one_device(tmp_path):
+def test_a_foreign_module_trains_stops_early_tests_and_predicts_as_on_one_device(tmp_path):
     run(everything, str(tmp_path / "one"), {}, folder=tmp_path / "run")
     run_two(everything, str(tmp_path / "two"), {"micro_batch_size": 2}, folder=tmp_path / "run")
     one = torch.load(tmp_path / "one-0.pt", weights_only=True)
+    assert one["epochs"] == 3  # of nine
+    assert one["lr"] == pytest.approx(0.01 * 0.9**6)  # two steps per epoch
     for rank in range(2):
         two = torch.load(tmp_path / f"two-{rank}.pt", weights_only=True)
         for name, tensor in one["weights"].items():
             assert torch.equal(two["weights"][name], tensor), name
+        assert (two["epochs"], two["lr"]) == (one["epochs"], one["lr"])
         shared = {name: value for name, value in one["metrics"].items() if name != "train"}
+        assert "test" in shared
         assert "accuracy/dataloader_idx_1" in shared
         for name, value in shared.items():
             assert two["metrics"][name] == pytest.approx(value, rel=1e-6), name
