@@ -1,7 +1,8 @@
-"""What becomes of the other process, known in time and said in one sentence.
+"""What becomes of the other processes, known in time and said in one sentence.
 
 A process that waits for another learns nothing of why it fails: gloo says that a connection was
-closed, NCCL waits for its watchdog. Here a thread listens on a process group of its own:
+closed, NCCL waits for its watchdog. Here a thread for each other process listens on a process group
+of its own:
 
     the other sends a sentence   it stopped, and says why
     the connection breaks        it died
@@ -14,7 +15,7 @@ Where it does not end, as under NCCL, the process leaves after a grace period: n
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import torch
@@ -31,12 +32,11 @@ GRACE_S = 20.0
 
 
 class Alarm:
-    """Between two processes.
+    """Between the processes of a run.
 
     Args:
-        group: The two, gloo, without a time-out, used for nothing else.
-        here: What this process is, such as: the decoder (rank 0).
-        there: What the other one is.
+        group: All of them, gloo, without a time-out, used for nothing else.
+        names: Of each by its rank in the group, such as: the decoder (rank 0).
         timeout_s: Of the operations that it watches, in seconds.
         moment: Says what is under way, such as: training batch 3 of epoch 0.
     """
@@ -44,42 +44,46 @@ class Alarm:
     def __init__(
         self,
         group: ProcessGroup,
+        names: Sequence[str],
         *,
-        here: str,
-        there: str,
         timeout_s: float,
         moment: Callable[[], str],
     ) -> None:
         self._group = group
-        self._here = here
-        self._there = there
+        self._here = names[dist.get_rank(group)]
+        self._others = {rank: name for rank, name in enumerate(names) if name != self._here}
         self._timeout_s = timeout_s
         self._moment = moment
-        self._peer = 1 - dist.get_rank(group)
+        self._lock = threading.Lock()
         self._heard = threading.Event()
         self._reason = ""
         self._leaving: threading.Timer | None = None
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self._listeners = [
+            threading.Thread(target=self._listen, args=(rank,), daemon=True)
+            for rank in self._others
+        ]
+        for listener in self._listeners:
+            listener.start()
 
     def ring(self, error: BaseException) -> None:
-        """Tell the other process why this one stops."""
-        if isinstance(error, StageError):  # then the other one has said it, or does not listen
+        """Tell the other processes why this one stops."""
+        if isinstance(error, StageError):  # then another one has said it, or none listens
             return
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         self._send(f"{self._here} stopped at {self._moment()}: {what}")
 
     def end(self) -> None:
-        """Tell the other process that all is done, and wait until it has said so too."""
+        """Tell the other processes that all is done, and wait until they have said so too."""
         self._send("")
-        self._listener.join(self._timeout_s)
+        for listener in self._listeners:
+            listener.join(self._timeout_s)
 
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Make of an operation's failure the sentence that explains it.
 
         Raises:
-            StageError: The other process failed, or this one ran out of memory.
+            StageError: Another process failed, or this one ran out of memory.
         """
         try:
             yield
@@ -100,9 +104,10 @@ class Alarm:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             return None
         timed_out = "imed out" in str(error)
+        others = " or ".join(self._others.values())
         if not self._heard.wait(0 if timed_out else 5):
             self._reason = (
-                f"nothing came from {self._there} for {self._timeout_s:g} s at {self._moment()}: "
+                f"nothing came from {others} for {self._timeout_s:g} s at {self._moment()}: "
                 f"it hangs, or the network between them is cut"
             )
         if self._leaving is not None:
@@ -111,18 +116,20 @@ class Alarm:
             f"{self._reason}; the last checkpoint is good, go on with --ckpt_path last on both"
         )
 
-    def _listen(self) -> None:
+    def _listen(self, rank: int) -> None:
         sentence = torch.zeros(NUM_BYTES, dtype=torch.uint8)
         try:
-            dist.recv(sentence, group=self._group, group_src=self._peer)
-            self._reason = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
+            dist.recv(sentence, group=self._group, group_src=rank)
+            reason = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
         except RuntimeError:
-            self._reason = f"{self._there} died without a word at {self._moment()}"
-        if self._reason:
-            self._leaving = threading.Timer(GRACE_S, self._leave)
-            self._leaving.daemon = True
-            self._leaving.start()
-        self._heard.set()
+            reason = f"{self._others[rank]} died without a word at {self._moment()}"
+        with self._lock:
+            if reason and not self._reason:  # the first one is why the others end
+                self._reason = reason
+                self._leaving = threading.Timer(GRACE_S, self._leave)
+                self._leaving.daemon = True
+                self._leaving.start()
+                self._heard.set()
 
     def _leave(self) -> None:
         sys.stderr.write(f"radenhance: {self._reason}; {self._here} leaves\n")
@@ -131,9 +138,10 @@ class Alarm:
 
     def _send(self, text: str) -> None:
         content = text.encode()[:NUM_BYTES].ljust(NUM_BYTES, b"\0")
-        with suppress(RuntimeError):  # nobody is there any more to be told
-            dist.send(
-                torch.tensor(list(content), dtype=torch.uint8),
-                group=self._group,
-                group_dst=self._peer,
-            )
+        for rank in self._others:
+            with suppress(RuntimeError):  # it is not there any more to be told
+                dist.send(
+                    torch.tensor(list(content), dtype=torch.uint8),
+                    group=self._group,
+                    group_dst=rank,
+                )

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -42,12 +42,20 @@ from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
+from torchmetrics import Metric
 from typing_extensions import override
 
 from radenhance.errors import StageError, UsageError
 from radenhance.strategies.agreement import check_agreement, refuse_unsupported
 from radenhance.strategies.alarm import Alarm
 from radenhance.strategies.batches import map_leaves
+from radenhance.strategies.groups import (
+    NUM_STAGES,
+    Groups,
+    called,
+    pipeline_of,
+    stage_of,
+)
 from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
 from radenhance.strategies.hand_over import HandedOver, Line, handed_over
 from radenhance.strategies.precision import decide_together, norm_over_stages, start_scaler
@@ -118,17 +126,17 @@ class EncoderDecoderStrategy(ParallelStrategy):
     @property
     def num_pipelines(self) -> int:
         """Pairs of encoder and decoder."""
-        return self.world_size // len(GROUP_RANK)
+        return self.world_size // NUM_STAGES
 
     @property
     def pipeline(self) -> int:
         """Which of the pairs this process belongs to."""
-        return self.global_rank // len(GROUP_RANK)
+        return pipeline_of(self.global_rank)
 
     @property
     def stage_name(self) -> StageName:
         """Which half runs here."""
-        return "decoder" if self.global_rank % len(GROUP_RANK) == 0 else "encoder"
+        return stage_of(self.global_rank)
 
     @property
     def is_distributed(self) -> bool:
@@ -161,7 +169,14 @@ class EncoderDecoderStrategy(ParallelStrategy):
                 f"{self.world_size}; use --trainer.devices 2 or --trainer.num_nodes 2"
             )
         self._connect()
-        self._make_groups()
+        self._groups = Groups(self.timeout_s)
+        self._line = Line(self._groups.pair, self.root_device)
+        self._alarm = Alarm(
+            self._groups.listening,
+            [called(rank) for rank in range(self.world_size)],
+            timeout_s=self.timeout_s,
+            moment=self._moment,
+        )
 
     def _set_world_ranks(self) -> None:
         environment = self.cluster_environment
@@ -180,37 +195,10 @@ class EncoderDecoderStrategy(ParallelStrategy):
         except RuntimeError as error:  # that of torch.distributed is one
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
             raise StageError(
-                f"{self._called(self.stage_name)} met no other process at {where} within "
+                f"{called(self.global_rank)} met no other process at {where} within "
                 f"{self.timeout_s:g} s; start the same command on both machines, with the same "
                 f"MASTER_ADDR and MASTER_PORT, which both can reach"
             ) from error
-
-    def _make_groups(self) -> None:
-        timeout = timedelta(seconds=self.timeout_s)
-        forever = timedelta(days=365)
-        for first in range(0, self.world_size, 2):
-            pair = [first, first + 1]
-            group = _new_group(pair, timeout)
-            listening = _new_group(pair, forever, "gloo")
-            if self.global_rank in pair:
-                self._pair, listening_here = group, listening
-        for stage in range(2):
-            same = list(range(stage, self.world_size, 2))
-            group = _new_group(same, timeout)
-            if self.global_rank in same:
-                self._replicas = group
-        self._line = Line(self._pair, self.root_device)
-        other: StageName = "encoder" if self.stage_name == "decoder" else "decoder"
-        self._alarm = Alarm(
-            listening_here,
-            here=self._called(self.stage_name),
-            there=self._called(other),
-            timeout_s=self.timeout_s,
-            moment=self._moment,
-        )
-
-    def _called(self, stage: StageName) -> str:
-        return f"the {stage} (rank {2 * self.pipeline + GROUP_RANK[stage]})"
 
     def _moment(self) -> str:
         return self._doing
@@ -242,12 +230,19 @@ class EncoderDecoderStrategy(ParallelStrategy):
             self.setup_optimizers(trainer)
             trainer.fit_loop._skip_backward = True
         self.setup_precision_plugin()
-        decide_together(self.precision_plugin, self._pair, self.root_device)
+        decide_together(self.precision_plugin, self._groups.pair, self.root_device)
         if trainer.state.fn == TrainerFn.FITTING:
             _optimizers_to_device(self.optimizers, self.root_device)
         self._step = SharedStep(self, self._halves, self._line)
+        self._let_metrics_reduce_over(self._groups.replicas)
         if self.num_pipelines == 1:  # what is logged is the same on both processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+
+    def _let_metrics_reduce_over(self, group: ProcessGroup | None) -> None:
+        """The two of a pipeline have the same states; summed over both, they would count twice."""
+        for part in self._module.modules():
+            if isinstance(part, Metric):
+                part.process_group = group
 
     @override
     def model_to_device(self) -> None:
@@ -341,13 +336,32 @@ class EncoderDecoderStrategy(ParallelStrategy):
             return
         for parameter in self._module.parameters():
             if parameter.grad is not None:
-                dist.all_reduce(parameter.grad, group=self._replicas)
+                dist.all_reduce(parameter.grad, group=self._groups.replicas)
                 parameter.grad /= self.num_pipelines
+
+    def _share_buffers(self) -> None:
+        """Give all replicas the BatchNorm statistics of the first, as DDP does.
+
+        They are of no meaning in training, where each has those of its own images.
+        """
+        if self.num_pipelines == 1:
+            return
+        with self._watch():
+            for buffer in self._module.buffers():
+                if id(buffer) not in self._elsewhere:
+                    dist.broadcast(buffer, group_src=0, group=self._groups.replicas)
+
+    @override
+    def on_validation_start(self) -> None:
+        """Validate the network that a checkpoint has."""
+        self._share_buffers()
 
     def gradient_norm(self) -> Tensor:
         """Return the 2-norm of the gradients of both halves."""
         with self._watch():
-            return norm_over_stages(list(self._module.parameters()), self._pair, self.root_device)
+            return norm_over_stages(
+                list(self._module.parameters()), self._groups.pair, self.root_device
+            )
 
     @override
     def optimizer_step(
@@ -384,7 +398,7 @@ class EncoderDecoderStrategy(ParallelStrategy):
         mean = str(reduce_op).lower() in ("mean", "avg")
         with self._watch():
             dist.all_reduce(
-                reduced, dist.ReduceOp.SUM if mean else _operation(reduce_op), self._replicas
+                reduced, dist.ReduceOp.SUM if mean else _operation(reduce_op), self._groups.replicas
             )
         return reduced / self.num_pipelines if mean else reduced
 
@@ -422,12 +436,13 @@ class EncoderDecoderStrategy(ParallelStrategy):
 
     def _complete(self) -> None:
         """Bring the half of the network that is elsewhere up to date here."""
+        self._share_buffers()
         encoder = self._halves.encoder_tensors()
         with self._watch():
             for tensor in (*self._module.parameters(), *self._module.buffers()):
                 source: StageName = "encoder" if id(tensor) in encoder else "decoder"
                 moved = tensor.data.to(self.root_device)
-                dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._pair)
+                dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._groups.pair)
                 if source != self.stage_name:
                     tensor.data.copy_(moved)
 
@@ -453,11 +468,9 @@ class EncoderDecoderStrategy(ParallelStrategy):
         if self._alarm is not None:
             self._alarm.end()
             self._alarm = None
+        if self.lightning_module is not None:
+            self._let_metrics_reduce_over(None)  # a group cannot be pickled with the module
         super().teardown()
-
-
-def _new_group(ranks: list[int], timeout: timedelta, backend: str | None = None) -> ProcessGroup:
-    return cast(ProcessGroup, dist.new_group(ranks, timeout=timeout, backend=backend))
 
 
 def _nothing(phase: Phase) -> None:

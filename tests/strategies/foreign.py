@@ -9,20 +9,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, SumMetric
 
 from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.strategies import EncoderDecoderStrategy
 
 
 class Foreign(LightningModule):
-    """An ordinary one: batches are tuples, a metric is logged as an object."""
+    """An ordinary one: batches are tuples, metrics are logged as objects."""
 
     def __init__(self, overflow_at=None):
         super().__init__()
         torch.manual_seed(0)
         self.net = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=2)
-        self.accuracy = MeanMetric()
+        self.accuracy, self.count = MeanMetric(), SumMetric()
         self.overflow_at, self.batch_idx = overflow_at, None
         # in the decoder's process only: the other one never has this gradient
         self.net.segmentation_head[0].weight.register_hook(self._overflow)
@@ -42,7 +42,8 @@ class Foreign(LightningModule):
         x, y = batch
         output = self(x)
         self.accuracy.update((output.argmax(1) == y).float())
-        self.log("accuracy", self.accuracy)
+        self.count.update(len(x))
+        self.log_dict({"accuracy": self.accuracy, "count": self.count})
         self.lengths.append(len(x))
 
     def test_step(self, batch, batch_idx):
@@ -61,8 +62,8 @@ class Foreign(LightningModule):
 
     def configure_optimizers(self):
         optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
-        each_step = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.9)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": each_step, "interval": "step"}}
+        falls = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.9)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falls, "interval": "step"}}
 
 
 def loader(num, batch_size, size=32):
@@ -145,4 +146,22 @@ def profiled(result, schedule):
     fit = trainer({"schedule": schedule}, **options)
     fit.fit(Foreign(), loader(4, 4, size=64))
     Path(f"{result}-{fit.global_rank}.json").write_text(json.dumps(seen.phases))
+    return 0
+
+
+def replicated(result, kind):
+    """Fit on pipelines, or on DDP's replicas, in float64; save what came of it in each process."""
+    module = Foreign()
+    # replicas of four images each either way
+    if kind == "ddp":
+        options = {"strategy": "ddp", "num_nodes": 2, "accumulate_grad_batches": 2}
+        batch = 1
+    else:
+        options = {"strategy": EncoderDecoderStrategy(), "num_nodes": 4}
+        batch = 2
+    fit = trainer({}, max_epochs=2, precision="64-true", gradient_clip_val=0.1, **options)
+    fit.fit(module, loader(8, batch, size=64), loader(5, 3))
+    metrics = {name: float(value) for name, value in fit.callback_metrics.items()}
+    saved = {"weights": module.state_dict(), "metrics": metrics}
+    torch.save(saved, f"{result}-{fit.global_rank}.pt")
     return 0

@@ -51,14 +51,14 @@ def start(function, *arguments, folder, name, **environment):
     return Process(process, output)
 
 
-def start_two(function, *arguments, folder, different=((), ()), **environment):
-    """Start two processes as two nodes do; `different` are further arguments of each."""
+def start_nodes(function, *arguments, folder, num=2, different=((), ()), **environment):
+    """Start processes as nodes do; `different` are further arguments of each of two."""
     port = free_port()
     return [
         start(
             function,
             *arguments,
-            *different[rank],
+            *(different[rank] if num == 2 else ()),
             folder=folder,
             name=f"rank{rank}",
             MASTER_ADDR="127.0.0.1",
@@ -66,7 +66,7 @@ def start_two(function, *arguments, folder, different=((), ()), **environment):
             NODE_RANK=str(rank),
             **environment,
         )
-        for rank in range(2)
+        for rank in range(num)
     ]
 
 
@@ -76,13 +76,13 @@ def run(function, *arguments, folder, seconds=100):
     assert process.code == 0, process.output
 
 
-def run_two(function, *arguments, folder, seconds=100):
-    """Run two processes to their ends, which must be good."""
-    both = start_two(function, *arguments, folder=folder)
-    for process in both:
+def run_nodes(function, *arguments, folder, num=2, seconds=100):
+    """Run processes to their ends, which must be good."""
+    started = start_nodes(function, *arguments, folder=folder, num=num)
+    for process in started:
         process.wait(seconds)
-    assert [process.code for process in both] == [0, 0], "\n".join(p.output for p in both)
-    return both
+    assert {process.code for process in started} == {0}, "\n".join(p.output for p in started)
+    return started
 
 
 def command(*arguments):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import command, free_port, start, start_two
+from processes import command, free_port, start, start_nodes
 
 LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
 TIMEOUT_S = 4
@@ -46,7 +46,7 @@ def wait_for_checkpoint(folder, processes):
 def test_a_process_that_dies_or_hangs_ends_the_other_in_time(
     tmp_path, flags, victim, number, sentence
 ):
-    both = start_two(command, *flags, folder=tmp_path / "run")
+    both = start_nodes(command, *flags, folder=tmp_path / "run")
     wait_for_checkpoint(tmp_path / "run", both)
     os.kill(both[victim].process.pid, number)
     since = time.monotonic()
@@ -65,7 +65,7 @@ def test_a_process_that_dies_or_hangs_ends_the_other_in_time(
 
 def test_an_error_of_one_process_is_said_by_both(tmp_path, flags):
     size = "--trainer.strategy.micro_batch_size=2"  # the batches are of 2, then of 3: not divisible
-    both = start_two(command, *flags, "--data.batch_size=3", size, folder=tmp_path / "run")
+    both = start_nodes(command, *flags, "--data.batch_size=3", size, folder=tmp_path / "run")
     for process in both:
         process.wait(60)
         assert "a batch of 3 images cannot be divided into micro-batches of 2" in process.output

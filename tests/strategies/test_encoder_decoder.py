@@ -8,7 +8,7 @@ import torch
 import yaml
 from foreign import everything, overflow, profiled
 from noise_fit import ALONE, BOTH, LAST, TRAINING, assert_same_run, content, noise_fit
-from processes import command, run, run_two, start_two
+from processes import command, run, run_nodes, start_nodes
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def whole(tmp_path_factory, flags):
 def shared(tmp_path_factory, flags):
     """One epoch on two, and then, resumed, another: the flags do not name the strategy."""
     folder = tmp_path_factory.mktemp("shared") / "run"
-    run_two(command, *flags, *TRAINING, *BOTH, "--trainer.max_epochs=1", folder=folder)
+    run_nodes(command, *flags, *TRAINING, *BOTH, "--trainer.max_epochs=1", folder=folder)
     after_one = content(folder)
-    run_two(command, *flags, *TRAINING, *BOTH, "--ckpt_path=last", folder=folder)
+    run_nodes(command, *flags, *TRAINING, *BOTH, "--ckpt_path=last", folder=folder)
     return folder, after_one
 
 
@@ -56,7 +56,7 @@ def test_two_go_on_from_a_checkpoint_of_one_device(tmp_path, flags, whole):
     once = "--trainer.max_epochs=1"
     run(command, *flags, *TRAINING, *ALONE, once, folder=tmp_path / "one")
     resumed = f"--ckpt_path={tmp_path / 'one' / LAST}"
-    run_two(command, *flags, *TRAINING, *BOTH, resumed, folder=tmp_path / "run")
+    run_nodes(command, *flags, *TRAINING, *BOTH, resumed, folder=tmp_path / "run")
     assert_same_run(tmp_path / "run", whole)
 
 
@@ -64,7 +64,7 @@ def test_bands_on_two_devices_train_as_the_plain_network_on_one(tmp_path, flags)
     exact = ["--trainer.precision=64-true", "--model.encoder=resnet18", "--trainer.max_epochs=1"]
     run(command, *flags, *TRAINING, *exact, *ALONE, folder=tmp_path / "one")
     bands = ["--model.memory.band_rows=6", "--model.memory.checkpointing=unit"]
-    run_two(command, *flags, *TRAINING, *exact, *BOTH, *bands, folder=tmp_path / "two")
+    run_nodes(command, *flags, *TRAINING, *exact, *BOTH, *bands, folder=tmp_path / "two")
     ours, theirs = (content(tmp_path / name)["state_dict"] for name in ("two", "one"))
     for name, tensor in theirs.items():
         assert torch.allclose(ours[name], tensor, rtol=1e-10, atol=1e-13), name
@@ -81,13 +81,13 @@ def test_techniques_bfloat16_and_another_cut_are_exact_too(tmp_path, flags):
         "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
         "--trainer.strategy.cut=decoder1",
     ]
-    run_two(command, *flags, *TRAINING, *techniques, *BOTH, *cut, folder=tmp_path / "two")
+    run_nodes(command, *flags, *TRAINING, *techniques, *BOTH, *cut, folder=tmp_path / "two")
     assert_same_run(tmp_path / "two", tmp_path / "one")
 
 
 def test_a_foreign_module_trains_stops_early_tests_and_predicts_as_on_one_device(tmp_path):
     run(everything, str(tmp_path / "one"), {}, folder=tmp_path / "run")
-    run_two(everything, str(tmp_path / "two"), {"micro_batch_size": 2}, folder=tmp_path / "run")
+    run_nodes(everything, str(tmp_path / "two"), {"micro_batch_size": 2}, folder=tmp_path / "run")
     one = torch.load(tmp_path / "one-0.pt", weights_only=True)
     assert one["epochs"] == 3  # of nine
     assert one["lr"] == pytest.approx(0.01 * 0.9**6)  # two steps per epoch
@@ -106,7 +106,7 @@ def test_a_foreign_module_trains_stops_early_tests_and_predicts_as_on_one_device
 
 
 def test_a_step_that_overflows_is_skipped_by_both_stages(tmp_path):
-    run_two(overflow, str(tmp_path / "of"), folder=tmp_path / "run")
+    run_nodes(overflow, str(tmp_path / "of"), folder=tmp_path / "run")
     first, second = (torch.load(tmp_path / f"of-{i}.pt", weights_only=True) for i in range(2))
     assert first["scale"] == second["scale"] == 2.0  # halved once
     assert all(tensor.isfinite().all() for tensor in first["weights"].values())
@@ -114,7 +114,7 @@ def test_a_step_that_overflows_is_skipped_by_both_stages(tmp_path):
 
 def test_processes_started_differently_are_told_where(tmp_path, flags):
     different = (["--trainer.gradient_clip_val=1.0"], ["--trainer.gradient_clip_val=2.0"])
-    both = start_two(command, *flags, *BOTH, folder=tmp_path / "run", different=different)
+    both = start_nodes(command, *flags, *BOTH, folder=tmp_path / "run", different=different)
     for process in both:
         assert process.wait(60).code == 2
         assert "rank 0 has gradient_clip_val 1.0, rank 1 has 2.0" in process.output
@@ -135,7 +135,7 @@ def test_processes_started_differently_are_told_where(tmp_path, flags):
 def test_the_memory_profiler_sees_the_phases_of_both_stages(
     tmp_path, schedule, of_decoder, of_encoder
 ):
-    run_two(profiled, str(tmp_path / "of"), schedule, folder=tmp_path / "run")
+    run_nodes(profiled, str(tmp_path / "of"), schedule, folder=tmp_path / "run")
     for rank, expected in enumerate((of_decoder, of_encoder)):
         phases = json.loads((tmp_path / f"of-{rank}.json").read_text())
         # a reading that repeats the phase before it adds nothing to it

@@ -1,7 +1,7 @@
 """The recipes of two processes start."""
 
 import pytest
-from processes import command, run_two
+from processes import command, run_nodes
 
 from radenhance.cli import recipes
 
@@ -9,4 +9,4 @@ from radenhance.cli import recipes
 @pytest.mark.parametrize("recipe", sorted(name for name in recipes() if name.startswith("dist")))
 def test_recipe_of_two_processes_trains_a_step(recipe, tmp_path, tiny_flags):
     flags = [*tiny_flags, "--model.encoder=resnet18", "--trainer.fast_dev_run=1"]
-    run_two(command, "fit", "--config", recipe, *flags, folder=tmp_path / "run")
+    run_nodes(command, "fit", "--config", recipe, *flags, folder=tmp_path / "run")
