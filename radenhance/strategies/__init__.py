@@ -1,5 +1,6 @@
-"""Where the network runs: encoder and decoder on two devices, under any LightningModule."""
+"""Where the network runs: whole, or encoder and decoder apart, under any LightningModule."""
 
 from radenhance.strategies.encoder_decoder import EncoderDecoderStrategy
+from radenhance.strategies.fully_sharded import FullyShardedStrategy
 
-__all__ = ["EncoderDecoderStrategy"]
+__all__ = ["EncoderDecoderStrategy", "FullyShardedStrategy"]

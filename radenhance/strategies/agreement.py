@@ -86,6 +86,7 @@ def _settings(
         "schedule": strategy.schedule,
         "cut": strategy.cut,
         "bfloat16_transfer": strategy.bfloat16_transfer,
+        "sharded": strategy.sharded,
     }
     hparams = {f"model {name}": value for name, value in module.hparams.items()}
     return {name: str(value) for name, value in (settings | hparams).items()}

@@ -41,6 +41,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero_only
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torchmetrics import Metric
 from typing_extensions import override
@@ -60,6 +61,14 @@ from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
 from radenhance.strategies.hand_over import HandedOver, Line, handed_over
 from radenhance.strategies.precision import decide_together, norm_over_stages, start_scaler
 from radenhance.strategies.schedule import GROUP_RANK, Phase, ScheduleName, StageName
+from radenhance.strategies.sharding import (
+    is_sharded,
+    refuse_unsharded_techniques,
+    shard,
+    share_out_state,
+    whole,
+    whole_on_cpu,
+)
 from radenhance.strategies.step import SharedStep
 
 NAME = "encoder_decoder"
@@ -78,6 +87,8 @@ class EncoderDecoderStrategy(ParallelStrategy):
             auto, `radenhance fit` takes the one with which the fuller GPU needs least.
         bfloat16_transfer: Send float32 features and gradients as bfloat16: half the bytes, not
             exact.
+        sharded: With several pipelines, share out parameters, gradients and optimizer state over
+            them (FSDP2): less memory, more traffic between them.
         process_group_backend: nccl or gloo; the device's own when nothing is said.
         timeout_s: Seconds without a sign of the other process after which a run ends.
     """
@@ -90,6 +101,7 @@ class EncoderDecoderStrategy(ParallelStrategy):
         schedule: ScheduleName = "auto",
         cut: str = FIRST_DECODER_STAGE,
         bfloat16_transfer: bool = False,
+        sharded: bool = False,
         process_group_backend: str | None = None,
         timeout_s: float = 600.0,
     ) -> None:
@@ -102,6 +114,7 @@ class EncoderDecoderStrategy(ParallelStrategy):
         self.schedule = schedule
         self.cut = cut
         self.bfloat16_transfer = bfloat16_transfer
+        self.sharded = sharded
         self.timeout_s = timeout_s
         self.num_nodes = 1
         self.phase_ended: Callable[[Phase], None] = _nothing
@@ -222,21 +235,31 @@ class EncoderDecoderStrategy(ParallelStrategy):
         self.model = self.precision_plugin.convert_module(module)
         elsewhere = self._tensors_elsewhere()
         self._elsewhere = elsewhere
-        with self._watch():
-            self._copy_from_rank_zero()
+        if not is_sharded(module):  # by an earlier run, which has left them equal
+            with self._watch():
+                self._copy_from_rank_zero()
         self.model_to_device()
+        if self.sharded:
+            self._shard()
         if trainer.state.fn == TrainerFn.FITTING:
             self._reset_optimizers_and_schedulers()
             self.setup_optimizers(trainer)
             trainer.fit_loop._skip_backward = True
         self.setup_precision_plugin()
-        decide_together(self.precision_plugin, self._groups.pair, self.root_device)
+        everyone = dist.group.WORLD if self.sharded else self._groups.pair
+        decide_together(self.precision_plugin, self._groups.pair, self.root_device, everyone)
         if trainer.state.fn == TrainerFn.FITTING:
             _optimizers_to_device(self.optimizers, self.root_device)
         self._step = SharedStep(self, self._halves, self._line)
         self._let_metrics_reduce_over(self._groups.replicas)
         if self.num_pipelines == 1:  # what is logged is the same on both processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+
+    def _shard(self) -> None:
+        refuse_unsharded_techniques(self._halves.techniques)
+        self._halves.keep_shapes()
+        here = {id(p) for p in self._halves.unet.parameters()} - self._elsewhere
+        shard(self._halves.unet, here, self._groups.replicas, self.root_device)
 
     def _let_metrics_reduce_over(self, group: ProcessGroup | None) -> None:
         """The two of a pipeline have the same states; summed over both, they would count twice."""
@@ -335,7 +358,8 @@ class EncoderDecoderStrategy(ParallelStrategy):
         if self.num_pipelines == 1:
             return
         for parameter in self._module.parameters():
-            if parameter.grad is not None:
+            # what is shared out has the mean already
+            if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
                 dist.all_reduce(parameter.grad, group=self._groups.replicas)
                 parameter.grad /= self.num_pipelines
 
@@ -414,17 +438,18 @@ class EncoderDecoderStrategy(ParallelStrategy):
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:
         self._complete()
-        return super().lightning_module_state_dict()
+        return {name: whole(t) for name, t in super().lightning_module_state_dict().items()}
 
     @override
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
         """Return the state of all parameters, wherever they are, on the CPU."""
         own: dict[str, Any] = super().optimizer_state(optimizer)
-        whole: dict[int, Any] = {}
+        every: dict[int, Any] = {}
         with self._watch():
+            state = map_leaves(whole_on_cpu, own["state"])
             for rank in GROUP_RANK.values():
-                whole.update(_on_cpu(self._line.share(own["state"], source=rank)))
-        return {**own, "state": dict(sorted(whole.items()))}
+                every.update(map_leaves(whole_on_cpu, self._line.share(state, source=rank)))
+        return {**own, "state": dict(sorted(every.items()))}
 
     @override
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
@@ -433,6 +458,7 @@ class EncoderDecoderStrategy(ParallelStrategy):
         for optimizer in self.optimizers:
             for parameter in [p for p in optimizer.state if id(p) in self._elsewhere]:
                 del optimizer.state[parameter]
+            share_out_state(optimizer)
 
     def _complete(self) -> None:
         """Bring the half of the network that is elsewhere up to date here."""
@@ -441,7 +467,7 @@ class EncoderDecoderStrategy(ParallelStrategy):
         with self._watch():
             for tensor in (*self._module.parameters(), *self._module.buffers()):
                 source: StageName = "encoder" if id(tensor) in encoder else "decoder"
-                moved = tensor.data.to(self.root_device)
+                moved = whole(tensor.data).to(self.root_device)
                 dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._groups.pair)
                 if source != self.stage_name:
                     tensor.data.copy_(moved)
@@ -486,10 +512,6 @@ def _length(loader: Any) -> int | None:
 
 def _operation(reduce_op: Any) -> Any:
     return getattr(dist.ReduceOp, reduce_op.upper()) if isinstance(reduce_op, str) else reduce_op
-
-
-def _on_cpu(state: Any) -> Any:
-    return map_leaves(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, state)
 
 
 StrategyRegistry.register(

@@ -15,13 +15,15 @@ ever. A module that trains under memory techniques has them in `memory`, and cal
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from radenhance.errors import ImageSizeError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
@@ -62,16 +64,32 @@ class Halves:
                 f"one of {', '.join(names[1:])}"
             )
         self._cut = names.index(cut)
+        self._shapes: smp.Unet | None = None
 
     @property
     def stage_names(self) -> list[str]:
         """Names of the network's stages, in the order in which they run."""
         return [stage.name for stage in self._stages()]
 
-    def for_fake_tensors(self) -> "Halves":
-        """Return the halves without what must not meet fake tensors: host memory that is kept."""
+    def keep_shapes(self) -> None:
+        """Remember the network's shapes before its parameters are shared out, for fake tensors."""
+        self._shapes = deepcopy(self.unet).to("meta")
+
+    def for_fake_tensors(self, mode: FakeTensorMode, device: torch.device) -> "Halves":
+        """Return the halves without what must not meet fake tensors: kept memory, other processes.
+
+        Args:
+            mode: Of the tensors; not on.
+            device: Of the tensors.
+        """
         halves = copy(self)
         halves.techniques = replace(self.techniques, offload_mib=0)
+        if self._shapes is not None:
+            halves.unet = deepcopy(self._shapes)
+            for copied, module in zip(halves.unet.modules(), self.unet.modules(), strict=True):
+                copied.training = module.training
+            with mode:
+                halves.unet.to_empty(device=device)
         return halves
 
     def encode(self, image: Tensor) -> list[Tensor]:

@@ -10,6 +10,8 @@ from torch.distributed import ProcessGroup
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
 
+from radenhance.strategies.sharding import whole
+
 
 def norm_over_stages(
     parameters: Sequence[nn.Parameter], group: ProcessGroup, device: torch.device
@@ -29,7 +31,7 @@ def norm_over_stages(
     own = {i: p.grad for i, p in enumerate(parameters) if p.grad is not None}
     norms = torch.zeros(len(parameters), dtype=parameters[0].dtype, device=device)
     if own:
-        norms[list(own)] = torch.stack(torch._foreach_norm(list(own.values())))
+        norms[list(own)] = torch.stack([whole(n) for n in torch._foreach_norm(list(own.values()))])
     # an entry without gradient is 0, where one device has none: 0 changes no norm, but the order of
     # the summation, so that those are left out here too
     has_gradient = torch.zeros(len(parameters), dtype=torch.int32, device=device)
@@ -40,8 +42,18 @@ def norm_over_stages(
     return norm
 
 
-def decide_together(plugin: Precision, group: ProcessGroup, device: torch.device) -> None:
-    """Make a precision plugin clip by the norm over both stages, and skip overflows on both."""
+def decide_together(
+    plugin: Precision, group: ProcessGroup, device: torch.device, everyone: ProcessGroup | None
+) -> None:
+    """Make a precision plugin clip by the norm over both stages, and skip overflows on both.
+
+    Args:
+        plugin: Of the strategy.
+        group: The two processes.
+        device: Of this one.
+        everyone: Who may see an overflow that others do not: the two, or with shares of gradients
+            all processes.
+    """
 
     def clip_grad_by_norm(optimizer: Optimizer, clip_val: float) -> None:
         parameters = list(plugin.main_params(optimizer))
@@ -51,7 +63,7 @@ def decide_together(plugin: Precision, group: ProcessGroup, device: torch.device
 
     vars(plugin)["clip_grad_by_norm"] = clip_grad_by_norm
     if isinstance(plugin, MixedPrecision) and plugin.scaler is not None:
-        shared = ShardedGradScaler(device.type, process_group=group)
+        shared = ShardedGradScaler(device.type, process_group=everyone)
         shared.load_state_dict(plugin.scaler.state_dict())
         plugin.scaler = shared
 

@@ -65,9 +65,10 @@ def kinds_at_cut(halves: Halves, image: Tensor, *, trains: bool) -> tuple[Tensor
     """
     # counters of BatchNorm count even in fake mode
     buffers = unchanged_buffers([halves.unet])
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with buffers, fake as mode, torch.set_grad_enabled(trains):
-        made = halves.for_fake_tensors().encode(mode.from_tensor(image))
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    fake_halves = halves.for_fake_tensors(mode, image.device)
+    with buffers, mode, torch.set_grad_enabled(trains):
+        made = fake_halves.encode(mode.from_tensor(image))
         return tuple(TensorKind.of(tensor) for tensor in made)
 
 

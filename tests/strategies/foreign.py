@@ -1,6 +1,8 @@
 """A LightningModule that knows nothing of radenhance, for the tests of strategies."""
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
@@ -8,11 +10,25 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, SumMetric
 
 from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.enhancer import ContrastEnhancer
+from radenhance.errors import UsageError
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.strategies import EncoderDecoderStrategy
+
+TECHNIQUES = {
+    "none": {},
+    "checkpointing": {"checkpointing": "unit"},
+    "checkpointing by stages": {"checkpointing": "stage"},
+    "offload": {"offload_mib": 16},
+    "bands": {"band_rows": 8, "checkpointing": "unit"},
+    "momentum": {"momentum": 0.9},
+    "quantization": {"quantization": "qat"},
+}
 
 
 class Foreign(LightningModule):
@@ -61,7 +77,7 @@ class Foreign(LightningModule):
         )
 
     def configure_optimizers(self):
-        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01, momentum=0.9)
         falls = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.9)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": falls, "interval": "step"}}
 
@@ -149,19 +165,86 @@ def profiled(result, schedule):
     return 0
 
 
+REPLICAS = {
+    "ddp": {"strategy": "ddp", "num_nodes": 2},
+    "fully_sharded": {"strategy": "fully_sharded", "num_nodes": 2},
+    "pipelines": {"strategy": EncoderDecoderStrategy, "num_nodes": 4},
+    "sharded_pipelines": {
+        "strategy": partial(EncoderDecoderStrategy, sharded=True),
+        "num_nodes": 4,
+    },
+}
+
+
 def replicated(result, kind):
-    """Fit on pipelines, or on DDP's replicas, in float64; save what came of it in each process."""
-    module = Foreign()
-    # replicas of four images each either way
-    if kind == "ddp":
-        options = {"strategy": "ddp", "num_nodes": 2, "accumulate_grad_batches": 2}
-        batch = 1
-    else:
-        options = {"strategy": EncoderDecoderStrategy(), "num_nodes": 4}
-        batch = 2
-    fit = trainer({}, max_epochs=2, precision="64-true", gradient_clip_val=0.1, **options)
-    fit.fit(module, loader(8, batch, size=64), loader(5, 3))
-    metrics = {name: float(value) for name, value in fit.callback_metrics.items()}
-    saved = {"weights": module.state_dict(), "metrics": metrics}
+    """Fit two replicas for two epochs in float64, but for DDP with a stop between; save it."""
+    options = dict(REPLICAS[kind])
+    pipeline = callable(options["strategy"])
+    # four images a replica and two a step, either way
+    batch, steps = (2, 1) if pipeline else (1, 2)
+    resumed = None
+    for max_epochs in (2,) if kind == "ddp" else (1, 2):
+        if pipeline:
+            options["strategy"] = REPLICAS[kind]["strategy"]()
+        module = Foreign().double()  # Lightning restores weights before it converts them
+        fit = trainer(
+            {},
+            max_epochs=max_epochs,
+            precision="64-true",
+            gradient_clip_val=0.1,
+            accumulate_grad_batches=steps,
+            **options,
+        )
+        data = loader(8, batch, size=64), loader(5, 3)
+        fit.fit(module, *data, ckpt_path=resumed, weights_only=True)
+        resumed = f"{result}-{max_epochs}.ckpt"
+        fit.save_checkpoint(resumed)
+    kept = [p for p in module.parameters() if p in fit.optimizers[0].state]
+    shares = [p.to_local() if isinstance(p, DTensor) else p for p in kept]
+    saved = {
+        "metrics": {name: float(value) for name, value in fit.callback_metrics.items()},
+        "num_kept": sum(share.numel() for share in shares),
+        "weights": sum(p.numel() for p in module.parameters()),
+    }
     torch.save(saved, f"{result}-{fit.global_rank}.pt")
+    return 0
+
+
+def techniques(result, strategy):
+    """Fit under each technique that plain training has too; save weights, or what refused it."""
+    rank = int(os.environ.get("NODE_RANK", 0))
+    saved = {}
+    for name, flags in TECHNIQUES.items():
+        generator = torch.Generator().manual_seed(1)
+        images = [
+            {half: torch.rand(1, 64, 64, generator=generator) for half in ("raw", "target")}
+            | {"case": str(i)}
+            for i in range(4)
+        ]
+        # one device accumulates what two replicas see at once
+        alone = strategy == "one"
+        two = {"strategy": strategy, "num_nodes": 2}
+        torch.manual_seed(0)
+        module = ContrastEnhancer(
+            "resnet18",
+            num_scales="auto",
+            optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
+            memory=MemoryTechniques(**flags),
+        )
+        fit = trainer(
+            {},
+            max_epochs=2,
+            precision="64-true",
+            limit_val_batches=0,
+            use_distributed_sampler=False,
+            **({"accumulate_grad_batches": 2} if alone else two),
+        )
+        try:
+            fit.fit(module, DataLoader(images if alone else images[rank::2], 1))
+        except UsageError as error:
+            saved[name] = str(error)
+            continue
+        state = fit.strategy.lightning_module_state_dict()
+        saved[name] = {key: state[key] for key, _ in module.named_parameters()}
+    torch.save(saved, f"{result}-{rank}.pt")
     return 0

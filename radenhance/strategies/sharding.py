@@ -1,0 +1,108 @@
+"""Parameters, gradients and optimizer state shared out over replicas, by PyTorch's FSDP2.
+
+A part of the network (a residual block; a convolution with its BatchNorm) is gathered from all
+replicas where it runs, and is set free after. Its gradient goes back as the mean over them, to each
+its share:
+
+                  kept of p parameters by each of n replicas, with Adam
+    as it is      p weights + p gradients + 2p moments
+    sharded       1/n of it, and the part that runs
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+
+from radenhance.errors import UsageError
+from radenhance.memory.techniques import MemoryTechniques
+
+
+def refuse_unsharded_techniques(techniques: MemoryTechniques) -> None:
+    """Refuse techniques that take parameters past the modules that would gather them.
+
+    Raises:
+        UsageError: It names the flag.
+    """
+    for name, is_on in (
+        ("band_rows", techniques.band_rows != 0),
+        ("momentum", techniques.momentum is not None),
+        ("quantization", techniques.quantization != "none"),
+    ):
+        if is_on:
+            raise UsageError(
+                f"--model.memory.{name} does not go with sharded parameters, which are gathered "
+                f"for whole layers only; leave it out, or the sharding: checkpointing, offload_mib "
+                f"and --trainer.precision go with it"
+            )
+
+
+def shard(unet: smp.Unet, wanted: set[int], group: ProcessGroup, device: torch.device) -> None:
+    """Share out the parameters of a network's parts; of those already shared out, nothing.
+
+    Args:
+        unet: On `device` where it is wanted.
+        wanted: Ids of parameters; parts with other ones stay as they are.
+        group: The replicas, which have the same weights.
+        device: Theirs.
+    """
+    mesh = DeviceMesh.from_group(group, device.type, mesh_dim_names=("replica",))
+    for part in _parts(unet):
+        here = all(id(parameter) in wanted for parameter in part.parameters())
+        if here and not isinstance(part, FSDPModule):
+            fully_shard(part, mesh=mesh, reshard_after_forward=True)
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Return whether any part of `module` has been shared out."""
+    return any(isinstance(part, FSDPModule) for part in module.modules())
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return all of a tensor; where it is shared out, all replicas must ask for it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_on_cpu(leaf: Any) -> Any:
+    """Return `whole` of a tensor on the CPU, and anything else as it is."""
+    return whole(leaf).cpu() if isinstance(leaf, Tensor) else leaf
+
+
+def share_out_state(optimizer: Optimizer) -> None:
+    """Keep of a whole state just the own share, as of the parameters that are shared out."""
+    for parameter, state in optimizer.state.items():
+        if isinstance(parameter, DTensor):
+            optimizer.state[parameter] = _like(parameter, state)
+
+
+def broadcast_from_first(module: nn.Module, group: ProcessGroup | None = None) -> None:
+    """Give all of `group` the buffers of its first process: BatchNorm's statistics.
+
+    They are of no meaning in training, where each process has those of its own images.
+    """
+    for buffer in module.buffers():
+        dist.broadcast(buffer, group_src=0, group=group)
+
+
+def _parts(unet: smp.Unet) -> list[nn.Module]:
+    units = [unit for stage in MemoryTechniques().stages_of(unet) for unit in stage.units]
+    modules = [module for unit in units for module in unit.modules]
+    return [module for module in modules if next(module.parameters(), None) is not None]
+
+
+def _like(parameter: DTensor, state: Mapping[str, Any]) -> dict[str, Any]:
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return {
+        name: distribute_tensor(value, mesh, placements, src_data_rank=None)
+        if isinstance(value, Tensor) and value.shape == parameter.shape
+        else value
+        for name, value in state.items()
+    }
