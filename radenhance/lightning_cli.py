@@ -34,6 +34,7 @@ from radenhance.errors import GpuMemoryError, UsageError
 from radenhance.run_flags import compared_flags, typed
 from radenhance.runs import LOGS, find_checkpoint, version_of
 from radenhance.strategies.encoder_decoder import AUTO_CUT, EncoderDecoderStrategy
+from radenhance.strategies.fully_sharded import FULLY_SHARDED
 from radenhance.strategies.halves import FIRST_DECODER_STAGE
 
 TRAINER_DEFAULTS = {"max_epochs": 50, "log_every_n_steps": 10}
@@ -154,8 +155,10 @@ class EnhancerCLI(LightningCLI):
 
     @override
     def before_instantiate_classes(self) -> None:
-        """Choose the strategy for two nodes of one device each where none is named."""
+        """Choose the strategy of two nodes with one device each where none is named."""
         trainer = self._get(self.config, "trainer")
+        if trainer.strategy == "fsdp":  # ours works on CPUs too, and its checkpoints anywhere
+            trainer.strategy = FULLY_SHARDED
         if trainer.strategy == "auto" and trainer.num_nodes == 2 and _has_one_device(trainer):
             trainer.strategy = EncoderDecoderStrategy.strategy_name
         options = getattr(trainer.strategy, "init_args", {})

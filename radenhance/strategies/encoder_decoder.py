@@ -181,6 +181,11 @@ class EncoderDecoderStrategy(ParallelStrategy):
                 f"--trainer.strategy {NAME} needs two processes, or pairs of them, got "
                 f"{self.world_size}; use --trainer.devices 2 or --trainer.num_nodes 2"
             )
+        if self.sharded and self.num_pipelines == 1:
+            raise UsageError(
+                "--trainer.strategy.sharded needs several pipelines to share parameters out to, "
+                "got one; use four processes or more, or leave it out"
+            )
         self._connect()
         self._groups = Groups(self.timeout_s)
         self._line = Line(self._groups.pair, self.root_device)

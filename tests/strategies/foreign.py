@@ -40,8 +40,10 @@ class Foreign(LightningModule):
         self.net = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=2)
         self.accuracy, self.count = MeanMetric(), SumMetric()
         self.overflow_at, self.batch_idx = overflow_at, None
-        # in the decoder's process only: the other one never has this gradient
-        self.net.segmentation_head[0].weight.register_hook(self._overflow)
+        # found anew each time: parameters that are shared out have others in their place
+        self.net.segmentation_head[0].register_forward_pre_hook(
+            lambda head, _: head.weight.register_hook(self._overflow) and None
+        )
         self.lengths = []
 
     def forward(self, x):
@@ -70,11 +72,9 @@ class Foreign(LightningModule):
         return self(batch[0])
 
     def _overflow(self, gradient):
-        return (
-            gradient * float("inf")
-            if self.overflow_at is not None and self.batch_idx == self.overflow_at
-            else None
-        )
+        # in one decoder's process only: no other one ever has this gradient
+        due = self.overflow_at is not None and self.batch_idx == self.overflow_at
+        return gradient * float("inf") if due and self.trainer.global_rank == 0 else None
 
     def configure_optimizers(self):
         optimizer = torch.optim.SGD(self.parameters(), lr=0.01, momentum=0.9)
@@ -132,13 +132,15 @@ def everything(result, pipeline):
     return 0
 
 
-def overflow(result):
+def overflow(result, num):
     """Three steps in float16 with a gradient scaler, of which the second overflows."""
     module = Foreign(overflow_at=1)
     plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=4.0))
-    fit = trainer({"schedule": "gpipe"}, max_epochs=1, plugins=[plugin], limit_val_batches=0)
+    strategy = EncoderDecoderStrategy(schedule="gpipe", sharded=num > 2)
+    one_epoch = {"max_epochs": 1, "limit_val_batches": 0, "use_distributed_sampler": False}
+    fit = trainer({}, strategy=strategy, num_nodes=num, plugins=[plugin], **one_epoch)
     fit.fit(module, loader(6, 2, size=64))
-    state = {"scale": plugin.scaler.get_scale(), "weights": module.state_dict()}
+    state = {"scale": plugin.scaler.get_scale(), "weights": strategy.lightning_module_state_dict()}
     torch.save(state, f"{result}-{fit.global_rank}.pt")
     return 0
 

@@ -105,11 +105,13 @@ def test_a_foreign_module_trains_stops_early_tests_and_predicts_as_on_one_device
             assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-def test_a_step_that_overflows_is_skipped_by_both_stages(tmp_path):
-    run_nodes(overflow, str(tmp_path / "of"), folder=tmp_path / "run")
-    first, second = (torch.load(tmp_path / f"of-{i}.pt", weights_only=True) for i in range(2))
-    assert first["scale"] == second["scale"] == 2.0  # halved once
-    assert all(tensor.isfinite().all() for tensor in first["weights"].values())
+@pytest.mark.parametrize("num", [2, 4])
+def test_a_step_that_overflows_in_one_process_is_skipped_by_all(tmp_path, num):
+    run_nodes(overflow, str(tmp_path / "of"), num, folder=tmp_path / "run", num=num)
+    for rank in range(num):
+        saved = torch.load(tmp_path / f"of-{rank}.pt", weights_only=True)
+        assert saved["scale"] == 2.0  # halved once
+        assert all(tensor.isfinite().all() for tensor in saved["weights"].values())
 
 
 def test_processes_started_differently_are_told_where(tmp_path, flags):
@@ -140,3 +142,13 @@ def test_the_memory_profiler_sees_the_phases_of_both_stages(
         phases = json.loads((tmp_path / f"of-{rank}.json").read_text())
         # a reading that repeats the phase before it adds nothing to it
         assert " ".join(phase for phase, _ in groupby(phases)) == expected
+
+
+def test_sharing_out_among_one_pipeline_is_refused(tmp_path, flags):
+    sharded = [
+        "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
+        "--trainer.strategy.sharded=true",
+    ]
+    for process in start_nodes(command, *flags, *BOTH, *sharded, folder=tmp_path / "run"):
+        assert process.wait(60).code == 2
+        assert "--trainer.strategy.sharded needs several pipelines" in process.output

@@ -7,7 +7,7 @@ import pytest
 import torch
 from foreign import replicated, techniques
 from processes import command, run, run_nodes, start_nodes
-from test_alarm import wait_for_checkpoint
+from test_alarm import LAST, wait_for_checkpoint
 
 TIMEOUT_S = 20
 
@@ -63,6 +63,18 @@ def test_techniques_train_the_unsplit_network_on_two_as_on_one(tmp_path, of_one,
                 assert_close(ours[name], of_ranks[0][name], tolerance=0)
             else:
                 assert_close(ours[name], of_alone)
+
+
+def test_fsdp_by_flag_trains_on_cpus_and_leaves_a_checkpoint_of_one_device(tmp_path, tiny_flags):
+    flags = ["fit", *tiny_flags, "--trainer.devices=1", "--trainer.max_epochs=1"]
+    run_nodes(
+        command, *flags, "--trainer.num_nodes=2", "--trainer.strategy=fsdp", folder=tmp_path / "run"
+    )
+    saved = tmp_path / "run" / LAST
+    resumed = [f"--ckpt_path={saved}", "--trainer.max_epochs=2"]
+    run(command, *flags, *resumed, folder=tmp_path / "one")
+    assert torch.load(saved, weights_only=True)["epoch"] == 0
+    assert torch.load(tmp_path / "one" / LAST, weights_only=True)["epoch"] == 1
 
 
 def assert_close(ours, theirs, tolerance=1e-9):
