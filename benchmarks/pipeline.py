@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -98,24 +99,37 @@ def fit(options: argparse.Namespace, num: int, *, alone: bool) -> dict[str, floa
 
 def fit_in_processes(options: argparse.Namespace, num: int, *, alone: bool) -> dict[str, float]:
     """Run `fit` in a process of its own, or in two."""
+    flags = [f"--{name}={getattr(options, name)}" for name in ("size", "encoder", "steps")]
+    task = {"num": num, "alone": alone}
+    measured: dict[str, float] = in_processes(__file__, flags, task, 1 if alone else 2)[0]
+    return measured
+
+
+def in_processes(script: str, flags: list[str], task: dict[str, Any], num: int) -> list[Any]:
+    """Run a script with `--task` as nodes do, a thread each; return what each wrote as its result.
+
+    Args:
+        script: It gets the task as JSON, with `result`, a path, in it.
+        flags: Further ones.
+        task: What to do.
+        num: Of processes.
+    """
     with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
         probe.close()
-        result = Path(folder) / "result.json"
-        flags = [f"--{name}={getattr(options, name)}" for name in ("size", "encoder", "steps")]
+        results = [Path(folder) / f"{rank}.json" for rank in range(num)]
         started = []
-        for rank in range(1 if alone else 2):
+        for rank, result in enumerate(results):
             where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": str(rank)}
-            task = json.dumps({"num": num, "alone": alone, "result": str(result) * (rank == 0)})
-            command = [sys.executable, __file__, *flags, "--task", task]
+            told = json.dumps({**task, "result": str(result)})
+            command = [sys.executable, script, *flags, "--task", told]
             environment = {**os.environ, **where, "OMP_NUM_THREADS": "1"}
             started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         codes = [process.wait() for process in started]
         if any(codes):
             raise SystemExit(f"a process failed: {' '.join(command)}")
-        measured: dict[str, float] = json.loads(result.read_text())
-        return measured
+        return [json.loads(result.read_text()) for result in results]
 
 
 def share_of_encoder(options: argparse.Namespace) -> float:
@@ -221,8 +235,7 @@ def main() -> None:
     if options.task:
         task = json.loads(options.task)
         measured = fit(options, task["num"], alone=task["alone"])
-        if task["result"]:
-            Path(task["result"]).write_text(json.dumps(measured))
+        Path(task["result"]).write_text(json.dumps(measured))
         return
     print(f"torch {torch.__version__}\n")
     if options.size:

@@ -75,6 +75,14 @@ def told_in_one_sentence(command: str) -> Iterator[None]:
         sys.exit(128 + signal.SIGTERM)
 
 
+STRATEGIES = {
+    "fsdp": FULLY_SHARDED,  # Lightning's needs a GPU, and writes other checkpoints
+    # a path without further flags stays a word, which Lightning would not know
+    "radenhance.strategies.EncoderDecoderStrategy": EncoderDecoderStrategy.strategy_name,
+    "radenhance.strategies.FullyShardedStrategy": FULLY_SHARDED,
+}
+"""What is meant by other names of a strategy."""
+
 UNWANTED = (
     "litlogger",  # an advertisement
     "weights_only` was not set",  # at every checkpoint
@@ -157,8 +165,8 @@ class EnhancerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the strategy of two nodes with one device each where none is named."""
         trainer = self._get(self.config, "trainer")
-        if trainer.strategy == "fsdp":  # ours works on CPUs too, and its checkpoints anywhere
-            trainer.strategy = FULLY_SHARDED
+        if isinstance(trainer.strategy, str):
+            trainer.strategy = STRATEGIES.get(trainer.strategy, trainer.strategy)
         if trainer.strategy == "auto" and trainer.num_nodes == 2 and _has_one_device(trainer):
             trainer.strategy = EncoderDecoderStrategy.strategy_name
         options = getattr(trainer.strategy, "init_args", {})

@@ -226,6 +226,9 @@ def techniques(result, strategy):
         # one device accumulates what two replicas see at once
         alone = strategy == "one"
         two = {"strategy": strategy, "num_nodes": 2}
+        pipeline = strategy == "encoder_decoder"
+        seen = images if alone or pipeline else images[rank::2]
+        data = DataLoader(seen, 2 if pipeline else 1)
         torch.manual_seed(0)
         module = ContrastEnhancer(
             "resnet18",
@@ -242,7 +245,7 @@ def techniques(result, strategy):
             **({"accumulate_grad_batches": 2} if alone else two),
         )
         try:
-            fit.fit(module, DataLoader(images if alone else images[rank::2], 1))
+            fit.fit(module, data)
         except UsageError as error:
             saved[name] = str(error)
             continue

@@ -152,3 +152,9 @@ def test_sharing_out_among_one_pipeline_is_refused(tmp_path, flags):
     for process in start_nodes(command, *flags, *BOTH, *sharded, folder=tmp_path / "run"):
         assert process.wait(60).code == 2
         assert "--trainer.strategy.sharded needs several pipelines" in process.output
+
+
+def test_a_strategy_is_known_by_its_path_alone(flags, capsys):
+    by_path = "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy"
+    assert command(*flags, "--trainer.devices=1", by_path) == 2
+    assert "needs two processes, or pairs of them, got 1" in capsys.readouterr().err

@@ -50,8 +50,8 @@ def of_one(tmp_path_factory):
     return torch.load(f"{result}-0.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fully_sharded"])
-def test_techniques_train_the_unsplit_network_on_two_as_on_one(tmp_path, of_one, strategy):
+@pytest.mark.parametrize("strategy", ["encoder_decoder", "ddp", "fully_sharded"])
+def test_techniques_train_on_two_as_on_one(tmp_path, of_one, strategy):
     run_nodes(techniques, str(tmp_path / "of"), strategy, folder=tmp_path / "run")
     of_ranks = [torch.load(tmp_path / f"of-{rank}.pt", weights_only=True) for rank in range(2)]
     refused = {"bands", "momentum", "quantization"} if strategy == "fully_sharded" else set()
@@ -59,7 +59,9 @@ def test_techniques_train_the_unsplit_network_on_two_as_on_one(tmp_path, of_one,
         for ours in of_ranks:
             if name in refused:
                 assert "does not go with sharded parameters" in ours[name]
-            elif name == "quantization":  # each replica finds ranges in its own images
+            elif (
+                name == "quantization" and strategy == "ddp"
+            ):  # each replica finds ranges in its own images
                 assert_close(ours[name], of_ranks[0][name], tolerance=0)
             else:
                 assert_close(ours[name], of_alone)
