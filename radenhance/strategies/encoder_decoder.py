@@ -42,12 +42,14 @@ from radenhance.strategies.pairs import PairsStrategy
 from radenhance.strategies.precision import decide_together, norm_over_stages, start_scaler
 from radenhance.strategies.schedule import GROUP_RANK, Phase, ScheduleName, StageName
 from radenhance.strategies.sharding import (
+    broadcast_from_first,
     is_sharded,
     refuse_unsharded_techniques,
     shard,
     share_out_state,
     whole,
     whole_on_cpu,
+    whole_weights,
 )
 from radenhance.strategies.step import SharedStep
 
@@ -248,16 +250,9 @@ class EncoderDecoderStrategy(PairsStrategy):
                 parameter.grad /= self.num_pipelines
 
     def _share_buffers(self) -> None:
-        """Give all replicas the BatchNorm statistics of the first, as DDP does.
-
-        They are of no meaning in training, where each has those of its own images.
-        """
-        if self.num_pipelines == 1:
-            return
+        here = [b for b in self._module.buffers() if id(b) not in self._elsewhere]
         with self._watch():
-            for buffer in self._module.buffers():
-                if id(buffer) not in self._elsewhere:
-                    dist.broadcast(buffer, group_src=0, group=self._groups.replicas)
+            broadcast_from_first(here, self._groups.replicas)
 
     @override
     def on_validation_start(self) -> None:
@@ -284,7 +279,7 @@ class EncoderDecoderStrategy(PairsStrategy):
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:
         self._complete()
-        return {name: whole(t) for name, t in super().lightning_module_state_dict().items()}
+        return whole_weights(super().lightning_module_state_dict())
 
     @override
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:

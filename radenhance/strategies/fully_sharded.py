@@ -22,11 +22,14 @@ from radenhance.strategies.batches import map_leaves
 from radenhance.strategies.halves import Halves
 from radenhance.strategies.sharding import (
     broadcast_from_first,
+    end_in_place,
+    is_sharded,
     refuse_unsharded_techniques,
     shard,
     share_out_state,
     whole,
     whole_on_cpu,
+    whole_weights,
 )
 
 FULLY_SHARDED = "fully_sharded"
@@ -72,7 +75,7 @@ class FullyShardedStrategy(DDPStrategy):
     @override
     def on_validation_start(self) -> None:
         """Validate the network that a checkpoint has."""
-        broadcast_from_first(self._module)
+        broadcast_from_first(self._module.buffers())
 
     def gradient_norm(self) -> Tensor:
         """Return the 2-norm of the gradient over all shares."""
@@ -81,8 +84,8 @@ class FullyShardedStrategy(DDPStrategy):
 
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        broadcast_from_first(self._module)
-        return {name: whole(t) for name, t in super().lightning_module_state_dict().items()}
+        broadcast_from_first(self._module.buffers())
+        return whole_weights(super().lightning_module_state_dict())
 
     @override
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -96,6 +99,13 @@ class FullyShardedStrategy(DDPStrategy):
         super().load_optimizer_state_dict(checkpoint)
         for optimizer in self.optimizers:
             share_out_state(optimizer)
+
+    @override
+    def teardown(self) -> None:
+        if is_sharded(self._module):
+            end_in_place(self)
+        else:
+            super().teardown()
 
 
 StrategyRegistry.register(

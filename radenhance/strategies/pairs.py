@@ -30,6 +30,7 @@ from radenhance.strategies.alarm import Alarm
 from radenhance.strategies.groups import NUM_STAGES, Groups, called, pipeline_of, stage_of
 from radenhance.strategies.hand_over import Line
 from radenhance.strategies.schedule import StageName
+from radenhance.strategies.sharding import end_in_place, is_sharded
 
 
 class PairsStrategy(ParallelStrategy):
@@ -199,7 +200,10 @@ class PairsStrategy(ParallelStrategy):
         if self._alarm is not None:
             self._alarm.end()
             self._alarm = None
-        super().teardown()
+        if self.lightning_module is not None and is_sharded(self.lightning_module):
+            end_in_place(self)
+        else:
+            super().teardown()
 
 
 def _operation(reduce_op: Any) -> Any:

@@ -9,12 +9,13 @@ its share:
     sharded       1/n of it, and the part that runs
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
@@ -76,6 +77,14 @@ def whole_on_cpu(leaf: Any) -> Any:
     return whole(leaf).cpu() if isinstance(leaf, Tensor) else leaf
 
 
+def whole_weights(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a module's state with all of what is shared out, on the CPU."""
+    return {
+        name: whole_on_cpu(tensor) if isinstance(tensor, DTensor) else tensor
+        for name, tensor in state.items()
+    }
+
+
 def share_out_state(optimizer: Optimizer) -> None:
     """Keep of a whole state just the own share, as of the parameters that are shared out."""
     for parameter, state in optimizer.state.items():
@@ -83,13 +92,23 @@ def share_out_state(optimizer: Optimizer) -> None:
             optimizer.state[parameter] = _like(parameter, state)
 
 
-def broadcast_from_first(module: nn.Module, group: ProcessGroup | None = None) -> None:
-    """Give all of `group` the buffers of its first process: BatchNorm's statistics.
+def broadcast_from_first(buffers: Iterable[Tensor], group: ProcessGroup | None = None) -> None:
+    """Give all of `group` the buffers of its first process: BatchNorm's statistics, as DDP does.
 
     They are of no meaning in training, where each process has those of its own images.
     """
-    for buffer in module.buffers():
+    for buffer in buffers:
         dist.broadcast(buffer, group_src=0, group=group)
+
+
+def end_in_place(strategy: ParallelStrategy) -> None:
+    """End a strategy without moving its module to the CPU, as Lightning's own for shares does."""
+    assert strategy.cluster_environment is not None
+    assert strategy.accelerator is not None
+    strategy.cluster_environment.teardown()
+    strategy.precision_plugin.teardown()
+    strategy.accelerator.teardown()
+    strategy.checkpoint_io.teardown()
 
 
 def _parts(unet: smp.Unet) -> list[nn.Module]:
