@@ -18,6 +18,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.seed import isolate_rng
 from typing_extensions import override
 
 from radenhance import keys
@@ -183,7 +184,8 @@ class EnhancerCLI(LightningCLI):
         run = PlannedRun(self._arguments[1:])
         strategy = strategy_of(run)
         assert strategy is not None
-        cut = best_cut(run, strategy, padded(run.image_size))
+        with isolate_rng():  # what trains afterwards is seeded already
+            cut = best_cut(run, strategy, padded(run.image_size))
         rank_zero_info(f"--trainer.strategy.cut auto is {cut}")
         return cut
 
@@ -226,7 +228,8 @@ class EnhancerCLI(LightningCLI):
         from radenhance.planning.planned_run import PlannedRun
 
         free, total = torch.cuda.mem_get_info(device)
-        text, unwelcome = plan_and_warning(PlannedRun(self._arguments[1:]), free, total)
+        with isolate_rng():
+            text, unwelcome = plan_and_warning(PlannedRun(self._arguments[1:]), free, total)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Dashboard):
                 callback.plan = f"```\n{text}\n```"

@@ -70,6 +70,15 @@ def test_bands_on_two_devices_train_as_the_plain_network_on_one(tmp_path, flags)
         assert torch.allclose(ours[name], tensor, rtol=1e-10, atol=1e-13), name
 
 
+def test_choosing_the_cut_leaves_random_numbers_alone(tmp_path, flags, whole):
+    cut = [
+        "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
+        "--trainer.strategy.cut=auto",
+    ]
+    run_nodes(command, *flags, *TRAINING, *BOTH, *cut, folder=tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole)
+
+
 def test_techniques_bfloat16_and_another_cut_are_exact_too(tmp_path, flags):
     techniques = [
         "--trainer.precision=bf16-mixed",
