@@ -24,7 +24,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing, ExplicitVRLittleEndian
 
-from radenhance.dataset.datamodule import RadiographDataModule
+from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.loader import ResumableLoader
 from radenhance.dataset.manifest import Pair, write_manifest
 from radenhance.enhancer import ContrastEnhancer

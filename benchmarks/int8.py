@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from radenhance.loss.ms_ssim import ms_ssim, ms_ssim_loss
-from radenhance.memory.int8 import Int8Network, to_int8
+from radenhance.memory.quantization.int8 import Int8Network, to_int8
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet
 

@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from radenhance import keys
-from radenhance.cli import recipes
-from radenhance.dataset.folder import made_whole
+from radenhance import metric_names
 from radenhance.dataset.manifest import Split, write_manifest
-from radenhance.dataset.synthetic import Animal, dataset_of, phantom
-from radenhance.dataset.target import make_target
+from radenhance.flags.recipes import recipes
+from radenhance.phantoms.radiograph import Animal, dataset_of, phantom
 from radenhance.planning.planned_run import PlannedRun
+from radenhance.prepare.folder import made_whole
+from radenhance.prepare.target import make_target
 
 GIB = 2**30
 DOGS: dict[Split, Animal] = {"train": Animal("dog", 37, 1, 0), "val": Animal("dog", 24, 1, 0)}
@@ -107,13 +107,13 @@ def main() -> None:
         options.out.glob("lightning_logs/version_*"), key=lambda path: path.stat().st_mtime
     )
     events = EventAccumulator(str(newest)).Reload()
-    losses = [event.value for event in events.Scalars(keys.TRAIN_LOSS_STEP)]
-    seconds = [event.value for event in events.Scalars(keys.STEP_S)]
+    losses = [event.value for event in events.Scalars(metric_names.TRAIN_LOSS_STEP)]
+    seconds = [event.value for event in events.Scalars(metric_names.STEP_S)]
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {side} x {side} px, "
         f"{len(losses)} steps\n\n"
         f"- training loss by step: {', '.join(f'{loss:.2f}' for loss in losses)}\n"
-        f"- validation loss after them: {events.Scalars(keys.VAL_LOSS)[-1].value:.2f}\n"
+        f"- validation loss after them: {events.Scalars(metric_names.VAL_LOSS)[-1].value:.2f}\n"
         f"- seconds a step, median: {statistics.median(seconds):.0f}\n"
         f"- highest resident memory of the process: {peak / GIB:.2f} GiB\n"
         f"- tensors, planned: {planned.peak_bytes / GIB:.2f} GiB; plain training "

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from radenhance import keys
+from radenhance import metric_names
 
 ORIGINAL = "original"
 RECIPES = (
@@ -66,7 +66,7 @@ def run(recipe: str, seed: int, epochs: int, out: Path) -> float:
         done.touch()
     newest = max(folder.glob("lightning_logs/version_*"), key=lambda path: path.stat().st_mtime)
     events = EventAccumulator(str(newest)).Reload()
-    return float(events.Scalars(keys.VAL_LOSS)[-1].value)
+    return float(events.Scalars(metric_names.VAL_LOSS)[-1].value)
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import time
 
 import cv2
 
-from radenhance.dataset.phantoms.animals import EXAMINATIONS
-from radenhance.dataset.synthetic import Animal, phantom
+from radenhance.phantoms.animals import EXAMINATIONS
+from radenhance.phantoms.radiograph import Animal, phantom
 
 REPEATS = 3
 GREAT_DANE = 37  # number of a dog that fills the largest field

@@ -31,8 +31,8 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
-from radenhance.cli import recipes
 from radenhance.enhancer import ContrastEnhancer
+from radenhance.flags.recipes import recipes
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.stages import (
     STAGES,
@@ -44,10 +44,10 @@ from radenhance.planning.stages import (
     strategy_of,
 )
 from radenhance.strategies import EncoderDecoderStrategy
-from radenhance.strategies.crossing import Crossing
-from radenhance.strategies.encoder_decoder import AUTO_CUT
-from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
-from radenhance.strategies.schedule import kinds_at_cut
+from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
+from radenhance.strategies.encoder_decoder.schedule import skip_specs
+from radenhance.strategies.encoder_decoder.skips import SkipSpec
+from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
 
 MIB = 2**20
 LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
@@ -135,9 +135,9 @@ def in_processes(script: str, flags: list[str], task: dict[str, Any], num: int) 
 def share_of_encoder(options: argparse.Namespace) -> float:
     """Return the part of a training step's time that the encoder takes, on one thread."""
     torch.set_num_threads(1)
-    halves = Halves(ContrastEnhancer(options.encoder))
+    halves = NetworkSplit(ContrastEnhancer(options.encoder))
     image = torch.rand(1, 1, options.size, options.size)
-    crossing = Crossing(kinds_at_cut(halves, image, trains=True))
+    crossing = SkipSpec(skip_specs(halves, image, trains=True))
     encoder, decoder = float("inf"), float("inf")
     for _ in range(options.steps):
         started = time.perf_counter()
@@ -169,7 +169,7 @@ def print_times(options: argparse.Namespace) -> None:
     )
     module = ContrastEnhancer(options.encoder)
     image = torch.rand(1, 1, options.size, options.size)
-    crossing = Crossing(kinds_at_cut(Halves(module), image, trains=True))
+    crossing = SkipSpec(skip_specs(NetworkSplit(module), image, trains=True))
     back = sum(kind.on_meta().nbytes for kind in crossing.sent if kind.requires_grad)
     columns = ("one / two", "2n/(n+1)", "bound of this cut", "reached of 2n/(n+1)")
     with table("micro-batches", "one, s", "two, s", *columns, "sent, MB", "theory, MB") as row:

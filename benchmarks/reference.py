@@ -19,7 +19,7 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
-from radenhance.dataset import reference
+from radenhance.reference_enhancer import enhance as reference
 
 STEPS = (
     "find_field",

@@ -26,12 +26,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from radenhance.dataset.contact_sheet import TILE, Row, write_contact_sheet
-from radenhance.dataset.datamodule import RadiographDataModule
+from radenhance.contact_sheet import TILE, Row, write_contact_sheet
+from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.manifest import read_manifest
-from radenhance.dataset.synthesize import synthesize
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.loss.ms_ssim import ms_ssim
+from radenhance.prepare.synthesize import synthesize
 
 ANIMALS = {"cat": 8, "dog": 26, "turtle": 0}
 WHOLE, TILES, REDUCED = "whole images", "tiles", "reduced images"

@@ -7,12 +7,10 @@ import errno
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
-
-import yaml
 
 from radenhance import __version__
 from radenhance.errors import RadenhanceError, UsageError
+from radenhance.flags.recipes import find_recipes, recipes
 
 HELP = """\
 usage: radenhance COMMAND [OPTIONS]
@@ -54,14 +52,14 @@ The recipes for --config that come along: {recipes}
 """
 
 COMMANDS = {
-    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.lightning_cli"),
-    "prepare": "radenhance.dataset.prepare",
-    "check": "radenhance.dataset.check",
-    "synthesize": "radenhance.dataset.synthesize",
-    "dashboard": "radenhance.dashboard",
-    "plan": "radenhance.planning.command",
-    "quantize": "radenhance.quantize",
-    "showcase": "radenhance.showcase",
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.fit"),
+    "prepare": "radenhance.prepare.command",
+    "check": "radenhance.prepare.check.command",
+    "synthesize": "radenhance.prepare.synthesize",
+    "dashboard": "radenhance.command_line.dashboard",
+    "plan": "radenhance.command_line.plan",
+    "quantize": "radenhance.inference.quantize",
+    "showcase": "radenhance.inference.showcase",
     "reproduce": "radenhance.reproduce.command",
 }
 """Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""
@@ -104,46 +102,6 @@ def one_sentence(error: RadenhanceError) -> str:
     message = str(error)
     wrapped = f"radenhance.errors.{type(error).__name__}: "
     return message.rsplit(wrapped, 1)[-1].strip()
-
-
-def recipes() -> dict[str, Path]:
-    """Return the recipes that come with the package, by file name."""
-    installed = Path(__file__).parent / "configs"
-    folder = installed if installed.is_dir() else Path(__file__).parents[1] / "configs"
-    return {path.name: path for path in folder.glob("*.yaml")}
-
-
-def find_recipes(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with `--config NAME.yaml` pointed at a shipped recipe.
-
-    A file of that name in the working directory goes first.
-
-    Raises:
-        UsageError: Neither is there.
-    """
-    found = list(arguments)
-    for i, argument in enumerate(found):
-        if argument in ("--config", "-c") and i + 1 < len(found):
-            found[i + 1] = _recipe(found[i + 1])
-        elif argument.startswith("--config="):
-            found[i] = f"--config={_recipe(argument.removeprefix('--config='))}"
-    return found
-
-
-def _recipe(name: str) -> str:
-    shipped = recipes()
-    path = Path(name) if Path(name).is_file() else shipped.get(name)
-    if path is None:
-        raise UsageError(
-            f"--config {name}: no such file, nor a recipe that comes along "
-            f"({', '.join(sorted(shipped))})"
-        )
-    try:
-        yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--config {name} is not YAML: {reason}") from error
-    return str(path)
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.errors import DivergedError, UsageError
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
@@ -27,7 +27,7 @@ from radenhance.loss.ms_ssim import (
     ssim,
 )
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
-from radenhance.memory.quantization import matched_ranges
+from radenhance.memory.quantization.stages import matched_ranges
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
 
@@ -155,8 +155,10 @@ class ContrastEnhancer(LightningModule):
         self._cases = batch["case"]
         enhanced = self(batch["raw"])
         loss = streamed_ms_ssim_loss(enhanced, batch["target"], num_scales=self.num_scales)
-        self.log(keys.TRAIN_LOSS_STEP, loss, prog_bar=True)
-        self.log(keys.TRAIN_LOSS, loss, on_step=False, on_epoch=True, batch_size=len(self._cases))
+        self.log(metric_names.TRAIN_LOSS_STEP, loss, prog_bar=True)
+        self.log(
+            metric_names.TRAIN_LOSS, loss, on_step=False, on_epoch=True, batch_size=len(self._cases)
+        )
         return loss
 
     @override
@@ -168,7 +170,7 @@ class ContrastEnhancer(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stop before a gradient that is not a number gets into the weights."""
         norm = self._gradient_norm()
-        self.log(keys.GRADIENT_NORM, norm)
+        self.log(metric_names.GRADIENT_NORM, norm)
         # float16 with a gradient scaler overflows now and then; the scaler skips such a step itself
         if getattr(self.trainer.precision_plugin, "scaler", None) is None:
             self._refuse_unless_finite(norm, "the gradient")
@@ -189,7 +191,7 @@ class ContrastEnhancer(LightningModule):
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return the enhanced images and their MS-SSIM, shape (N,), for callbacks to show."""
-        return self._evaluate(batch, keys.VAL)
+        return self._evaluate(batch, metric_names.VAL)
 
     @override
     def on_validation_end(self) -> None:
@@ -202,7 +204,7 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        return self._evaluate(batch, keys.TEST)
+        return self._evaluate(batch, metric_names.TEST)
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -220,11 +222,15 @@ class ContrastEnhancer(LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau):
             # Lightning would step it after the epoch's checkpoint, and not at all in the epoch that
             # a run resumes in; on_validation_end does it instead
-            return {"scheduler": scheduler, "monitor": keys.VAL_LOSS, "frequency": sys.maxsize}
+            return {
+                "scheduler": scheduler,
+                "monitor": metric_names.VAL_LOSS,
+                "frequency": sys.maxsize,
+            }
         return {"scheduler": scheduler, "interval": self._lr_interval}
 
     def _monitored(self, scheduler: ReduceLROnPlateau) -> Tensor:
-        name = getattr(scheduler, "monitor", keys.VAL_LOSS)
+        name = getattr(scheduler, "monitor", metric_names.VAL_LOSS)
         metrics = self.trainer.callback_metrics
         if name not in metrics:
             raise UsageError(
@@ -239,8 +245,8 @@ class ContrastEnhancer(LightningModule):
         self._log_means(split, measures)
         if self._identity_is_due():
             identity = measure(batch["raw"], batch["target"], num_scales=self.num_scales)
-            self._log_means(keys.IDENTITY, identity)
-        return {"enhanced": enhanced, keys.MS_SSIM: measures[keys.MS_SSIM]}
+            self._log_means(metric_names.IDENTITY, identity)
+        return {"enhanced": enhanced, metric_names.MS_SSIM: measures[metric_names.MS_SSIM]}
 
     def _gradient_norm(self) -> Tensor:
         # where only some of the network's gradients are here, the strategy knows of the others
@@ -256,9 +262,9 @@ class ContrastEnhancer(LightningModule):
         return not fitting or (self.current_epoch == 0 and not self.trainer.sanity_checking)
 
     def _log_means(self, prefix: str, measures: dict[str, Tensor]) -> None:
-        num_images = len(measures[keys.LOSS])
+        num_images = len(measures[metric_names.LOSS])
         for name, values in measures.items():
-            shown = prefix == keys.VAL and name in (keys.LOSS, keys.MS_SSIM)
+            shown = prefix == metric_names.VAL and name in (metric_names.LOSS, metric_names.MS_SSIM)
             mean = values.mean()
             self.log(
                 f"{prefix}/{name}", mean, batch_size=num_images, sync_dist=True, prog_bar=shown
@@ -276,7 +282,7 @@ class ContrastEnhancer(LightningModule):
 
 def _int8_network(file: Path) -> Callable[[Tensor], Tensor]:
     # most runs do without ONNX Runtime, which takes a while to import
-    from radenhance.memory.int8 import Int8Network
+    from radenhance.memory.quantization.int8 import Int8Network
 
     return Int8Network(file)
 
@@ -288,13 +294,13 @@ def measure(enhanced: Tensor, target: Tensor, *, num_scales: NumScales) -> dict[
     """
     similarity = ms_ssim(enhanced, target, num_scales=num_scales)
     return {
-        keys.LOSS: 100 * (1 - similarity),
-        keys.MS_SSIM: similarity,
-        keys.SSIM: ssim(enhanced, target),
-        keys.PSNR: peak_signal_noise_ratio(
+        metric_names.LOSS: 100 * (1 - similarity),
+        metric_names.MS_SSIM: similarity,
+        metric_names.SSIM: ssim(enhanced, target),
+        metric_names.PSNR: peak_signal_noise_ratio(
             enhanced, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
         ),
-        keys.MAE: (enhanced - target).abs().mean(dim=(1, 2, 3)),
+        metric_names.MAE: (enhanced - target).abs().mean(dim=(1, 2, 3)),
     }
 
 

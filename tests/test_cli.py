@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from radenhance import __version__
-from radenhance.cli import main, recipes
+from radenhance.cli import main
+from radenhance.command_line.fit import EnhancerCLI
 from radenhance.dataset.manifest import Pair, write_manifest
 from radenhance.dataset.pairs import PairDataset
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.lightning_cli import EnhancerCLI
+from radenhance.flags.recipes import recipes
 
 
 def fails(capsys, *arguments, code=2):

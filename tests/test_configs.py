@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from radenhance import __version__
-from radenhance.cli import main, recipes
+from radenhance.cli import main
+from radenhance.flags.recipes import recipes
 
 ROOT = Path(__file__).parents[1]
 

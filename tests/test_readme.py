@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from radenhance.cli import COMMANDS, recipes
+from radenhance.cli import COMMANDS
+from radenhance.flags.recipes import recipes
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from typing_extensions import override
 
-from radenhance import keys
+from radenhance import metric_names
 
 LONGEST = 512
 """Pixels of the longer side that are kept: enough to look at, and little beside a radiograph."""
@@ -58,7 +58,7 @@ class BestAndWorst(Callback):
     ) -> None:
         if outputs is None:  # of a rank that does not have the end of the network
             return
-        for i, similarity in enumerate(outputs[keys.MS_SSIM].tolist()):
+        for i, similarity in enumerate(outputs[metric_names.MS_SSIM].tolist()):
             is_worst = self.worst is None or similarity < self.worst.ms_ssim
             is_best = self.best is None or similarity > self.best.ms_ssim
             if not (is_worst or is_best):

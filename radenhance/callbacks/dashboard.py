@@ -19,14 +19,19 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
-from radenhance import __version__, keys
+from radenhance import __version__, metric_names
 from radenhance.callbacks.log_points import gathered, log_metrics, stage_of
 
 Layout = dict[str, dict[str, list[Any]]]
 """Page -> chart -> ["Multiline", regular expressions of names]."""
 
-GPU_SOURCES = (keys.NVML_DEVICE, keys.NVML_PROCESS, keys.RESERVED, keys.ALLOCATED)
-ALL_SOURCES = (*GPU_SOURCES, keys.PROCESS_RSS)
+GPU_SOURCES = (
+    metric_names.NVML_DEVICE,
+    metric_names.NVML_PROCESS,
+    metric_names.RESERVED,
+    metric_names.ALLOCATED,
+)
+ALL_SOURCES = (*GPU_SOURCES, metric_names.PROCESS_RSS)
 
 SHOWN_FIRST = ("data.image_size", "model.encoder", "recipe", "techniques", "trainer.precision")
 """The table shows five flags until others are ticked: those that are said to differ, by name."""
@@ -53,7 +58,7 @@ class Dashboard(Callback):
         """Write everything that is known beforehand; every rank takes part."""
         stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
         device = trainer.strategy.root_device
-        sources = GPU_SOURCES if device.type == "cuda" else (keys.PROCESS_RSS,)
+        sources = GPU_SOURCES if device.type == "cuda" else (metric_names.PROCESS_RSS,)
         for writer in _writers(trainer):
             writer.add_custom_scalars(layout(stages))
             writer.add_text("run", card(self.command, device, plan=self.plan), trainer.global_step)
@@ -69,7 +74,7 @@ class Dashboard(Callback):
         if trainer.current_epoch > 0:
             log_metrics(trainer, self._identity)
             return
-        names = (keys.IDENTITY_LOSS, keys.IDENTITY_MS_SSIM)
+        names = (metric_names.IDENTITY_LOSS, metric_names.IDENTITY_MS_SSIM)
         measured = trainer.callback_metrics
         self._identity = {name: float(measured[name]) for name in names if name in measured}
 
@@ -92,12 +97,19 @@ def layout(stages: Sequence[str]) -> Layout:
     """Return the pages "Memory", with a chart for each phase and stage, and "Loss"."""
     memory = {}
     parts: Sequence[str | None] = stages or [None]
-    for phase in (keys.FORWARD, keys.BACKWARD, keys.OPTIMIZER, keys.PEAK):
+    for phase in (
+        metric_names.FORWARD,
+        metric_names.BACKWARD,
+        metric_names.OPTIMIZER,
+        metric_names.PEAK,
+    ):
         for stage in parts:
             title = f"{phase}, MiB" if stage is None else f"{phase} of {stage}, MiB"
-            memory[title] = _lines(keys.memory(phase, source, stage) for source in ALL_SOURCES)
-    losses = (keys.TRAIN_LOSS, keys.VAL_LOSS, keys.IDENTITY_LOSS)
-    similarities = (keys.VAL_MS_SSIM, keys.IDENTITY_MS_SSIM)
+            memory[title] = _lines(
+                metric_names.memory(phase, source, stage) for source in ALL_SOURCES
+            )
+    losses = (metric_names.TRAIN_LOSS, metric_names.VAL_LOSS, metric_names.IDENTITY_LOSS)
+    similarities = (metric_names.VAL_MS_SSIM, metric_names.IDENTITY_MS_SSIM)
     loss = {
         "loss: train, validation, raw image": _lines(losses),
         "MS-SSIM: validation, raw image": _lines(similarities),
@@ -123,9 +135,17 @@ def figures(sources: Sequence[str]) -> list[str]:
     takes the columns of all runs from one of them.
     """
     others = [source for source in ALL_SOURCES if source not in sources]
-    peak, *peaks = [keys.memory(keys.RUN_PEAK, source) for source in (*sources, *others)]
-    shown = [keys.VAL_LOSS, keys.TRAIN_LOSS, peak, keys.EPOCH_S, keys.VAL_MS_SSIM]
-    return [*shown, *peaks, keys.STEP_S]
+    peak, *peaks = [
+        metric_names.memory(metric_names.RUN_PEAK, source) for source in (*sources, *others)
+    ]
+    shown = [
+        metric_names.VAL_LOSS,
+        metric_names.TRAIN_LOSS,
+        peak,
+        metric_names.EPOCH_S,
+        metric_names.VAL_MS_SSIM,
+    ]
+    return [*shown, *peaks, metric_names.STEP_S]
 
 
 def row(flags: Mapping[str, Any]) -> dict[str, str | float]:

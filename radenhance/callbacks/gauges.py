@@ -18,13 +18,13 @@ import psutil
 import torch
 from typing_extensions import override
 
-from radenhance import keys
+from radenhance import metric_names
 
 MAX_LOAD = 0.005
 """Share of the time that a sampling thread may take."""
 
 Levels = dict[str, int]
-"""Source, one of those that radenhance.keys names -> bytes."""
+"""Source, one of those that radenhance.metric_names names -> bytes."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class AllocatorGauge:
         torch.cuda.reset_peak_memory_stats(self._device)
         allocated, reserved = stats["allocated_bytes"]["all"], stats["reserved_bytes"]["all"]
         return {
-            keys.ALLOCATED: Reading(allocated["current"], allocated["peak"]),
-            keys.RESERVED: Reading(reserved["current"], reserved["peak"]),
+            metric_names.ALLOCATED: Reading(allocated["current"], allocated["peak"]),
+            metric_names.RESERVED: Reading(reserved["current"], reserved["peak"]),
         }
 
 
@@ -146,14 +146,14 @@ class ProcessGauge(SampledGauge):
     def highest_sampled(self) -> Levels:
         record = self._new_record()
         sampled = super().highest_sampled()
-        return sampled | {keys.PROCESS_RSS: record} if record else sampled
+        return sampled | {metric_names.PROCESS_RSS: record} if record else sampled
 
     def _new_record(self) -> int:
         before, self._mark = self._mark, _high_water_mark()
         return self._mark if self._mark > before else 0
 
     def _resident(self) -> Levels:
-        return {keys.PROCESS_RSS: self._process.memory_info().rss}
+        return {metric_names.PROCESS_RSS: self._process.memory_info().rss}
 
 
 def release_cache(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.callbacks.gauges import (
     AllocatorGauge,
     Levels,
@@ -35,8 +35,7 @@ from radenhance.callbacks.log_points import gathered, is_log_point, log_metrics,
 from radenhance.callbacks.nvml import open_nvml
 from radenhance.callbacks.step_phases import Figures, StepPhases, raise_to
 from radenhance.errors import UsageError
-
-MIB = 2**20
+from radenhance.units import MIB
 
 
 class MemoryProfiler(Callback):
@@ -100,25 +99,25 @@ class MemoryProfiler(Callback):
         # leaves out what came since the batch before, such as a validation
         readings, _ = self._read(), self._read_peaks()
         if self._step is None:
-            peaks_only = () if self._released else (keys.RESERVED,)
+            peaks_only = () if self._released else (metric_names.RESERVED,)
             self._step = StepPhases(readings, peaks_only=peaks_only)
 
     @override
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        self._count(keys.FORWARD)
+        self._count(metric_names.FORWARD)
 
     @override
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._count(keys.BACKWARD)
+        self._count(metric_names.BACKWARD)
         self._went_backward = True
 
     @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._count(keys.OPTIMIZER if self._went_backward else keys.FORWARD)
+        self._count(metric_names.OPTIMIZER if self._went_backward else metric_names.FORWARD)
         if self._step is None or trainer.global_step == self._begun_at:
             return  # gradients accumulate: the step goes on with the next batch
         for key, value in self._step.figures.items():
@@ -169,11 +168,11 @@ class MemoryProfiler(Callback):
         for stage, figures in gathered((stage_of(trainer), self._figures)):
             for (phase, source), num_bytes in figures.items():
                 mib = num_bytes / MIB
-                metrics[keys.memory(phase, source, stage)] = mib
-                if phase == keys.PEAK:
+                metrics[metric_names.memory(phase, source, stage)] = mib
+                if phase == metric_names.PEAK:
                     self.run_peaks[source] = max(mib, self.run_peaks.get(source, 0))
         for source, mib in self.run_peaks.items():
-            metrics[keys.memory(keys.RUN_PEAK, source)] = mib
+            metrics[metric_names.memory(metric_names.RUN_PEAK, source)] = mib
         log_metrics(trainer, metrics)
         self._figures = {}
 

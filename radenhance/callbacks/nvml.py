@@ -11,7 +11,7 @@ from logging import getLogger
 import pynvml
 import torch
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.callbacks.gauges import Levels
 
 log = getLogger(__name__)
@@ -54,7 +54,7 @@ class NvmlMemory:
 
     def _of_device(self) -> dict[str, int]:
         try:
-            return {keys.NVML_DEVICE: int(pynvml.nvmlDeviceGetMemoryInfo(self._gpu).used)}
+            return {metric_names.NVML_DEVICE: int(pynvml.nvmlDeviceGetMemoryInfo(self._gpu).used)}
         except pynvml.NVMLError as error:
             self._sees_device = False
             log.warning("NVML stopped answering (%s): the run goes on without its figures", error)
@@ -68,7 +68,7 @@ class NvmlMemory:
         ours = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
         if not ours or None in ours:
             return self._without_process("this process is not in its list, as in a container")
-        return {keys.NVML_PROCESS: sum(ours)}
+        return {metric_names.NVML_PROCESS: sum(ours)}
 
     def _without_process(self, reason: str) -> dict[str, int]:
         self._sees_process = False

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
 from radenhance.callbacks.log_points import gathered, step_of
-from radenhance.dataset.contact_sheet import Row, contact_sheet
+from radenhance.contact_sheet import Row, contact_sheet
 
 ERROR_GAIN = 4
 """The error is shown brighter than it is: white where it is a quarter of the range or more."""

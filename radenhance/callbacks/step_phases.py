@@ -11,7 +11,7 @@ forward and backward phases, and the highest of each counts.
 
 from collections.abc import Collection
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.callbacks.gauges import Levels, Readings
 
 Figures = dict[tuple[str, str], int]
@@ -32,15 +32,15 @@ class StepPhases:
             source: reading.level for source, reading in before.items() if source not in peaks_only
         }
         self._base = self._now = dict(self._before)
-        self._phase = keys.FORWARD
+        self._phase = metric_names.FORWARD
 
     def add(self, phase: str, readings: Readings) -> None:
         """Count a part of `phase` that ended with these readings."""
         if phase != self._phase:
             self._phase = phase
-            self._base = self._before if phase == keys.FORWARD else self._now
+            self._base = self._before if phase == metric_names.FORWARD else self._now
         for source, reading in readings.items():
-            raise_to(self.figures, (keys.PEAK, source), reading.highest)
+            raise_to(self.figures, (metric_names.PEAK, source), reading.highest)
             if source in self._base:
                 taken = max(reading.highest - self._base[source], 0)
                 raise_to(self.figures, (phase, source), taken)
@@ -51,7 +51,7 @@ class StepPhases:
     def add_peak(self, highest: Levels) -> None:
         """Count what was in use at some time of the step."""
         for source, level in highest.items():
-            raise_to(self.figures, (keys.PEAK, source), level)
+            raise_to(self.figures, (metric_names.PEAK, source), level)
 
 
 def raise_to(figures: Figures, key: tuple[str, str], value: int) -> None:

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.callbacks.log_points import is_log_point, log_metrics
 
 
@@ -52,7 +52,7 @@ class Stopwatch(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_steps(trainer)
         if self._epoch_began is not None:
-            log_metrics(trainer, {keys.EPOCH_S: time.perf_counter() - self._epoch_began})
+            log_metrics(trainer, {metric_names.EPOCH_S: time.perf_counter() - self._epoch_began})
 
     def _restart(self, trainer: Trainer) -> None:
         self._steps_began, self._first_step = time.perf_counter(), trainer.global_step
@@ -61,5 +61,5 @@ class Stopwatch(Callback):
         num_steps = trainer.global_step - self._first_step
         if num_steps > 0:
             seconds = time.perf_counter() - self._steps_began
-            log_metrics(trainer, {keys.STEP_S: seconds / num_steps})
+            log_metrics(trainer, {metric_names.STEP_S: seconds / num_steps})
             self._restart(trainer)

@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from typing_extensions import override
 
-from radenhance.dicom.replace_file import replace_file
+from radenhance.files import replace_file
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):

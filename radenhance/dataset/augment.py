@@ -14,9 +14,8 @@ from typing import Any, Protocol, cast
 import albumentations as A
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.float32]
+from radenhance.arrays import Image
 
 AFFINE: dict[str, Any] = {
     "rotate": (-7.0, 7.0),  # degrees

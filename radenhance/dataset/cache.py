@@ -29,9 +29,9 @@ import numpy.typing as npt
 
 import radenhance
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
-from radenhance.dicom.replace_file import replace_file
-from radenhance.dicom.rule import Rule
+from radenhance.dicom.declaration import Rule
 from radenhance.errors import RadenhanceError, RadiographError, UsageError
+from radenhance.files import replace_file
 
 _log = getLogger(__name__)
 

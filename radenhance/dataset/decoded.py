@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from radenhance.dataset.augment import Image, resample
 from radenhance.dataset.normalize import normalize, to_unit, window
+from radenhance.dicom.declaration import Rule
 from radenhance.dicom.radiograph import Radiograph, Relationship
 from radenhance.dicom.read import read
-from radenhance.dicom.rule import Rule
 
 ImageSize = int | Literal["native"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
-from radenhance.dicom.replace_file import replace_file
-from radenhance.dicom.rule import Rule
+from radenhance.dicom.declaration import Rule
 from radenhance.errors import DatasetError, UsageError
+from radenhance.files import replace_file
 
 DESCRIPTION = "dataset.yaml"
 

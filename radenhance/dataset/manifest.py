@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import get_args
 
 from radenhance.dataset.pair import Pair, Split
-from radenhance.dataset.preparation.species import species_of
+from radenhance.dataset.species import species_of
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read_header
-from radenhance.dicom.replace_file import replace_file
 from radenhance.errors import DatasetError
+from radenhance.files import replace_file
 
 MANIFEST = "pairs.csv"
 

@@ -15,7 +15,7 @@ With c a canonical pixel (more attenuation = higher) of `bits` bits and m = 2**b
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.dataset.conventional.collimation import field_mask, find_field
+from radenhance.dataset.field import field_mask, find_field
 from radenhance.dicom.radiograph import Radiograph, Relationship
 
 

@@ -16,7 +16,7 @@ class Pair:
         raw_path: Relative to the dataset folder, with forward slashes.
         target_path: Relative to the dataset folder, with forward slashes.
         split: train, val or test.
-        species: One of `radenhance.dataset.preparation.species.SPECIES`, else what (0010,2201)
+        species: One of `radenhance.dataset.species.SPECIES`, else what (0010,2201)
             Patient Species Description says, in lower case; empty when unknown.
         breed: As in (0010,2292) Patient Breed Description.
         body_part: (0018,0015) Body Part Examined.

@@ -18,7 +18,7 @@ from radenhance.dataset.description import Rules
 from radenhance.dataset.loader import Draw
 from radenhance.dataset.manifest import Pair, stem_of
 from radenhance.dataset.normalize import exposure_shift
-from radenhance.dicom.rule import Rule
+from radenhance.dicom.declaration import Rule
 from radenhance.errors import DatasetError, ImageSizeError
 
 WHOLE = (slice(None), slice(None))

@@ -17,9 +17,9 @@ from logging import getLogger
 from pathlib import Path
 
 from radenhance.dicom.attributes import tag_name
+from radenhance.dicom.declaration import Rule
 from radenhance.dicom.modality_lut import ModalityLut
 from radenhance.dicom.radiograph import Header
-from radenhance.dicom.rule import Rule
 from radenhance.errors import RadiographError
 
 _log = getLogger(__name__)

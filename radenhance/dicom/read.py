@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radenhance.dicom.attributes import Attributes
+from radenhance.dicom.declaration import Rule
 from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts, pixel_spacing_mm
 from radenhance.dicom.image_file import image_format, read_image
@@ -26,7 +27,6 @@ from radenhance.dicom.pixel_format import PixelFormat, pixel_format
 from radenhance.dicom.polarity import bone_is_high
 from radenhance.dicom.projection import check_projection
 from radenhance.dicom.radiograph import Header, Radiograph
-from radenhance.dicom.rule import Rule
 from radenhance.dicom.valid_area import valid_area
 from radenhance.dicom.voi import viewed
 from radenhance.errors import RadiographError

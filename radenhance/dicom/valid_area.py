@@ -13,13 +13,13 @@ from logging import getLogger
 import numpy as np
 import numpy.typing as npt
 
+from radenhance.arrays import Mask
 from radenhance.dicom.attributes import Attributes, or_unknown, tag_name
 from radenhance.dicom.pixel_format import PixelFormat
 from radenhance.errors import RadiographError
 
 _log = getLogger(__name__)
 
-Mask = npt.NDArray[np.bool_]
 
 MIN_AREA = 0.1
 """Part of the image that a collimator or shutter must leave open to be believed."""

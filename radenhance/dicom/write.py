@@ -18,9 +18,9 @@ from pydicom.errors import InvalidDicomError
 
 from radenhance.dicom.derive import derive
 from radenhance.dicom.provenance import MANUFACTURER, written_by_radenhance
-from radenhance.dicom.replace_file import replace_file
 from radenhance.dicom.stored import stored_values
 from radenhance.errors import UsageError
+from radenhance.files import replace_file
 
 __all__ = ["derive", "write", "write_png"]
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from radenhance.errors import UsageError
-from radenhance.memory.banding import BandRows, banded_parts, with_banded_stem
+from radenhance.memory.banding.parts import BandRows, banded_parts, with_banded_stem
 from radenhance.memory.checkpointing import Checkpointing, checkpointed_parts
-from radenhance.memory.grid import keep_codes
 from radenhance.memory.momentum import with_momentum
-from radenhance.memory.offload import offloaded
-from radenhance.memory.quantization import Quantization, with_quantization
+from radenhance.memory.offload.hooks import offloaded
+from radenhance.memory.quantization.grid import keep_codes
+from radenhance.memory.quantization.stages import Quantization, with_quantization
 from radenhance.network.stages import Stage, run_stages, stages_of
 
 

@@ -50,7 +50,7 @@ class Stage:
         units: In order; the first one gets the skip, if there is one.
         gives_skip: Whether its output is needed again in the decoder.
         takes_skip: Whether it needs the deepest skip that is left.
-        enlarging: How it first enlarges its input twice, as `F.interpolate` calls it, if it does.
+        upsampling: How it first enlarges its input twice, as `F.interpolate` calls it, if it does.
         pooling: What its first unit does before its block, if it shrinks its input so.
     """
 
@@ -58,7 +58,7 @@ class Stage:
     units: tuple[Unit, ...]
     gives_skip: bool = False
     takes_skip: bool = False
-    enlarging: str | None = None
+    upsampling: str | None = None
     pooling: nn.Module | None = None
 
 
@@ -154,7 +154,7 @@ def _decoder_stages(unet: smp.Unet) -> list[Stage]:
             f"decoder{i}",
             _decoder_units(block),
             takes_skip=i < len(blocks) - 1,
-            enlarging=block.interpolation_mode,
+            upsampling=block.interpolation_mode,
         )
         for i, block in enumerate(blocks)
     ]

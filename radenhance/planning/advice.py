@@ -1,12 +1,13 @@
 """What to say of a run that a GPU has no room for, before it starts and after it stopped."""
 
 from radenhance.errors import GpuMemoryError
-from radenhance.memory.plan import CONTEXT_BYTES, StepPlan
 from radenhance.planning.pipeline_report import PipelineAnswer, pipeline_as_text
 from radenhance.planning.planned_run import PlannedRun, Size, flags_in_words
-from radenhance.planning.report import Answer, as_text, breakdown_in_a_line, in_mib
+from radenhance.planning.report import Answer, as_text, breakdown_in_a_line
 from radenhance.planning.search import candidates
 from radenhance.planning.stages import padded, plan_pipeline, strategy_of
+from radenhance.planning.step_plan import CONTEXT_BYTES, StepPlan
+from radenhance.units import in_mib
 
 
 def warning(run: PlannedRun, plan: StepPlan, free_bytes: int) -> str | None:

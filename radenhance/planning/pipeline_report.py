@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from radenhance.planning.planned_run import Size
-from radenhance.planning.report import in_mib
 from radenhance.planning.stages import STAGES, PipelinePlan
+from radenhance.units import in_mib
 
 PAPER_NETWORK_GBIT = 10.0
 

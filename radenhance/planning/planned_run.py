@@ -11,13 +11,13 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 from typing_extensions import override
 
-from radenhance.dataset.datamodule import DEFAULT_ROOT
+from radenhance.command_line.fit import EnhancerCLI, told_in_one_sentence
+from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.dataset.manifest import MANIFEST, read_manifest
 from radenhance.errors import UsageError
-from radenhance.lightning_cli import EnhancerCLI, told_in_one_sentence
-from radenhance.memory.plan import StepPlan, plan_step
-from radenhance.memory.training_step import Batch, TrainingStep
-from radenhance.strategies.encoder_decoder import AUTO_CUT
+from radenhance.planning.step_plan import StepPlan, plan_step
+from radenhance.planning.training_step import Batch, TrainingStep
+from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
 
 LARGEST_SIDE = 4188
 """Of the paper's radiographs; for native images where no dataset says better."""

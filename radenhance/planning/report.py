@@ -3,11 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from radenhance.memory.plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan
 from radenhance.planning.planned_run import Size
 from radenhance.planning.search import Candidate
-
-MIB = 2**20
+from radenhance.planning.step_plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan
+from radenhance.units import in_mib
 
 MEANING = {
     "weights": "weights and statistics",
@@ -123,8 +122,3 @@ def _plan_dict(plan: StepPlan, limit: int | None) -> dict[str, Any]:
         "needed_bytes": plan.needed_bytes,
         "fits": None if limit is None else plan.needed_bytes <= limit,
     }
-
-
-def in_mib(num_bytes: int) -> str:
-    """Return bytes in MiB, to be read."""
-    return f"{num_bytes / MIB:,.0f} MiB"

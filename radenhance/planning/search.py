@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import yaml
 
-from radenhance.cli import recipes
 from radenhance.errors import UsageError
-from radenhance.memory.plan import StepPlan
+from radenhance.flags.recipes import recipes
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import DEEPEST_STRIDE
 from radenhance.planning.planned_run import Flags, PlannedRun, Size
+from radenhance.planning.step_plan import StepPlan
 
 
 @dataclass(frozen=True)

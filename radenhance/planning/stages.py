@@ -20,13 +20,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.footprint import Footprint
-from radenhance.memory.plan import CONTEXT_BYTES, WORKSPACE_SHARE
 from radenhance.network.unet import DEEPEST_STRIDE
 from radenhance.planning.planned_run import PlannedRun, Size
+from radenhance.planning.step_plan import CONTEXT_BYTES, WORKSPACE_SHARE
 from radenhance.strategies import EncoderDecoderStrategy
-from radenhance.strategies.crossing import Crossing, TensorKind
-from radenhance.strategies.encoder_decoder import AUTO_CUT
-from radenhance.strategies.halves import FIRST_DECODER_STAGE, Halves
+from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
+from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta
+from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
 
 Device = Literal["one", "encoder", "decoder"]
 STAGES: tuple[Device, ...] = ("encoder", "decoder")
@@ -119,7 +119,7 @@ def best_cut(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> s
 
     From the decoder's first stage on it moves towards the fuller half as long as that helps.
     """
-    names = Halves(run.module()).stage_names
+    names = NetworkSplit(run.module()).stage_names
 
     def peaks(index: int) -> list[int]:
         moved = copy(strategy)
@@ -154,25 +154,25 @@ class PipelineStep:
         self._size = size
         self.num_micro_batches = max(1, run.settings.data.batch_size // strategy.micro_batch_size)
 
-    def crossing(self) -> Crossing:
+    def crossing(self) -> SkipSpec:
         """Return what crosses the cut for a micro-batch."""
         with FakeTensorMode():
-            return self._crossing(Halves(self._run.module(), self._strategy.cut))
+            return self._crossing(NetworkSplit(self._run.module(), self._strategy.cut))
 
     def plan(self, device: Device) -> StagePlan:
         """Return what a device needs in a step like all but the first."""
         watch = _Watch()
         with FakeTensorMode(), watch.footprint:
             module = self._run.module()
-            halves = Halves(module, self._strategy.cut)
-            of_encoder = halves.encoder_tensors()
+            split = NetworkSplit(module, self._strategy.cut)
+            of_encoder = split.encoder_tensors()
             here, elsewhere = [], 0
-            for parameter in halves.unet.parameters():
+            for parameter in split.unet.parameters():
                 if device == "one" or (id(parameter) in of_encoder) == (device == "encoder"):
                     here.append(parameter)
                 else:
                     elsewhere += parameter.nbytes
-            crossing = self._crossing(halves)
+            crossing = self._crossing(split)
             optimizer = _optimizer_of(module, here)
             # two devices have the whole batch, raw and target, where one has a part of it
             num, size = self.num_micro_batches, self._strategy.micro_batch_size
@@ -180,7 +180,7 @@ class PipelineStep:
             images = [batch[0, i % batch.shape[1]] for i in range(num)]
             for _ in range(2):  # the optimizer makes its state in the first
                 watch.start()
-                self._steps()[device](halves, crossing, images, watch)
+                self._steps()[device](split, crossing, images, watch)
                 optimizer.step()
                 optimizer.zero_grad()
         return watch.plan(elsewhere)
@@ -202,12 +202,12 @@ class PipelineStep:
         mixed = self._run.settings.trainer.precision in ("16-mixed", "bf16-mixed")
         return partial(torch.autocast, "cpu", torch.bfloat16, enabled=mixed)
 
-    def _crossing(self, halves: Halves) -> Crossing:
+    def _crossing(self, split: NetworkSplit) -> SkipSpec:
         image = torch.rand(self._strategy.micro_batch_size, 1, *self._size)
         with self._autocast():
-            made = halves.encode(image)
-        kinds = tuple(TensorKind.of(tensor) for tensor in made)
-        return Crossing(kinds, self._strategy.bfloat16_transfer)
+            made = split.encode(image)
+        kinds = tuple(TensorMeta.of(tensor) for tensor in made)
+        return SkipSpec(kinds, self._strategy.bfloat16_transfer)
 
 
 @dataclass
@@ -240,11 +240,11 @@ class _Watch:
 
 
 def encode(
-    halves: Halves, crossing: Crossing, image: Tensor, autocast: Autocast
+    split: NetworkSplit, crossing: SkipSpec, image: Tensor, autocast: Autocast
 ) -> Callable[[], None]:
     """Run the encoder forwards on a micro-batch; return what runs it backwards."""
     with autocast():
-        made = crossing.pack(halves.encode(image))
+        made = crossing.pack(split.encode(image))
     sent = [tensor for tensor in made if tensor.requires_grad]
     del made
 
@@ -256,7 +256,7 @@ def encode(
 
 
 def decode(
-    halves: Halves, crossing: Crossing, target: Tensor, autocast: Autocast
+    split: NetworkSplit, crossing: SkipSpec, target: Tensor, autocast: Autocast
 ) -> Callable[[], None]:
     """Run the decoder and the loss forwards on a micro-batch; return what runs them backwards."""
     received = [
@@ -264,7 +264,7 @@ def decode(
         for kind in crossing.sent
     ]
     with autocast():
-        output = halves.decode(crossing.unpack(received))
+        output = split.decode(crossing.unpack(received))
     losses = [streamed_ms_ssim_loss(output, target, num_scales="auto")]
 
     def backward() -> None:
@@ -275,13 +275,17 @@ def decode(
 
 
 def _one_step(
-    halves: Halves, crossing: Crossing, images: Sequence[Tensor], watch: _Watch, autocast: Autocast
+    split: NetworkSplit,
+    crossing: SkipSpec,
+    images: Sequence[Tensor],
+    watch: _Watch,
+    autocast: Autocast,
 ) -> None:
     """Run the whole network on one micro-batch after the other."""
     for image in images:
         with watch.phase("forward"):
             with autocast():
-                output = halves.techniques.run(halves.unet, image)
+                output = split.techniques.run(split.unet, image)
             losses = [streamed_ms_ssim_loss(output, image, num_scales="auto")]
             del output
         with watch.phase("backward"):
@@ -289,27 +293,27 @@ def _one_step(
 
 
 def _encoder_step(
-    halves: Halves,
-    crossing: Crossing,
+    split: NetworkSplit,
+    crossing: SkipSpec,
     images: Sequence[Tensor],
     watch: _Watch,
     autocast: Autocast,
     under_way: int,
 ) -> None:
     """Run the encoder's part: so many micro-batches are under way."""
-    _in_turns(partial(encode, halves, crossing, autocast=autocast), images, watch, under_way)
+    _in_turns(partial(encode, split, crossing, autocast=autocast), images, watch, under_way)
 
 
 def _decoder_step(
-    halves: Halves,
-    crossing: Crossing,
+    split: NetworkSplit,
+    crossing: SkipSpec,
     images: Sequence[Tensor],
     watch: _Watch,
     autocast: Autocast,
     under_way: int,
 ) -> None:
     """Run the decoder's part."""
-    _in_turns(partial(decode, halves, crossing, autocast=autocast), images, watch, under_way)
+    _in_turns(partial(decode, split, crossing, autocast=autocast), images, watch, under_way)
 
 
 def _in_turns(

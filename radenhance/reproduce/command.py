@@ -1,13 +1,13 @@
 """`radenhance reproduce OUT`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from radenhance.dataset.synthesize import synthesize
+from radenhance.command_line.fit import hush
+from radenhance.console import say
 from radenhance.errors import UsageError
-from radenhance.lightning_cli import hush
+from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce.logs import read_figures
 from radenhance.reproduce.machine import accelerator, memory_bytes
 from radenhance.reproduce.paper import ORIGINAL, RECIPES
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str]) -> None:
     _plan_all(study)
     for size in study.sizes:
         runs = [run for run in study.runs if run.size == size]
-        run_all([run for run in runs if _fits(run) and _is_quick(run, options.max_hours)], _say)
+        run_all([run for run in runs if _fits(run) and _is_quick(run, options.max_hours)], say)
     results = Results(study)
-    _say(f"Report: {write_report(results).resolve()}")
+    say(f"Report: {write_report(results).resolve()}")
     if results.failures:
         (recipe, size), said = next(iter(results.failures.items()))
         raise UsageError(f"{recipe} at {size} px failed, and the report says so: {said}")
@@ -68,7 +68,7 @@ def study_of(options: argparse.Namespace) -> Study:
 
 def _plan_all(study: Study) -> None:
     sizes = dict.fromkeys((*study.sizes, *study.memory_sizes))
-    _say(f"Planning {len(study.recipes)} recipes at {', '.join(map(str, sizes))} px")
+    say(f"Planning {len(study.recipes)} recipes at {', '.join(map(str, sizes))} px")
     for size in sizes:
         encoder = study.encoder if size in study.sizes else None
         for recipe in study.recipes:
@@ -82,7 +82,7 @@ def _fits(run: Run) -> bool:
         needed = (needed + PROCESS_BYTES) * run.num_processes
     if needed <= memory_bytes():
         return True
-    _say(f"{run.title}: planned only, as it needs {needed / 2**30:.1f} GiB")
+    say(f"{run.title}: planned only, as it needs {needed / 2**30:.1f} GiB")
     return False
 
 
@@ -97,7 +97,7 @@ def _is_quick(run: Run, max_hours: float | None) -> bool:
     growth = (run.size / reference.size) ** 2
     hours = read_figures(reference.folder).epoch_s * growth * run.study.epochs / 3600
     if hours > max_hours:
-        _say(f"{run.title}: planned only, as it would take about {hours:.1f} hours")
+        say(f"{run.title}: planned only, as it would take about {hours:.1f} hours")
     return hours <= max_hours
 
 
@@ -143,8 +143,3 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} are no numbers; write 512,1024") from None
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

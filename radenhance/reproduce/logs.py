@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.errors import UsageError
 from radenhance.runs import LOGS
 
@@ -40,17 +40,17 @@ def read_figures(folder: Path) -> Figures:
         UsageError: Its logs are not there.
     """
     series = _series(folder)
-    for name in (keys.TRAIN_LOSS, keys.VAL_LOSS, keys.EPOCH_S):
+    for name in (metric_names.TRAIN_LOSS, metric_names.VAL_LOSS, metric_names.EPOCH_S):
         if not series.get(name):
             raise UsageError(
                 f"{folder} has no {name} in its logs; remove that folder to run it again"
             )
     return Figures(
-        train_loss=_last(series[keys.TRAIN_LOSS]),
-        val_loss=_last(series[keys.VAL_LOSS]),
-        epoch_s=statistics.median(series[keys.EPOCH_S].values()),
-        forward_mib=_memory(series, keys.FORWARD),
-        backward_mib=_memory(series, keys.BACKWARD),
+        train_loss=_last(series[metric_names.TRAIN_LOSS]),
+        val_loss=_last(series[metric_names.VAL_LOSS]),
+        epoch_s=statistics.median(series[metric_names.EPOCH_S].values()),
+        forward_mib=_memory(series, metric_names.FORWARD),
+        backward_mib=_memory(series, metric_names.BACKWARD),
     )
 
 
@@ -71,6 +71,6 @@ def _last(values: dict[int, float]) -> float:
 
 
 def _memory(series: dict[str, dict[int, float]], phase: str) -> float | None:
-    names = [keys.memory(phase, keys.ALLOCATED, stage) for stage in STAGES]
+    names = [metric_names.memory(phase, metric_names.ALLOCATED, stage) for stage in STAGES]
     highest = [max(series[name].values()) for name in names if name in series]
     return statistics.mean(highest) if highest else None

@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from radenhance import keys
-from radenhance.dataset.contact_sheet import Row, write_contact_sheet
-from radenhance.dataset.datamodule import RadiographDataModule
+from radenhance import metric_names
+from radenhance.command_line.fit import flags_of
+from radenhance.contact_sheet import Row, write_contact_sheet
+from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer, measure
-from radenhance.lightning_cli import flags_of
+from radenhance.inference.showcase import trained
 from radenhance.reproduce.paper import BAR_FIGURES, IMAGE_FIGURES, ORIGINAL, title_of
 from radenhance.reproduce.results import Results
 from radenhance.reproduce.study import Run
-from radenhance.showcase import trained
 
 DIFFERENCE_GAIN = 4
 FORWARD, BACKWARD = "#3b6ea5", "#d98c3f"
@@ -150,8 +150,8 @@ def _enhanced(run: Run) -> list[_Enhanced]:
             _Enhanced(
                 batch["target"][0, 0].numpy(),
                 image[0, 0].numpy(),
-                measures[keys.MS_SSIM].item(),
-                measures[keys.PSNR].item(),
+                measures[metric_names.MS_SSIM].item(),
+                measures[metric_names.PSNR].item(),
             )
         )
     return found

@@ -5,12 +5,11 @@ import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from radenhance.cli import recipes
-from radenhance.dicom.replace_file import replace_file
+from radenhance.files import replace_file
+from radenhance.flags.recipes import recipes
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.stages import padded, plan_pipeline, strategy_of
-
-MIB = 2**20
+from radenhance.units import MIB
 
 
 @dataclass(frozen=True)

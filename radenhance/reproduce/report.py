@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from radenhance.dicom.replace_file import replace_file
+from radenhance.files import replace_file
 from radenhance.reproduce.claims import claims, take_home
 from radenhance.reproduce.machine import machine
 from radenhance.reproduce.pictures import Bars, Picture, bars, pictures

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from radenhance.dicom.replace_file import replace_file
+from radenhance.files import replace_file
 from radenhance.reproduce.machine import accelerator, machine, num_devices
 from radenhance.reproduce.study import FAILED, FINISHED, Run
 from radenhance.strategies import EncoderDecoderStrategy

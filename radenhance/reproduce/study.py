@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from radenhance.cli import recipes
-from radenhance.dicom.replace_file import replace_file
 from radenhance.errors import UsageError
+from radenhance.files import replace_file
+from radenhance.flags.recipes import recipes
 from radenhance.reproduce.paper import RECIPES
 from radenhance.runs import LOGS
 

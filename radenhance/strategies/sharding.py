@@ -67,25 +67,25 @@ def is_sharded(module: nn.Module) -> bool:
     return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Return all of a tensor; where it is shared out, all replicas must ask for it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def whole_on_cpu(leaf: Any) -> Any:
-    """Return `whole` of a tensor on the CPU, and anything else as it is."""
-    return whole(leaf).cpu() if isinstance(leaf, Tensor) else leaf
+def full_on_cpu(leaf: Any) -> Any:
+    """Return `full_tensor` of a tensor on the CPU, and anything else as it is."""
+    return full_tensor(leaf).cpu() if isinstance(leaf, Tensor) else leaf
 
 
-def whole_weights(state: Mapping[str, Any]) -> dict[str, Any]:
+def full_weights(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a module's state with all of what is shared out, on the CPU."""
     return {
-        name: whole_on_cpu(tensor) if isinstance(tensor, DTensor) else tensor
+        name: full_on_cpu(tensor) if isinstance(tensor, DTensor) else tensor
         for name, tensor in state.items()
     }
 
 
-def share_out_state(optimizer: Optimizer) -> None:
+def shard_state(optimizer: Optimizer) -> None:
     """Keep of a whole state just the own share, as of the parameters that are shared out."""
     for parameter, state in optimizer.state.items():
         if isinstance(parameter, DTensor):

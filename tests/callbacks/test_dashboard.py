@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.callbacks.dashboard import SHOWN_FIRST, card, layout, row
 from radenhance.cli import main
 
@@ -38,8 +38,10 @@ def test_every_chart_of_the_pages_has_a_curve(run):
 
 
 def test_the_baseline_is_a_line_at_one_height(run):
-    points = run.Scalars(keys.IDENTITY_MS_SSIM)
-    assert [point.step for point in points] == [p.step for p in run.Scalars(keys.VAL_MS_SSIM)]
+    points = run.Scalars(metric_names.IDENTITY_MS_SSIM)
+    assert [point.step for point in points] == [
+        p.step for p in run.Scalars(metric_names.VAL_MS_SSIM)
+    ]
     assert len({point.value for point in points}) == 1
 
 
@@ -52,7 +54,9 @@ def test_the_table_compares_techniques_by_figures_that_are_logged(run):
     assert flags["trainer.precision"].string_value
     columns = hparams_of(run, "_hparams_/experiment").experiment.metric_infos
     names = [column.name.tag for column in columns]
-    assert {keys.VAL_LOSS, "memory/run_peak_mib/process_rss", keys.EPOCH_S} <= set(names[:5])
+    assert {metric_names.VAL_LOSS, "memory/run_peak_mib/process_rss", metric_names.EPOCH_S} <= set(
+        names[:5]
+    )
     assert set(names[:5]) <= set(run.Tags()["scalars"])
 
 
@@ -62,10 +66,10 @@ def test_the_table_shows_five_flags_before_all_others(run):
 
 
 def test_times_are_logged_and_a_step_takes_no_longer_than_its_epoch(run):
-    assert len(run.Scalars(keys.STEP_S)) == 6
-    assert len(run.Scalars(keys.EPOCH_S)) == 2
-    for epoch, point in enumerate(run.Scalars(keys.EPOCH_S)):
-        steps = [step.value for step in run.Scalars(keys.STEP_S)][3 * epoch : 3 * epoch + 3]
+    assert len(run.Scalars(metric_names.STEP_S)) == 6
+    assert len(run.Scalars(metric_names.EPOCH_S)) == 2
+    for epoch, point in enumerate(run.Scalars(metric_names.EPOCH_S)):
+        steps = [step.value for step in run.Scalars(metric_names.STEP_S)][3 * epoch : 3 * epoch + 3]
         assert 0 < sum(steps) < point.value
 
 
@@ -84,9 +88,12 @@ def test_the_card_has_command_versions_and_plan():
 def test_a_run_on_two_stages_has_a_chart_for_each():
     charts = layout(["decoder", "encoder"])["Memory"]
     (patterns,) = [chart[1] for title, chart in charts.items() if title.startswith("peak of enc")]
-    wanted = keys.memory(keys.PEAK, keys.NVML_DEVICE, "encoder")
+    wanted = metric_names.memory(metric_names.PEAK, metric_names.NVML_DEVICE, "encoder")
     assert any(re.match(pattern, wanted) for pattern in patterns)
-    assert not any(re.match(p, keys.memory(keys.PEAK, keys.NVML_DEVICE)) for p in patterns)
+    assert not any(
+        re.match(p, metric_names.memory(metric_names.PEAK, metric_names.NVML_DEVICE))
+        for p in patterns
+    )
 
 
 def test_flags_are_numbers_or_words():

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.callbacks import memory_profiler
 from radenhance.callbacks.gauges import Reading
 from radenhance.callbacks.memory_profiler import MemoryProfiler
@@ -33,8 +33,8 @@ class Recorded(Logger):
     def log_metrics(self, metrics, step=None):
         self.points.append((step, {k: v for k, v in metrics.items() if k.startswith("memory/")}))
 
-    def of(self, phase, source=keys.PROCESS_RSS):
-        name = keys.memory(phase, source)
+    def of(self, phase, source=metric_names.PROCESS_RSS):
+        name = metric_names.memory(phase, source)
         return [metrics[name] for _, metrics in self.points if name in metrics]
 
 
@@ -52,11 +52,11 @@ class ScriptedGauge:
 
     def read(self):
         highest, self.highest = self.highest, self.level
-        return {keys.PROCESS_RSS: Reading(self.level, highest)}
+        return {metric_names.PROCESS_RSS: Reading(self.level, highest)}
 
     def highest_sampled(self):
         highest, self.highest = self.highest, 0
-        return {keys.PROCESS_RSS: highest}
+        return {metric_names.PROCESS_RSS: highest}
 
     def stop(self):
         self.stopped = True

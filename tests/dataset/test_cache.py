@@ -16,7 +16,7 @@ import radenhance
 from radenhance.dataset import cache as cache_module
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import decode
-from radenhance.dicom.rule import Rule
+from radenhance.dicom.declaration import Rule
 from radenhance.errors import RadiographError, UsageError
 
 WHOLE = (slice(None), slice(None))

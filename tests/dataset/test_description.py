@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from radenhance.dataset.description import Rules, load_rules, write_description
-from radenhance.dicom.rule import Rule
+from radenhance.dicom.declaration import Rule
 from radenhance.errors import DatasetError
 
 HERE = Path()

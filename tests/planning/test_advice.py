@@ -5,9 +5,9 @@ import torch
 
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.memory.plan import CONTEXT_BYTES
 from radenhance.planning.advice import warning
 from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.step_plan import CONTEXT_BYTES
 
 FLAGS = [
     "--model.encoder=tu-mobilenetv3_small_050",

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from radenhance.cli import main
-from radenhance.memory.plan import CONTEXT_BYTES
 from radenhance.planning.advice import plan_and_warning
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.stages import PipelineStep, plan_pipeline, strategy_of
+from radenhance.planning.step_plan import CONTEXT_BYTES
 
 PATH = "radenhance.strategies.EncoderDecoderStrategy"
 FLAGS = [

@@ -5,7 +5,7 @@ import json
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from radenhance import keys
+from radenhance import metric_names
 from radenhance.errors import UsageError
 from radenhance.reproduce.claims import claims, take_home
 from radenhance.reproduce.paper import LOSSES
@@ -31,9 +31,9 @@ def log(run, *, train, val, seconds=10.0, memory=None):
     """Write what a run of two epochs logs."""
     with SummaryWriter(run.folder / "lightning_logs" / "version_0") as writer:
         for step, more in ((5, 7.0), (10, 0.0)):
-            writer.add_scalar(keys.TRAIN_LOSS, train + more, step)
-            writer.add_scalar(keys.VAL_LOSS, val + more, step)
-            writer.add_scalar(keys.EPOCH_S, seconds, step)
+            writer.add_scalar(metric_names.TRAIN_LOSS, train + more, step)
+            writer.add_scalar(metric_names.VAL_LOSS, val + more, step)
+            writer.add_scalar(metric_names.EPOCH_S, seconds, step)
             for name, value in (memory or {}).items():
                 writer.add_scalar(name, value, step)
     (run.folder / FINISHED).write_text(json.dumps({"radenhance": "0"}))
@@ -70,9 +70,9 @@ def test_memory_of_a_gpu_is_measured_and_else_planned(study):
     log_all(study, original=6.0, amp=9.0)
     stages = {"encoder": (100, 30), "decoder": (300, 50)}
     memory = {
-        keys.memory(phase, keys.ALLOCATED, stage): values[i]
+        metric_names.memory(phase, metric_names.ALLOCATED, stage): values[i]
         for stage, values in stages.items()
-        for i, phase in enumerate((keys.FORWARD, keys.BACKWARD))
+        for i, phase in enumerate((metric_names.FORWARD, metric_names.BACKWARD))
     }
     (first, *_) = [run for run in study.runs if run.recipe == "dist"]
     log(first, train=4.0, val=6.0, memory=memory)
@@ -85,7 +85,12 @@ def test_memory_of_a_gpu_is_measured_and_else_planned(study):
 
 def test_resident_memory_of_a_cpu_is_not_taken_for_a_gpus(study):
     (first, *_) = study.runs
-    log(first, train=4.0, val=6.0, memory={keys.memory(keys.FORWARD, keys.PROCESS_RSS): 900})
+    log(
+        first,
+        train=4.0,
+        val=6.0,
+        memory={metric_names.memory(metric_names.FORWARD, metric_names.PROCESS_RSS): 900},
+    )
     assert Results(study).memory("original", 512).origin == "planned"
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from radenhance.cli import main
-from radenhance.dataset.synthesize import synthesize
+from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce.running import execute
 from radenhance.reproduce.study import FINISHED, Study
 

@@ -3,7 +3,7 @@
 import pytest
 from processes import command, run_nodes
 
-from radenhance.cli import recipes
+from radenhance.flags.recipes import recipes
 
 
 @pytest.mark.parametrize("recipe", sorted(name for name in recipes() if name.startswith("dist")))

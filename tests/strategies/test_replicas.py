@@ -6,8 +6,7 @@ import signal
 import pytest
 import torch
 from foreign import replicated, techniques
-from processes import command, run, run_nodes, start_nodes
-from test_alarm import LAST, wait_for_checkpoint
+from processes import LAST, command, run, run_nodes, start_nodes, wait_for_checkpoint
 
 TIMEOUT_S = 20
 

@@ -1,0 +1,1 @@
+"""What each command of `radenhance` does; `radenhance.cli` finds it."""

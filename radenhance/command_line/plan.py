@@ -1,0 +1,142 @@
+"""`radenhance plan`: will it fit?"""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+
+import torch
+
+from radenhance.command_line.fit import hush
+from radenhance.console import say
+from radenhance.errors import UsageError
+from radenhance.planning.pipeline_report import (
+    PAPER_NETWORK_GBIT,
+    PipelineAnswer,
+    pipeline_as_dict,
+    pipeline_as_text,
+)
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.report import Answer, as_dict, as_text
+from radenhance.planning.search import candidates, largest_side
+from radenhance.planning.stages import padded, plan_pipeline, strategy_of
+from radenhance.strategies.encoder_decoder.strategy import EncoderDecoderStrategy
+from radenhance.units import bytes_of
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run `radenhance plan`."""
+    options, flags = _parser().parse_known_args(list(arguments[1:]))
+    hush()
+    run = PlannedRun(flags)
+    limit = options.gpu_memory or card_bytes()
+    strategy = strategy_of(run)
+    if strategy is not None:
+        _say_pipeline(run, strategy, options, limit)
+        return
+    if options.max_size:
+        _say_largest(run, limit, in_json=options.json)
+        return
+    answers = [
+        Answer(size, run.plan(size), limit, candidates(run, size) if options.search else [])
+        for size in [(side, side) for side in options.sizes] or [run.image_size]
+    ]
+    if options.json:
+        say(json.dumps([as_dict(answer) for answer in answers], indent=2))
+    else:
+        say("\n\n".join(as_text(answer, run.title) for answer in answers))
+
+
+def _say_pipeline(
+    run: PlannedRun,
+    strategy: EncoderDecoderStrategy,
+    options: argparse.Namespace,
+    limit: int | None,
+) -> None:
+    if options.search or options.max_size:
+        raise UsageError(
+            "--search and --max-size plan one device; leave them out, or leave out the strategy "
+            "encoder_decoder (--trainer.num_nodes 1 --trainer.strategy auto)"
+        )
+    sizes = [(side, side) for side in options.sizes] or [run.image_size]
+    answers = []
+    for size in map(padded, sizes):
+        plan = plan_pipeline(run, strategy, size)
+        answers.append(PipelineAnswer(size, plan, limit, options.network_gbit))
+    if options.json:
+        say(json.dumps([pipeline_as_dict(answer) for answer in answers], indent=2))
+    else:
+        say("\n\n".join(pipeline_as_text(answer, run.title) for answer in answers))
+
+
+def _memory(text: str) -> int:
+    try:
+        return bytes_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def card_bytes() -> int | None:
+    """Return the memory of the smallest CUDA device here, None without one."""
+    cards = range(torch.cuda.device_count())
+    totals = [torch.cuda.get_device_properties(card).total_memory for card in cards]
+    return min(totals, default=None)
+
+
+def _say_largest(run: PlannedRun, limit: int | None, *, in_json: bool) -> None:
+    if limit is None:
+        raise UsageError("--max-size has no GPU to look at here; add --gpu-memory, such as 8GiB")
+    side = largest_side(run, limit)
+    if in_json:
+        say(json.dumps({"largest_side": side, "limit_bytes": limit}, indent=2))
+    elif side:
+        say(f"{run.title}: up to {side} x {side} px fit")
+    else:
+        say(f"{run.title}: no size fits; --search lists what needs less")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="radenhance plan",
+        description="Say how much GPU memory a training step needs, before there is a GPU or an "
+        "image. Takes all flags and recipes of `radenhance fit` as well.",
+        epilog="radenhance plan --config amp_chkp.yaml --sizes 2048,4096 --gpu-memory 8GiB",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_sides,
+        default=[],
+        metavar="N,N",
+        help="sides of square training images, in pixels; those of the run when left out",
+    )
+    parser.add_argument(
+        "--gpu-memory",
+        type=_memory,
+        metavar="8GiB",
+        help="of the card; that of the smallest card here when left out",
+    )
+    parser.add_argument(
+        "--network-gbit",
+        type=float,
+        default=PAPER_NETWORK_GBIT,
+        metavar="GBIT/S",
+        help="between two nodes, for the time that a step sends "
+        f"({PAPER_NETWORK_GBIT:g}, the paper's)",
+    )
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help="plan every recipe's techniques on this run, the quickest first",
+    )
+    parser.add_argument(
+        "--max-size", action="store_true", help="say the largest square image that fits"
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON, sizes in bytes")
+    return parser
+
+
+def _sides(text: str) -> list[int]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} are no sides in pixels; write 1024,2048")
+    return [int(side) for side in text.split(",")]

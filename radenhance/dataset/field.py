@@ -1,0 +1,144 @@
+"""The exposed field of a radiograph: the convex area inside straight collimator edges.
+
+Enhancing the jump at a collimator edge would draw a bright rim along it, and percentiles taken over
+the dark side would describe the collimator, so the field is found before anything else. Which edges
+are believed is told in `radenhance.dataset.collimator_edge`; one that is not found
+stays in the image.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from radenhance.arrays import Image, Mask, Points
+from radenhance.dataset.collimator_edge import Edge, left_edge
+
+THUMBNAIL_SIDE = 512
+MAX_SLOPE_DIFFERENCE = 0.05  # of edges of one rectangular shutter, about 3 degrees
+MIN_FIELD = 0.02  # area of the field, of the image
+MIN_PATIENT = 0.1  # area of what is not air, of the field
+AIR = 0.1  # brightness of air, of the thumbnail's range
+
+
+@dataclass(frozen=True)
+class _HalfPlane:
+    """Points (x, y) with a * x + b * y >= c."""
+
+    a: float
+    b: float
+    c: float
+
+    def distance(self, points: Points) -> npt.NDArray[np.float64]:
+        return np.asarray(points @ np.array([self.a, self.b]) - self.c, np.float64)
+
+
+def find_field(attenuation: Image, *, valid: Mask | None = None) -> Points:
+    """Finds the corners of the exposed field.
+
+    Args:
+        attenuation: Float32, shape (H, W), higher = more attenuation, log domain.
+        valid: Bool, shape (H, W), True where there is image; None when everywhere.
+
+    Returns:
+        Corners (x, y) of a convex polygon, shape (N, 2); pixel centres are whole numbers. The
+        bounding box of the valid area if no collimator edge is found.
+    """
+    left, top, right, bottom = _bounding_box(attenuation, valid)
+    thumbnail = _thumbnail(
+        attenuation[top:bottom, left:right],
+        None if valid is None else valid[top:bottom, left:right],
+    )
+    rows, columns = thumbnail.shape
+    field = box = _rectangle(columns, rows)
+    for turns, edge in _edges(thumbnail).items():
+        half_plane = _HalfPlane(1, -edge.slope, edge.c)
+        field = _clip(field, _turned_back(half_plane, turns, (rows, columns)))
+    if not _shows_patient(thumbnail, field):
+        field = box
+    scale = np.array([(right - left) / columns, (bottom - top) / rows])
+    full_size: Points = (field + 0.5) * scale - 0.5 + np.array([left, top])
+    return full_size
+
+
+def field_mask(corners: Points, shape: tuple[int, ...]) -> Mask:
+    """Fills a convex polygon of corners (x, y).
+
+    Returns:
+        Bool, shape `shape`, True inside.
+    """
+    bits = 4  # OpenCV's fixed-point corners: 1/16 pixel
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(mask, np.round(corners * (1 << bits)).astype(np.int32), 1, shift=bits)
+    return np.asarray(mask, np.bool_)
+
+
+def _bounding_box(image: Image, valid: Mask | None) -> tuple[int, int, int, int]:
+    if valid is None or not valid.any():
+        return 0, 0, image.shape[1], image.shape[0]
+    left, top, width, height = cv2.boundingRect(valid.view(np.uint8))
+    return left, top, left + width, top + height
+
+
+def _thumbnail(attenuation: Image, valid: Mask | None) -> Image:
+    """At most 512 x 512, 0 to 1 from 1st to 99.5th percentile; invalid counts as blocked."""
+    scale = max(1.0, max(attenuation.shape) / THUMBNAIL_SIDE)
+    rows, columns = (max(1, round(side / scale)) for side in attenuation.shape)
+    small = np.asarray(
+        cv2.resize(attenuation, (columns, rows), interpolation=cv2.INTER_AREA), np.float32
+    )
+    if valid is not None:
+        seen = np.asarray(cv2.resize(valid.view(np.uint8), (columns, rows))) > 0
+        small[~seen] = small[seen].max(initial=small.min())
+    low, high = np.percentile(small, (1, 99.5))
+    return np.asarray(np.clip((small - low) / max(high - low, 1e-6), 0, 1), np.float32)
+
+
+def _edges(thumbnail: Image) -> dict[int, Edge]:
+    """Edges by the number of quarter turns that bring them to the left.
+
+    Shutters are rectangular, so all edges have the slope of the longest. A side that disagrees, or
+    is not clear enough by itself, as where dense anatomy touches it, is looked for again with that
+    slope known.
+    """
+    turned = [np.ascontiguousarray(np.rot90(thumbnail, turns)) for turns in range(4)]
+    edges = [left_edge(image) for image in turned]
+    longest = max((edge for edge in edges if edge), key=lambda edge: edge.length, default=None)
+    if longest is None:
+        return {}
+    for turns, edge in enumerate(edges):
+        if edge is None or abs(edge.slope - longest.slope) > MAX_SLOPE_DIFFERENCE:
+            edges[turns] = left_edge(turned[turns], parallel_to=longest.slope)
+    return {turns: edge for turns, edge in enumerate(edges) if edge}
+
+
+def _shows_patient(thumbnail: Image, field: Points) -> bool:
+    """Whether a field is of a believable size and not just the air beside a skin line."""
+    inside = thumbnail[field_mask(field, thumbnail.shape)]
+    return bool(inside.size >= MIN_FIELD * thumbnail.size and np.mean(inside > AIR) >= MIN_PATIENT)
+
+
+def _turned_back(edge: _HalfPlane, turns: int, shape: tuple[int, int]) -> _HalfPlane:
+    """The same half-plane before `turns` quarter turns (np.rot90) of an image of this shape."""
+    for turn in reversed(range(turns)):
+        last = shape[(turn + 1) % 2] - 1  # a quarter turn takes (x, y) to (y, last - x)
+        edge = _HalfPlane(-edge.b, edge.a, edge.c - edge.b * last)
+    return edge
+
+
+def _clip(corners: Points, edge: _HalfPlane) -> Points:
+    """Cuts a convex polygon with a half-plane (Sutherland and Hodgman, 1974)."""
+    kept: list[npt.NDArray[np.float64]] = []
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        before, after = edge.distance(start), edge.distance(end)
+        if before >= 0:
+            kept.append(start)
+        if (before >= 0) != (after >= 0):
+            kept.append(start + (end - start) * before / (before - after))
+    return np.array(kept, np.float64).reshape(-1, 2)
+
+
+def _rectangle(columns: int, rows: int) -> Points:
+    right, bottom = columns - 0.5, rows - 0.5
+    return np.array([(-0.5, -0.5), (right, -0.5), (right, bottom), (-0.5, bottom)])

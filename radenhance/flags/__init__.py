@@ -1,0 +1,1 @@
+"""Every flag of `radenhance fit`, read and not run."""

@@ -1,0 +1,237 @@
+"""A decoder stage, and the head after the last one, in bands of rows: forward and backward pass.
+
+    small map --enlarged--.
+                          +-- conv -- z1 -|norm|- ReLU -- conv -- z2 -|norm|- ReLU (-- head)
+    skip -----------------'
+
+Neither the enlarged map, nor the concatenation, nor what a norm or a ReLU gives is made at full
+size. Each | is a barrier: the statistics of the whole image, and in the backward pass the two sums
+of a BatchNorm's gradient, take a pass over all bands of their own.
+
+    forward     1  z1, for the statistics of the first norm
+                2  z2, kept, and the statistics of the second norm
+                3  the output
+    backward    1  the sums of the second norm; the head's gradients
+                2  z2 becomes the gradient of what the first norm gives; the sums of the first norm
+                3  that becomes the gradient of z1
+                4  the gradients of small map, skip and weights
+
+The last stage keeps z2: its output is one channel, and its backward pass follows at once. The
+others keep only what they get, and make z1 and z2 again. z1 of the last stage is never stored: it
+is the largest map and the cheapest to compute, whenever a band of it is needed. With running
+statistics and without gradient there is no barrier, and nothing but the output is stored.
+
+The gradient of the small map takes the small map's own memory where no one else reads it: where a
+banded stage made it. A skip that a banded stem gives (`banded_stem.py`) is the image; f0 and its
+gradient are computed in bands.
+
+A convolution of a band needs one row more above and below. Because each convolution's input is had
+again from the map before it, these halos do not add up to a receptive field.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from typing_extensions import override
+
+from radenhance.memory.banding.bands import Rows, Stored, fill, stored
+from radenhance.memory.banding.batch_norm import (
+    Normalization,
+    Statistics,
+    observe,
+    uses_batch_statistics,
+)
+from radenhance.memory.banding.convolution import compute_dtype
+from radenhance.memory.banding.gradients import (
+    head_gradients,
+    norm_sums,
+    relu_gradient,
+    second_convolution_gradients,
+    skip_weight_gradient,
+    small_map_gradients,
+    through_convolution,
+    through_norm,
+)
+from radenhance.memory.banding.maps import StageInputs, first_map, image_map, second_map
+from radenhance.memory.banding.stem import BandedStem
+
+
+@dataclass(frozen=True)
+class BandedStage:
+    """A decoder stage that runs in bands.
+
+    Args:
+        convolutions: Both, 3x3 without bias.
+        norms: The BatchNorm after each.
+        head: The 3x3 convolution to the network's output if this is the last stage, else None.
+        band_rows: Gives the rows of a band, an even number, for the shape (N, C, H, W) of z1.
+        stem: What gives the stage its skip, if that is to be computed here.
+        owns_features: Whether the backward pass may write over the small map.
+    """
+
+    convolutions: tuple[nn.Conv2d, nn.Conv2d]
+    norms: tuple[nn.BatchNorm2d, nn.BatchNorm2d]
+    head: nn.Conv2d | None
+    band_rows: Callable[[tuple[int, ...]], int]
+    stem: BandedStem | None = None
+    owns_features: bool = False
+
+    def __call__(self, features: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Return the stage's output, or the head's.
+
+        Args:
+            features: Shape (N, C, h, w).
+            skip: Shape (N, S, 2h, 2w); or the image that `stem` makes it of.
+        """
+        (first, second), (first_norm, second_norm) = self.convolutions, self.norms
+        head = (None, None) if self.head is None else (self.head.weight, self.head.bias)
+        stem: tuple[Tensor | None, ...] = (None, None, None)
+        if self.stem is not None and skip is not None:
+            stem = self.stem.inputs(skip)[1:]
+        inputs = (
+            *(features, skip, first.weight, *stem),
+            *(first_norm.weight, first_norm.bias),
+            *(second.weight, second_norm.weight, second_norm.bias),
+            *head,
+        )
+        wanted = any(tensor is not None and tensor.requires_grad for tensor in inputs)
+        dtype = compute_dtype(features, first.weight)
+        with torch.autocast(features.device.type, enabled=False):
+            result: Tensor = _Stage.apply(self, dtype, wanted and torch.is_grad_enabled(), *inputs)
+        return result
+
+
+class _Stage(torch.autograd.Function):
+    @staticmethod
+    @override
+    def forward(
+        ctx: Any, stage: BandedStage, dtype: torch.dtype, differentiable: bool, *tensors: Any
+    ) -> Tensor:
+        inputs = StageInputs(*tensors)
+        band_rows = stage.band_rows(_shape_of_first(inputs))
+        store = stage.head is None and uses_batch_statistics(stage.norms[0])
+        first = first_map(inputs, _skip(stage, inputs, dtype), dtype)
+        first_statistics, first = observe(stage.norms[0], first, band_rows, store=store)
+        norm = _norm(stage, inputs, first_statistics, 0)
+        store = uses_batch_statistics(stage.norms[1]) or (differentiable and stage.head is not None)
+        second = second_map(first, norm, inputs.second_weight.to(dtype))
+        second_statistics, second = observe(stage.norms[1], second, band_rows, store=store)
+        norm = _norm(stage, inputs, second_statistics, 1)
+        whole = second.whole if isinstance(second, Stored) else None
+        activated = second.then(norm.activated)
+        ctx.stage, ctx.dtype, ctx.band_rows = stage, dtype, band_rows
+        ctx.statistics = first_statistics, second_statistics
+        if inputs.head_weight is None:
+            ctx.save_for_backward(*inputs, None)
+            return fill(activated, band_rows, into=whole)
+        ctx.save_for_backward(*inputs, whole)
+        return fill(image_map(activated, inputs, dtype), band_rows)
+
+    @staticmethod
+    @override
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, second = ctx.saved_tensors
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            result = _backward(ctx, StageInputs(*tensors), second, stored(gradients[0], ctx.dtype))
+        typed = (
+            None if gradient is None or tensor is None else gradient.to(tensor.dtype)
+            for gradient, tensor in zip(result, tensors, strict=True)
+        )
+        return None, None, None, *typed
+
+
+def _backward(
+    ctx: Any, inputs: StageInputs, whole: Tensor | None, of_output: Rows
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of all inputs, by the passes of the module's docstring."""
+    stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
+    wanted = StageInputs(*ctx.needs_input_grad[3:])
+    norm = _norm(stage, inputs, ctx.statistics[0], 0)
+    second_norm = _norm(stage, inputs, ctx.statistics[1], 1)
+    first = first_map(inputs, _skip(stage, inputs, dtype), dtype)
+    if stage.head is None:
+        first = stored(fill(first, band_rows))
+    weight = inputs.second_weight.to(dtype)
+    if whole is None:
+        whole = fill(second_map(first, norm, weight), band_rows)
+    second = stored(whole)
+
+    of_head: tuple[Tensor | None, ...] = (None, None)
+    if inputs.head_weight is not None:
+        head = inputs.head_weight.to(dtype)
+        activated = second.then(second_norm.activated)
+        of_head = head_gradients(activated, of_output, head, band_rows)
+        of_output = through_convolution(of_output, head)
+    of_second_norm = relu_gradient(of_output, second, second_norm)
+    second_sums = norm_sums(of_second_norm, second, second_norm, band_rows)
+    if not any(wanted.before_second_norm):
+        return (*(None,) * 9, *second_sums, *of_head)
+
+    of_second = through_norm(of_second_norm, second, second_norm, second_sums)
+    of_second_weight, sums = second_convolution_gradients(
+        of_second, first, norm, weight, into=whole, band_rows=band_rows
+    )
+    of_second_inputs = (of_second_weight, *second_sums)
+    if not any(wanted.before_first_norm):
+        return (*(None,) * 6, *sums, *of_second_inputs, *of_head)
+
+    fill(through_norm(stored(whole), first, norm, sums), band_rows, into=whole)
+    del first, norm, second, of_second  # z1, if it was stored
+    of_inputs = _first_convolution_gradients(ctx, stored(whole), inputs, wanted)
+    return (*of_inputs, *sums, *of_second_inputs, *of_head)
+
+
+def _first_convolution_gradients(
+    ctx: Any, of_first: Stored, inputs: StageInputs, wanted: StageInputs
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of `StageInputs.before_first_norm`."""
+    stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
+    features, num_small = inputs.features, inputs.features.shape[1]
+    weight = inputs.first_weight.to(dtype)
+    of_small = None
+    if wanted.features:
+        of_small = features if stage.owns_features else torch.empty_like(features)
+    of_weight = small_map_gradients(
+        of_first, features, weight[:, :num_small], band_rows, into=of_small
+    )
+    skip = _skip(stage, inputs, dtype)
+    if skip is None:
+        return of_small, None, of_weight, None, None, None
+    beside = skip_weight_gradient(of_first, skip, weight[:, num_small:], band_rows)
+    of_skip = through_convolution(of_first, weight[:, num_small:])
+    of_weight = torch.cat([of_weight, beside], dim=1)
+    if stage.stem is None:
+        whole = fill(of_skip, band_rows) if wanted.skip else None
+        return of_small, whole, of_weight, None, None, None
+    of_image, *of_stem = None, None, None, None
+    if any(wanted.stem):
+        of_image, *of_stem = stage.stem.map(inputs.stem, dtype).gradients(of_skip, wanted.stem)
+    return of_small, of_image, of_weight, *of_stem
+
+
+def _skip(stage: BandedStage, inputs: StageInputs, dtype: torch.dtype) -> Rows | None:
+    """Return the skip, stored or computed of the image."""
+    if inputs.skip is None:
+        return None
+    if stage.stem is None:
+        return stored(inputs.skip, dtype)
+    return stage.stem.map(inputs.stem, dtype).activated
+
+
+def _norm(
+    stage: BandedStage, inputs: StageInputs, statistics: Statistics, index: int
+) -> Normalization:
+    """Return the first or the second norm."""
+    gamma, beta = inputs[6:8] if index == 0 else inputs[9:11]
+    dtype = statistics.mean.dtype
+    return Normalization(statistics, gamma.to(dtype), beta.to(dtype), stage.norms[index].eps)
+
+
+def _shape_of_first(inputs: StageInputs) -> tuple[int, ...]:
+    batch, _, rows, columns = inputs.features.shape
+    return batch, len(inputs.first_weight), 2 * rows, 2 * columns

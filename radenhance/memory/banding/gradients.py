@@ -1,0 +1,172 @@
+"""The passes over bands that make up the backward pass of a decoder stage.
+
+Each is a function that returns sums over the image, or turns one map into another in place. z1 and
+z2 are what the stage's convolutions give, r1 and r2 what its norms give (ReLU comes after), and
+d the gradient of the loss for what follows.
+"""
+
+import torch
+from torch import Tensor
+
+from radenhance.memory.banding.bands import Rows, bands, stored
+from radenhance.memory.banding.batch_norm import Normalization
+from radenhance.memory.banding.convolution import (
+    input_gradient,
+    kernel_gradient,
+    small_input_gradient,
+    upsampling_kernel,
+    upsampling_kernel_transposed,
+    weight_gradient,
+)
+
+
+def relu_gradient(of_output: Rows, before: Rows, norm: Normalization) -> Rows:
+    """Return dr from the gradient of ReLU(r), with r the normalised map `before`."""
+
+    def within(first: int, last: int) -> Tensor:
+        return _where_positive(of_output(first, last), norm.activated(before(first, last)))
+
+    return Rows(before.num_rows, within)
+
+
+def norm_sums(of_norm: Rows, before: Rows, norm: Normalization, band_rows: int) -> Tensor:
+    """Return the gradients of a norm's weight and bias, shape (2, C), in float64.
+
+    Args:
+        of_norm: dr.
+        before: z.
+        norm: From z to r.
+        band_rows: Rows of a band.
+    """
+    sums = _zeros(2, *norm.weight.shape, like=norm.weight)
+    for first, last in bands(before.num_rows, band_rows):
+        sums += norm.gradient_sums(of_norm(first, last), before(first, last))
+    return sums
+
+
+def through_norm(of_norm: Rows, before: Rows, norm: Normalization, sums: Tensor) -> Rows:
+    """Return dz from dr, where `sums` are those of `norm_sums`."""
+
+    def within(first: int, last: int) -> Tensor:
+        band = before(first, last)
+        return norm.input_gradient(of_norm(first, last), band, sums).to(band.dtype)
+
+    return Rows(before.num_rows, within)
+
+
+def head_gradients(
+    activated: Rows, of_output: Rows, weight: Tensor, band_rows: int
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the head's weight and bias, in float64.
+
+    Args:
+        activated: What the head gets.
+        of_output: The gradient of what it gives.
+        weight: Of the head, 3x3.
+        band_rows: Rows of a band.
+    """
+    of_weight, of_bias = _zeros(*weight.shape, like=weight), _zeros(len(weight), like=weight)
+    for first, last in bands(activated.num_rows, band_rows):
+        gradient = of_output(first, last)
+        of_weight += weight_gradient(activated(first - 1, last + 1), gradient, weight)
+        of_bias += gradient.sum(dim=(0, 2, 3), dtype=torch.float64)
+    return of_weight, of_bias
+
+
+def through_convolution(of_output: Rows, weight: Tensor) -> Rows:
+    """Return the gradient of what a 3x3 convolution gets from that of what it gives."""
+
+    def within(first: int, last: int) -> Tensor:
+        return input_gradient(of_output(first - 1, last + 1), weight)
+
+    return Rows(of_output.num_rows, within)
+
+
+def second_convolution_gradients(
+    of_second: Rows,
+    first_map: Rows,
+    norm: Normalization,
+    weight: Tensor,
+    *,
+    into: Tensor,
+    band_rows: int,
+) -> tuple[Tensor, Tensor]:
+    """Write dr1 and return the gradients of the second convolution's weight and of the first norm.
+
+    Args:
+        of_second: dz2. It may read `into`, of which nothing above the band's first row is read.
+        first_map: z1.
+        norm: From z1 to r1.
+        weight: Of the second convolution.
+        into: Where to write dr1: z2's own memory.
+        band_rows: Rows of a band.
+    """
+    of_weight = _zeros(*weight.shape, like=weight)
+    sums = _zeros(2, *norm.weight.shape, like=norm.weight)
+    above = into.new_zeros(*into.shape[:2], 1, into.shape[3])
+    for first, last in bands(first_map.num_rows, band_rows):
+        gradient = torch.cat([above, of_second(first, last + 1)], dim=2)
+        above = gradient[:, :, -2:-1].clone()  # the next band finds dr1 where it would read it
+        before = first_map(first - 1, last + 1)
+        activated = _inside(norm.activated(before), first - 1, first_map.num_rows)
+        of_weight += weight_gradient(activated, gradient[:, :, 1:-1], weight)
+        of_norm = _where_positive(input_gradient(gradient, weight), activated[:, :, 1:-1])
+        sums += norm.gradient_sums(of_norm, before[:, :, 1:-1].contiguous())
+        into[:, :, first:last] = of_norm
+    return of_weight, sums
+
+
+def small_map_gradients(
+    of_first: Rows, features: Tensor, weight: Tensor, band_rows: int, *, into: Tensor | None
+) -> Tensor:
+    """Write the gradient of the small map and return, in float64, that of the weights it meets.
+
+    Args:
+        of_first: dz1.
+        features: The small map, shape (N, C, h, w).
+        weight: Of the first convolution, its C channels of input alone.
+        band_rows: Rows of a band of dz1, an even number.
+        into: Where to write the gradient if it is wanted: `features` itself will do.
+    """
+    kernel = upsampling_kernel(weight)
+    small = stored(features, weight.dtype)
+    of_kernel = _zeros(*kernel.shape, like=kernel)
+    for first, last in bands(features.shape[2], band_rows // 2):
+        gradient = of_first(2 * first - 1, 2 * last + 1)
+        of_kernel += kernel_gradient(small(first, last), gradient, kernel)
+        if into is not None:
+            into[:, :, first:last] = small_input_gradient(gradient, kernel)
+    return upsampling_kernel_transposed(of_kernel)
+
+
+def skip_weight_gradient(of_first: Rows, skip: Rows, weight: Tensor, band_rows: int) -> Tensor:
+    """Return the gradient of the weights that the skip meets, in float64.
+
+    Args:
+        of_first: dz1.
+        skip: Of S channels, as large.
+        weight: Of the first convolution, its S channels of input alone.
+        band_rows: Rows of a band.
+    """
+    of_weight = _zeros(*weight.shape, like=weight)
+    for first, last in bands(skip.num_rows, band_rows):
+        of_weight += weight_gradient(skip(first - 1, last + 1), of_first(first, last), weight)
+    return of_weight
+
+
+def _inside(rows: Tensor, first: int, num_rows: int) -> Tensor:
+    """Set to zero, in place, those rows of a band from row `first` on that are outside the map."""
+    if first < 0:
+        rows[:, :, :-first] = 0
+    if first + rows.shape[2] > num_rows:
+        rows[:, :, num_rows - first :] = 0
+    return rows
+
+
+def _where_positive(gradient: Tensor, activated: Tensor) -> Tensor:
+    result: Tensor = torch.ops.aten.threshold_backward(gradient, activated, 0)
+    return result
+
+
+def _zeros(*shape: int, like: Tensor) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float64, device=like.device)

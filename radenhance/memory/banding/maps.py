@@ -1,0 +1,87 @@
+"""The maps of a banded decoder stage, from the tensors that it computes with.
+
+z1 and z2 are drawn in `banded_stage.py`; each is had in rows from the map before it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from radenhance.memory.banding.bands import Rows, stored
+from radenhance.memory.banding.batch_norm import Normalization
+from radenhance.memory.banding.convolution import convolve, upsample_and_convolve, upsampling_kernel
+from radenhance.memory.banding.stem import StemInputs
+
+
+class StageInputs(NamedTuple):
+    """All tensors that a stage computes with, or their gradients.
+
+    `skip` is the image where the stage computes its skip from it by itself, with the stem's
+    parameters.
+    """
+
+    features: Tensor
+    skip: Tensor | None
+    first_weight: Tensor
+    stem_weight: Tensor | None
+    stem_gamma: Tensor | None
+    stem_beta: Tensor | None
+    first_gamma: Tensor
+    first_beta: Tensor
+    second_weight: Tensor
+    second_gamma: Tensor
+    second_beta: Tensor
+    head_weight: Tensor | None
+    head_bias: Tensor | None
+
+    @property
+    def stem(self) -> StemInputs:
+        """Return those of the stem."""
+        image, weight, gamma, beta = self.skip, *self[3:6]
+        assert image is not None
+        assert weight is not None
+        assert gamma is not None
+        assert beta is not None
+        return StemInputs(image, weight, gamma, beta)
+
+    @property
+    def before_first_norm(self) -> tuple[Tensor | None, ...]:
+        """Return those that z1 is made of."""
+        return self[:6]
+
+    @property
+    def before_second_norm(self) -> tuple[Tensor | None, ...]:
+        """Return those that z2 is made of."""
+        return self[:9]
+
+
+def first_map(inputs: StageInputs, skip: Rows | None, dtype: torch.dtype) -> Rows:
+    """Return z1."""
+    weight = inputs.first_weight.to(dtype)
+    num_small = inputs.features.shape[1]
+    small, kernel = stored(inputs.features, dtype), upsampling_kernel(weight[:, :num_small])
+
+    def within(first: int, last: int) -> Tensor:
+        small_first, small_last = first // 2, -(-last // 2)
+        band = upsample_and_convolve(small(small_first - 1, small_last + 1), kernel)
+        band = band[:, :, first - 2 * small_first :][:, :, : last - first]
+        if skip is None:
+            return band.contiguous()
+        return convolve(skip(first - 1, last + 1), weight[:, num_small:]).add_(band)
+
+    return Rows(2 * small.num_rows, within)
+
+
+def second_map(first: Rows, norm: Normalization, weight: Tensor) -> Rows:
+    """Return z2."""
+    activated = first.then(norm.activated)
+    return Rows(first.num_rows, lambda a, b: convolve(activated(a - 1, b + 1), weight))
+
+
+def image_map(activated: Rows, inputs: StageInputs, dtype: torch.dtype) -> Rows:
+    """Return what the head gives."""
+    assert inputs.head_weight is not None
+    weight = inputs.head_weight.to(dtype)
+    bias = None if inputs.head_bias is None else inputs.head_bias.to(dtype)
+    return Rows(activated.num_rows, lambda a, b: convolve(activated(a - 1, b + 1), weight, bias))

@@ -1,0 +1,1 @@
+"""Is the data right?  A dataset looked at before it trains."""

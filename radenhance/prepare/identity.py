@@ -1,0 +1,76 @@
+"""Words that identify a patient or an owner, kept in memory to keep them out of what is written.
+
+Clinics name folders and files after patients, and errors name files. What is known to be a name in
+any header of an export is blacked out in every text about that export.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from radenhance.dataset.species import SPECIES, plain, species_of
+from radenhance.dicom.attributes import Attributes, or_unknown
+
+BLACK = "***"
+
+_NAMES = ("PatientName", "OtherPatientNames", "ResponsiblePerson", "ReferringPhysicianName")
+_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber")
+_SHORTEST_NAME = 3
+_SHORTEST_PART = 4  # of a word that is found inside a longer one, or of a number
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Keep quiet what readers warn of: that names files, and values that are not as they should be.
+
+    Errors come through.
+    """
+    loggers = [logging.getLogger(name) for name in ("radenhance.dicom", "pydicom")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def identity_words(attributes: Attributes) -> frozenset[str]:
+    """Return the names and numbers of a header, without accents and capitals."""
+    names, numbers = (
+        {word for keyword in keywords for word in _words(attributes, keyword)}
+        for keywords in (_NAMES, _NUMBERS)
+    )
+    found = {word for word in names if len(word) >= _SHORTEST_NAME}
+    found |= {word for word in numbers if len(word) >= _SHORTEST_PART}
+    # An animal called Cat is not given away by the word.
+    return frozenset(word for word in found if species_of(word) not in SPECIES)
+
+
+def blacked_out(text: str, words: Collection[str]) -> str:
+    """Return the text with *** for every word that holds one of `words`.
+
+    Args:
+        text: Such as a path or an error about it.
+        words: A set, of those that `identity_words` returns.
+    """
+    parts = re.split(r"([\W_]+)", text)
+    return "".join(BLACK if _holds(plain(part), words) else part for part in parts)
+
+
+def _words(attributes: Attributes, keyword: str) -> list[str]:
+    return re.findall(r"[^\W_]+", plain(or_unknown(attributes.text, keyword, "")))
+
+
+def _holds(word: str, words: Collection[str]) -> bool:
+    starts = range(len(word) - _SHORTEST_PART + 1)
+    return word in words or any(
+        word[start:end] in words
+        for start in starts
+        for end in range(start + _SHORTEST_PART, len(word) + 1)
+    )

@@ -1,0 +1,32 @@
+"""Two real radiographs: the computed-radiography samples that the package pydicom-data carries.
+
+RG1 is a chest of 1955x1841 pixels and 15 bits, RG3 a lower leg of 1760x1760 pixels and 10 bits.
+They declare no processing intent and serve as raw images; their targets are made by the reference
+enhancer. They only validate, never train.
+"""
+
+import shutil
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from radenhance.dataset.manifest import write_manifest
+from radenhance.prepare.folder import made_whole
+from radenhance.prepare.target import make_target
+
+SAMPLES = ("RG1", "RG3")
+
+
+def sample(name: str) -> Path:
+    """Return the path of an uncompressed sample of pydicom-data, RG1 or RG3."""
+    with as_file(files("data_store") / "data" / f"{name}_UNCR.dcm") as path:
+        return path
+
+
+def make_real_pairs(root: Path) -> None:
+    """Make the dataset folder `root` of the real samples, all of them in split val."""
+    with made_whole(root) as folder:
+        for name in SAMPLES:
+            shutil.copyfile(sample(name), folder / "raw" / f"{name}.dcm")
+        pairs = [make_target(folder, folder / "raw" / f"{name}.dcm") for name in SAMPLES]
+        write_manifest(folder, [replace(pair, split="val") for pair in pairs])

@@ -1,0 +1,158 @@
+"""Files of a clinic's export, recognised by their content."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from radenhance.dataset.manifest import RADIOGRAPH_SUFFIXES
+from radenhance.dataset.species import species_of
+from radenhance.dicom.attributes import Attributes, or_unknown
+from radenhance.dicom.dicom_file import looks_like_dicom, parse
+from radenhance.dicom.image_file import image_format
+from radenhance.dicom.projection import check_projection
+from radenhance.dicom.radiograph import Header
+from radenhance.dicom.read import read_header
+from radenhance.errors import RadiographError
+from radenhance.prepare.identity import identity_words, unwarned
+from radenhance.prepare.target import sha256_of
+
+Half = Literal["raw", "target"]
+
+_START_BYTES = 132
+_SUFFIX = {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of an export, not yet opened.
+
+    Args:
+        path: Of the file.
+        name: Relative to the folder that was searched, with forward slashes.
+        half: What its folder says it is; None when it says nothing.
+    """
+
+    path: Path
+    name: str
+    half: Half | None = None
+
+    @property
+    def key(self) -> str:
+        """What both halves of a pair share: the name without suffix and the folder of the half."""
+        *folders, name = PurePosixPath(self.name).parts
+        stem, suffix = os.path.splitext(name)
+        stem = stem if suffix.lower() in RADIOGRAPH_SUFFIXES else name
+        kept = [folder for folder in folders if folder.lower() not in ("raw", "target")]
+        return "/".join([*kept, stem])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A radiograph of an export, its header read, its pixels not.
+
+    Args:
+        found: The file.
+        sha256: Of the file.
+        suffix: .dcm, .png, .tif or .npy, by content.
+        header: Of the file.
+        identity: Words of the header that must not be written anywhere.
+    """
+
+    found: Found
+    sha256: str
+    suffix: str
+    header: Header
+    identity: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that is in no pair, and why.
+
+    Args:
+        name: As in Found.
+        reason: One sentence.
+        sha256: Of the file, to find it by when its name was blacked out.
+    """
+
+    name: str
+    reason: str
+    sha256: str = ""
+
+
+def find_files(folder: Path, *, half: Half | None = None, leave_out: Iterable[Path]) -> list[Found]:
+    """Return all files below a folder in the order of their names; hidden ones are not looked at.
+
+    Args:
+        folder: To search.
+        half: What all of them are; by the names of their folders (raw, target) when None.
+        leave_out: Folders that are not searched.
+    """
+    forbidden = {path.resolve() for path in leave_out}
+    files = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (Path(where) / name).resolve() not in forbidden
+        ]
+        paths = [Path(where) / name for name in names if not name.startswith(".")]
+        files += [Found(path, path.relative_to(folder).as_posix(), half) for path in paths]
+    files.sort(key=lambda file: file.name)
+    return files if half else [replace(file, half=_half_by_folder(file.name)) for file in files]
+
+
+def identify(found: Found) -> Source | Rejected:
+    """Read a file's header and hash; a file that is no radiograph is rejected."""
+    with unwarned():
+        return _identify(found)
+
+
+def _identify(found: Found) -> Source | Rejected:
+    try:
+        header = read_header(found.path)
+        with found.path.open("rb") as file:
+            start = file.read(_START_BYTES)
+            if not looks_like_dicom(start):
+                suffix = _SUFFIX[str(image_format(start))]
+                return Source(found, sha256_of(found.path), suffix, header)
+            attributes = parse(found.path, file).attributes
+        check_projection(attributes)
+    except RadiographError as error:
+        return Rejected(found.name, reason(error, found.path), _hash_if_readable(found.path))
+    species = species_of(header.species, codes=_species_codes(attributes))
+    return Source(
+        found,
+        sha256_of(found.path),
+        ".dcm",
+        replace(header, species=species),
+        identity_words(attributes),
+    )
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Return an error's message without the path that it begins with."""
+    return str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
+
+
+def _half_by_folder(name: str) -> Half | None:
+    for folder in PurePosixPath(name.lower()).parts[:-1]:
+        if folder == "raw":
+            return "raw"
+        if folder == "target":
+            return "target"
+    return None
+
+
+def _species_codes(attributes: Attributes) -> list[str]:
+    items = or_unknown(attributes.items, "PatientSpeciesCodeSequence", ())
+    return [or_unknown(item.text, "CodeValue", "") for item in items]
+
+
+def _hash_if_readable(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Encoder and decoder of a U-Net on two devices."""

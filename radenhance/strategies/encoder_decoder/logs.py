@@ -1,0 +1,104 @@
+"""What the decoder's step logs, logged by both processes.
+
+Schedulers, checkpoints, early stopping and progress bars of both then see what they would see on
+one device. Of the micro-batches of a batch, values are reduced as `self.log` reduces steps.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torchmetrics import Metric
+
+from radenhance.errors import UsageError
+
+Entry = tuple[str, Any, dict[str, Any]]
+"""Name, value and options of one call of `self.log`."""
+
+REDUCTIONS: dict[Any, Callable[[Tensor], Tensor]] = {
+    reduce_fx: reduction
+    for reduction, names in (
+        (torch.mean, ("mean", "avg")),
+        (torch.sum, ("sum",)),
+        (torch.amin, ("min", torch.min)),
+        (torch.amax, ("max", torch.max)),
+    )
+    for reduce_fx in (*names, reduction)
+}
+
+
+@contextmanager
+def capture_logs(module: LightningModule) -> Iterator[list[Entry]]:
+    """Collect what is logged, instead of logging it."""
+    entries: list[Entry] = []
+
+    def log(name: str, value: Any, prog_bar: bool = False, **options: Any) -> None:
+        detached = value.detach() if isinstance(value, Tensor) else value
+        entries.append((name, detached, {"prog_bar": prog_bar, **options}))
+
+    # in the place of the class's method on this one object; log_dict calls it as well
+    vars(module)["log"] = log
+    try:
+        yield entries
+    finally:
+        del vars(module)["log"]
+
+
+def combined(entries: Sequence[Entry], module: LightningModule) -> list[Entry]:
+    """Return one entry for each name, its value a number or the state of a metric.
+
+    Raises:
+        UsageError: A value's reduce_fx is not mean, sum, min or max.
+    """
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry[0], []).append(entry)
+    return [_combined(same, module) for same in by_name.values()]
+
+
+def log_all(entries: Sequence[Entry], module: LightningModule) -> None:
+    """Log what `combined` gave, on any process."""
+    for name, value, options in entries:
+        logged = _restored(value, module) if isinstance(value, dict) else value
+        module.log(name, logged, **options)
+
+
+def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
+    name, last, options = entries[-1]
+    if isinstance(last, Metric):
+        return name, _state_of(last, module), options
+    reduce_fx = options.get("reduce_fx", "mean")
+    if reduce_fx not in REDUCTIONS:
+        raise UsageError(
+            f"encoder_decoder: {name} is logged with reduce_fx {reduce_fx}; use mean, sum, min or "
+            f"max"
+        )
+    values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for _, value, _ in entries])
+    if options.get("batch_size") is not None:
+        options = {**options, "batch_size": sum(others["batch_size"] for *_, others in entries)}
+    return name, REDUCTIONS[reduce_fx](values).item(), options
+
+
+def _state_of(metric: Metric, module: LightningModule) -> dict[str, Any]:
+    attribute = next(name for name, part in module.named_modules() if part is metric)
+    state = {name: getattr(metric, name) for name in metric._defaults}
+    return {
+        "attribute": attribute,
+        "state": state,
+        "count": metric._update_count,
+        "forward": metric._forward_cache,
+    }
+
+
+def _restored(value: dict[str, Any], module: LightningModule) -> Metric:
+    metric = module.get_submodule(value["attribute"])
+    assert isinstance(metric, Metric)
+    for name, state in value["state"].items():
+        setattr(metric, name, state)
+    metric._update_count = value["count"]
+    metric._forward_cache = value["forward"]
+    metric._computed = None
+    return metric

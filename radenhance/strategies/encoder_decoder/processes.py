@@ -1,0 +1,216 @@
+"""Processes in pairs, under Lightning: how they start, meet, agree and end.
+
+What runs in them is `encoder_decoder.py`'s. Each process of a pair has a stage, and each pair is
+one of Lightning's replicas: it gets its own share of the samples, and values are reduced over
+pairs, as the two processes of one have the same.
+"""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.utilities.distributed import (
+    _distributed_is_initialized,
+    _get_default_process_group_backend_for_device,
+    _init_dist_connection,
+)
+from lightning.fabric.utilities.seed import reset_seed
+from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero_only
+from torch import Tensor
+from typing_extensions import override
+
+from radenhance.errors import StageError, UsageError
+from radenhance.strategies.encoder_decoder.groups import (
+    NUM_STAGES,
+    Groups,
+    called,
+    pipeline_of,
+    stage_of,
+)
+from radenhance.strategies.encoder_decoder.loader import PeerGroup
+from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
+from radenhance.strategies.encoder_decoder.schedule import StageName
+from radenhance.strategies.sharding import end_in_place, is_sharded
+
+
+class ProcessPairStrategy(ParallelStrategy):
+    """Starts processes, two for each pipeline, and ends them together.
+
+    Args:
+        process_group_backend: nccl or gloo; the device's own when nothing is said.
+        timeout_s: Seconds without a sign of the other processes after which a run ends.
+    """
+
+    def __init__(self, process_group_backend: str | None, timeout_s: float) -> None:
+        super().__init__()
+        self.timeout_s = timeout_s
+        self.num_nodes = 1
+        self._backend = process_group_backend
+        self._doing = "the start"
+        self._monitor: PeerMonitor | None = None
+
+    # Lightning sets these from --trainer.devices and --trainer.num_nodes
+
+    @property
+    @override
+    def root_device(self) -> torch.device:
+        assert self.parallel_devices is not None
+        return self.parallel_devices[self.local_rank]
+
+    @property
+    def num_processes(self) -> int:
+        """Processes of this node."""
+        return len(self.parallel_devices or ())
+
+    @property
+    def num_pipelines(self) -> int:
+        """Pairs of encoder and decoder."""
+        return self.world_size // NUM_STAGES
+
+    @property
+    def pipeline(self) -> int:
+        """Which of the pairs this process belongs to."""
+        return pipeline_of(self.global_rank)
+
+    @property
+    def stage_name(self) -> StageName:
+        """Which half runs here."""
+        return stage_of(self.global_rank)
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether Lightning has to share out a loader's samples; the two of a pair share all."""
+        return self.num_pipelines > 1
+
+    @property
+    @override
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        return {"num_replicas": self.num_pipelines, "rank": self.pipeline}
+
+    # the start
+
+    @override
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        if not self.cluster_environment.creates_processes_externally:
+            self._launcher = _SubprocessScriptLauncher(
+                self.cluster_environment, self.num_processes, self.num_nodes
+            )
+
+    @override
+    def setup_environment(self) -> None:
+        super().setup_environment()
+        reset_seed()
+        self._set_world_ranks()
+        if self.world_size < 2 or self.world_size % 2:
+            raise UsageError(
+                f"--trainer.strategy encoder_decoder needs two processes, or pairs of them, got "
+                f"{self.world_size}; use --trainer.devices 2 or --trainer.num_nodes 2"
+            )
+        self._connect()
+        self._groups = Groups(self.timeout_s)
+        self._peers = PeerGroup(self._groups.pair, self.root_device)
+        self._monitor = PeerMonitor(
+            self._groups.listening,
+            [called(rank) for rank in range(self.world_size)],
+            timeout_s=self.timeout_s,
+            moment=self._moment,
+        )
+
+    def _set_world_ranks(self) -> None:
+        environment = self.cluster_environment
+        assert environment is not None
+        environment.set_global_rank(self.node_rank * self.num_processes + self.local_rank)
+        environment.set_world_size(self.num_nodes * self.num_processes)
+        for only in (rank_zero_only, utils_rank_zero_only):
+            setattr(only, "rank", self.global_rank)  # noqa: B010
+
+    def _connect(self) -> None:
+        backend = self._backend or _get_default_process_group_backend_for_device(self.root_device)
+        timeout = timedelta(seconds=self.timeout_s)
+        assert self.cluster_environment is not None
+        try:
+            _init_dist_connection(self.cluster_environment, backend, timeout=timeout)
+        except RuntimeError as error:  # that of torch.distributed is one
+            where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise StageError(
+                f"{called(self.global_rank)} met no other process at {where} within "
+                f"{self.timeout_s:g} s; start the same command on both machines, with the same "
+                f"MASTER_ADDR and MASTER_PORT, which both can reach"
+            ) from error
+
+    def _moment(self) -> str:
+        return self._doing
+
+    def _watch(self) -> AbstractContextManager[None]:
+        return self._monitor.watch() if self._monitor is not None else nullcontext()
+
+    # between processes
+
+    @override
+    def barrier(self, name: str | None = None) -> None:
+        if not _distributed_is_initialized():
+            return
+        with self._watch():
+            dist.all_reduce(torch.zeros(1, device=self.root_device))
+
+    @override
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        if not _distributed_is_initialized():
+            return obj
+        box = [obj]
+        with self._watch():
+            dist.broadcast_object_list(box, src, device=self.root_device)
+        return box[0]
+
+    @override
+    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
+        """Reduce over the pipelines: the two processes of one have the same values."""
+        if not isinstance(tensor, Tensor) or self.num_pipelines == 1:
+            return tensor
+        reduced = tensor.clone()
+        mean = str(reduce_op).lower() in ("mean", "avg")
+        with self._watch():
+            dist.all_reduce(
+                reduced, dist.ReduceOp.SUM if mean else _operation(reduce_op), self._groups.replicas
+            )
+        return reduced / self.num_pipelines if mean else reduced
+
+    @override
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        votes = torch.tensor(int(decision), device=self.root_device)
+        with self._watch():
+            dist.all_reduce(votes)
+        return bool(votes == self.world_size) if all else bool(votes)
+
+    # the end
+
+    @override
+    def on_exception(self, exception: BaseException) -> None:
+        monitor, self._monitor = self._monitor, None
+        if monitor is None:
+            return
+        monitor.ring(exception)
+        explained = monitor.explain(exception)
+        if explained is not None:  # a callback's own collective failed
+            raise explained from exception
+
+    @override
+    def teardown(self) -> None:
+        if self._monitor is not None:
+            self._monitor.end()
+            self._monitor = None
+        if self.lightning_module is not None and is_sharded(self.lightning_module):
+            end_in_place(self)
+        else:
+            super().teardown()
+
+
+def _operation(reduce_op: Any) -> Any:
+    return getattr(dist.ReduceOp, reduce_op.upper()) if isinstance(reduce_op, str) else reduce_op

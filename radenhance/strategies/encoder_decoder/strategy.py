@@ -1,0 +1,352 @@
+"""Encoder and decoder of a U-Net on two devices, under an ordinary LightningModule.
+
+    trainer = Trainer(strategy="encoder_decoder", devices=1, num_nodes=2)
+
+    rank 1   reads    encoder  ------ skips ----->  decoder    rank 0
+             nothing           <--- gradients ----  loss       reads batches, logs, checkpoints
+
+The whole module lives in both processes, and only the tensors of the half that runs there on its
+device: weights are little beside activations. Optimizers, schedulers and checkpoints are then those
+of one device. Three things differ from Lightning's other strategies, for this reason:
+
+- Forward and backward passes are one (`schedule.py`), so Lightning's own backward pass is left out,
+  and gradients are set to zero here.
+- A step is done by both processes together, and its losses, logs and results are given to both.
+- Norms and overflows of gradients are decided together (`precision.py`).
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch.distributed as dist
+from lightning.fabric.utilities.data import _auto_add_worker_init_fn
+from lightning.fabric.utilities.optimizer import _optimizers_to_device
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.strategies import StrategyRegistry
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+from torchmetrics import Metric
+from typing_extensions import override
+
+from radenhance.errors import UsageError
+from radenhance.strategies.encoder_decoder.batches import map_leaves
+from radenhance.strategies.encoder_decoder.config_check import check_agreement, refuse_unsupported
+from radenhance.strategies.encoder_decoder.loader import BroadcastLoader, broadcast_loader
+from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
+from radenhance.strategies.encoder_decoder.precision import (
+    decide_together,
+    norm_over_stages,
+    start_scaler,
+)
+from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
+from radenhance.strategies.encoder_decoder.schedule import (
+    GROUP_RANK,
+    Phase,
+    ScheduleName,
+    StageName,
+)
+from radenhance.strategies.encoder_decoder.step import SharedStep
+from radenhance.strategies.sharding import (
+    broadcast_from_first,
+    full_on_cpu,
+    full_tensor,
+    full_weights,
+    is_sharded,
+    refuse_unsharded_techniques,
+    shard,
+    shard_state,
+)
+
+NAME = "encoder_decoder"
+AUTO_CUT = "auto"
+
+
+class EncoderDecoderStrategy(ProcessPairStrategy):
+    """Runs the encoder on one device and the decoder on another.
+
+    Args:
+        micro_batch_size: Images that cross the cut at a time. BatchNorm sees that many, as it does
+            under gradient accumulation. It must divide the batch in training.
+        schedule: gpipe runs all micro-batches forwards, then all backwards; 1f1b alternates, and
+            holds two micro-batches at most; auto is 1f1b where there are two.
+        cut: First stage of the decoder's device; another one than decoder0 moves the balance. With
+            auto, `radenhance fit` takes the one with which the fuller GPU needs least.
+        bfloat16_transfer: Send float32 features and gradients as bfloat16: half the bytes, not
+            exact.
+        sharded: With several pipelines, share out parameters, gradients and optimizer state over
+            them (FSDP2): less memory, more traffic between them.
+        process_group_backend: nccl or gloo; the device's own when nothing is said.
+        timeout_s: Seconds without a sign of the other processes after which a run ends.
+    """
+
+    strategy_name = NAME
+
+    def __init__(
+        self,
+        micro_batch_size: int = 1,
+        schedule: ScheduleName = "auto",
+        cut: str = FIRST_DECODER_STAGE,
+        bfloat16_transfer: bool = False,
+        sharded: bool = False,
+        process_group_backend: str | None = None,
+        timeout_s: float = 600.0,
+    ) -> None:
+        super().__init__(process_group_backend, timeout_s)
+        if micro_batch_size < 1:
+            raise UsageError(
+                f"--trainer.strategy.micro_batch_size must be at least 1, got {micro_batch_size}"
+            )
+        self.micro_batch_size = micro_batch_size
+        self.schedule = schedule
+        self.cut = cut
+        self.bfloat16_transfer = bfloat16_transfer
+        self.sharded = sharded
+        self.phase_ended: Callable[[Phase], None] = _nothing
+        """Called where forward and backward phases alternate within a step, which no hook says."""
+
+    # before a fit
+
+    @override
+    def setup(self, trainer: Trainer) -> None:
+        module = self._module
+        assert self.accelerator is not None
+        self.accelerator.setup(trainer)
+        refuse_unsupported(trainer, module)
+        if self.sharded and self.num_pipelines == 1:
+            raise UsageError(
+                "--trainer.strategy.sharded needs several pipelines to share parameters out to, "
+                "got one; use four processes or more, or leave it out"
+            )
+        if self.cut == AUTO_CUT:
+            raise UsageError("cut auto is chosen by `radenhance fit`; name a stage, or decoder0")
+        self._split = NetworkSplit(module, self.cut)
+        with self._watch():
+            check_agreement(self, trainer, module)
+        self.model = self.precision_plugin.convert_module(module)
+        elsewhere = self._tensors_elsewhere()
+        self._elsewhere = elsewhere
+        if not is_sharded(module):  # by an earlier run, which has left them equal
+            with self._watch():
+                self._copy_from_rank_zero()
+        self.model_to_device()
+        if self.sharded:
+            self._shard()
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._reset_optimizers_and_schedulers()
+            self.setup_optimizers(trainer)
+            trainer.fit_loop._skip_backward = True
+        self.setup_precision_plugin()
+        everyone = dist.group.WORLD if self.sharded else self._groups.pair
+        decide_together(self.precision_plugin, self._groups.pair, self.root_device, everyone)
+        if trainer.state.fn == TrainerFn.FITTING:
+            _optimizers_to_device(self.optimizers, self.root_device)
+        self._step = SharedStep(self, self._split, self._peers)
+        self._let_metrics_reduce_over(self._groups.replicas)
+        if self.num_pipelines == 1:  # what is logged is the same on both processes
+            warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+
+    def _shard(self) -> None:
+        refuse_unsharded_techniques(self._split.techniques)
+        self._split.keep_shapes()
+        here = {id(p) for p in self._split.unet.parameters()} - self._elsewhere
+        shard(self._split.unet, here, self._groups.replicas, self.root_device)
+
+    def _let_metrics_reduce_over(self, group: ProcessGroup | None) -> None:
+        """The two of a pipeline have the same states; summed over both, they would count twice."""
+        for part in self._module.modules():
+            if isinstance(part, Metric):
+                part.process_group = group
+
+    @override
+    def model_to_device(self) -> None:
+        """Move what is not of the other half alone."""
+        self._move(self._module)
+
+    def _move(self, part: nn.Module) -> None:
+        """Move `part`, whole where nothing below it belongs elsewhere; a metric moves only so."""
+        if not any(id(t) in self._elsewhere for t in (*part.parameters(), *part.buffers())):
+            part.to(self.root_device)
+            return
+        for child in part.children():
+            self._move(child)
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+            if id(tensor) not in self._elsewhere:
+                tensor.data = tensor.data.to(self.root_device)
+
+    @property
+    def _module(self) -> LightningModule:
+        assert self.lightning_module is not None
+        return self.lightning_module
+
+    def _tensors_elsewhere(self) -> set[int]:
+        encoder = self._split.encoder_tensors()
+        if self.stage_name == "decoder":
+            return encoder
+        every = {id(t) for t in (*self._split.unet.parameters(), *self._split.unet.buffers())}
+        return every - encoder
+
+    def _copy_from_rank_zero(self) -> None:
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            moved = tensor.data.to(self.root_device)
+            dist.broadcast(moved, 0)
+            tensor.data.copy_(moved)
+
+    # data
+
+    @override
+    def process_dataloader(self, dataloader: Any) -> BroadcastLoader:
+        with self._watch():
+            lengths: list[Any] = [None] * self.world_size
+            dist.all_gather_object(lengths, _length(dataloader))
+        if len(set(lengths)) > 1:
+            raise UsageError(
+                f"the processes see datasets of {' and '.join(map(str, lengths))} batches; give "
+                f"all of them the same data"
+            )
+        # as Lightning does on one device, where it would count the encoder as a rank of its own
+        _auto_add_worker_init_fn(dataloader, self.pipeline)
+        return broadcast_loader(dataloader, self._peers, self._watch)
+
+    # steps
+
+    @override
+    def training_step(self, batch: Any, batch_idx: int, *more: Any) -> Tensor:
+        """Run forward and backward passes of a batch on both devices; return its mean loss."""
+        trainer = self._module.trainer
+        self._doing = f"training batch {batch_idx} of epoch {trainer.current_epoch}"
+        optimization = trainer.fit_loop.epoch_loop.automatic_optimization
+        optimizer = trainer.optimizers[0]
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            optimization._on_before_zero_grad(optimizer)
+            optimization._optimizer_zero_grad(batch_idx, optimizer)
+        start_scaler(self.precision_plugin, self.root_device)
+        with self._watch():
+            loss = self._step.train(batch, batch_idx, *more)
+            if not trainer.fit_loop._should_accumulate():
+                self._average_gradients()
+        # the base class's: a scaler has scaled the loss already
+        return Precision.post_backward(self.precision_plugin, loss, self._module)
+
+    @override
+    def validation_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        return self._evaluate("validation", batch, batch_idx, *more)
+
+    @override
+    def test_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        return self._evaluate("test", batch, batch_idx, *more)
+
+    @override
+    def predict_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        return self._evaluate("predict", batch, batch_idx, *more)
+
+    def _evaluate(self, kind: str, batch: Any, batch_idx: int, *more: Any) -> Any:
+        self._doing = f"{kind} batch {batch_idx}"
+        with self._watch():
+            return self._step.evaluate(f"{kind}_step", batch, batch_idx, *more)
+
+    def _average_gradients(self) -> None:
+        if self.num_pipelines == 1:
+            return
+        for parameter in self._module.parameters():
+            # what is shared out has the mean already
+            if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
+                dist.all_reduce(parameter.grad, group=self._groups.replicas)
+                parameter.grad /= self.num_pipelines
+
+    def _share_buffers(self) -> None:
+        here = [b for b in self._module.buffers() if id(b) not in self._elsewhere]
+        with self._watch():
+            broadcast_from_first(here, self._groups.replicas)
+
+    @override
+    def on_validation_start(self) -> None:
+        """Validate the network that a checkpoint has."""
+        self._share_buffers()
+
+    def gradient_norm(self) -> Tensor:
+        """Return the 2-norm of the gradients of both halves."""
+        with self._watch():
+            return norm_over_stages(
+                list(self._module.parameters()), self._groups.pair, self.root_device
+            )
+
+    @override
+    def optimizer_step(
+        self, optimizer: Optimizer, closure: Callable[[], Any], model: Any = None, **options: Any
+    ) -> Any:
+        """Step; clipping and overflows are decided together."""
+        with self._watch():
+            return super().optimizer_step(optimizer, closure, model, **options)
+
+    # checkpoints: those of one device
+
+    @override
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        self._complete()
+        return full_weights(super().lightning_module_state_dict())
+
+    @override
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """Return the state of all parameters, wherever they are, on the CPU."""
+        own: dict[str, Any] = super().optimizer_state(optimizer)
+        every: dict[int, Any] = {}
+        with self._watch():
+            state = map_leaves(full_on_cpu, own["state"])
+            for rank in GROUP_RANK.values():
+                every.update(map_leaves(full_on_cpu, self._peers.broadcast(state, source=rank)))
+        return {**own, "state": dict(sorted(every.items()))}
+
+    @override
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        """Load a whole state, and leave out what the other process has the parameters of."""
+        super().load_optimizer_state_dict(checkpoint)
+        for optimizer in self.optimizers:
+            for parameter in [p for p in optimizer.state if id(p) in self._elsewhere]:
+                del optimizer.state[parameter]
+            shard_state(optimizer)
+
+    def _complete(self) -> None:
+        """Bring the half of the network that is elsewhere up to date here."""
+        self._share_buffers()
+        encoder = self._split.encoder_tensors()
+        with self._watch():
+            for tensor in (*self._module.parameters(), *self._module.buffers()):
+                source: StageName = "encoder" if id(tensor) in encoder else "decoder"
+                moved = full_tensor(tensor.data).to(self.root_device)
+                dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._groups.pair)
+                if source != self.stage_name:
+                    tensor.data.copy_(moved)
+
+    # the end
+
+    @override
+    def on_train_end(self) -> None:
+        """Leave the whole network in every process, for what comes after the fit."""
+        self._complete()
+
+    @override
+    def teardown(self) -> None:
+        super().teardown()
+        if self.lightning_module is not None:
+            self._let_metrics_reduce_over(None)  # a group cannot be pickled with the module
+
+
+def _nothing(phase: Phase) -> None:
+    pass
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+StrategyRegistry.register(
+    NAME, EncoderDecoderStrategy, description="encoder and decoder of a U-Net on two devices"
+)

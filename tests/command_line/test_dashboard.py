@@ -1,0 +1,59 @@
+"""`radenhance dashboard` as a user starts and stops it."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from radenhance.cli import main
+from radenhance.flags.compared import typed
+
+
+@pytest.fixture
+def runs():
+    with SummaryWriter("lightning_logs/version_0") as writer:
+        writer.add_scalar("val/loss", 1.0, 0)
+
+
+def test_without_runs_it_says_how_to_get_some(capsys):
+    assert main(["dashboard"]) == 2
+    assert "lightning_logs has no runs to show; start one with" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_said_in_one_sentence(runs, capsys):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        assert main(["dashboard", f"--port={taken.getsockname()[1]}"]) == 2
+    assert "already in use); choose another with --port" in capsys.readouterr().err
+
+
+def test_it_serves_the_runs_until_ctrl_c(runs):
+    command = [sys.executable, "-m", "radenhance", "dashboard"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        url = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://localhost:\d+/#custom_scalars", url), process.stderr.read()
+        with urllib.request.urlopen(url) as page:
+            assert "TensorBoard" in page.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_the_command_line_is_shown_as_typed_but_for_folders_of_patients():
+    recipe = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
+    arguments = ["fit", "--config", str(recipe), f"--config={recipe}", "--data.root", "my data"]
+    hidden = ["--data.predict_from", "exams/of Rex", "--output.folder=rex"]
+    assert typed([*arguments, *hidden]) == (
+        "radenhance fit --config quickstart.yaml --config=quickstart.yaml --data.root 'my data' "
+        "--data.predict_from ... --output.folder=..."
+    )

@@ -1,0 +1,103 @@
+"""`radenhance plan` as a user types it."""
+
+import json
+
+import pytest
+
+from radenhance.cli import main
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.search import changes_function, largest_side, techniques_of_recipes
+from radenhance.units import MIB
+
+TINY = ["--model.encoder=tu-mobilenetv3_small_050", "--model.num_scales=auto"]
+
+
+def planned(capsys, *arguments):
+    assert main(["plan", *TINY, "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_plan_needs_no_data_and_no_gpu(capsys):
+    assert main(["plan", *TINY, "--sizes=64", "--gpu-memory=8GiB"]) == 0
+    printed = capsys.readouterr().out
+    assert "batch 1, 32-true, 64 x 64 px" in printed
+    assert "fits in 8,192 MiB" in printed
+
+
+def test_more_pixels_and_larger_batches_need_more(capsys):
+    small, large = planned(capsys, "--sizes=64,128")
+    (batch,) = planned(capsys, "--sizes=64", "--data.batch_size=4")
+    for more in (large, batch):
+        assert more["kinds"]["weights"] == small["kinds"]["weights"]
+        assert more["needed_bytes"] > small["needed_bytes"]
+
+
+def test_the_size_is_that_of_the_run_when_none_is_said(capsys):
+    (cut,) = planned(capsys, "--data.image_size=96", "--data.crop_size=64")
+    assert cut["size"] == [64, 64]
+
+
+def test_native_images_are_planned_at_the_largest_of_the_dataset(capsys, tmp_path):
+    header = "case_id,patient_id,raw_path,target_path,split,rows,cols"
+    rows = ["a,p,raw/a.npy,target/a.npy,train,70,200", "b,q,raw/b.npy,target/b.npy,val,100,90"]
+    for name in ("raw/a", "raw/b", "target/a", "target/b"):
+        (tmp_path / f"{name}.npy").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.npy").touch()
+    (tmp_path / "pairs.csv").write_text("\n".join([header, *rows]) + "\n")
+    (plan,) = planned(capsys, "--data.image_size=native", f"--data.root={tmp_path}")
+    assert plan["size"] == [70, 200]
+
+
+def test_search_lists_what_fits_the_quickest_first(capsys):
+    limit = "1GiB"
+    (answer,) = planned(capsys, "--sizes=512", "--search", f"--gpu-memory={limit}")
+    found = {one["recipe"]: one for one in answer["search"]}
+    assert found["chkp.yaml"]["needed_bytes"] < found["original.yaml"]["needed_bytes"]
+    assert found["chkp.yaml"]["seconds"] > found["original.yaml"]["seconds"]
+    assert "quant.yaml" not in found  # it refuses this encoder
+    assert all(one["fits"] == (one["needed_bytes"] <= 2**30) for one in found.values())
+
+
+def test_the_largest_side_fits_and_the_next_does_not():
+    run = PlannedRun(TINY)
+    limit = 700 * MIB
+    side = largest_side(run, limit)
+    assert run.plan((side, side)).needed_bytes <= limit
+    assert run.plan((side + 32, side + 32)).needed_bytes > limit
+
+
+def test_gradients_that_wait_for_more_batches_are_counted():
+    run = PlannedRun(TINY)
+    gradients = sum(parameter.nbytes for parameter in run.module().parameters())
+    alone = run.plan((64, 64))
+    waits = PlannedRun([*TINY, "--trainer.accumulate_grad_batches=2"]).plan((64, 64))
+    assert waits.level - alone.level == gradients
+    assert waits.phases["forward"] - alone.phases["forward"] == gradients
+
+
+def test_recipes_are_searched_once_each_and_for_one_device():
+    found = techniques_of_recipes()
+    assert "original.yaml" in found
+    assert "quickstart.yaml" not in found  # the techniques of original
+    assert not any(name.startswith("dist") for name in found)
+    assert changes_function(found["mom.yaml"])
+    assert not changes_function(found["amp_chkp.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--gpu-memory=8"], "write 8GiB or 8GB"),
+        (["--sizes=big"], "write 1024,2048"),
+        (["--max-size"], "add --gpu-memory"),
+        (["--trainer.precision=transformer-engine"], "cannot be planned"),
+        (["--model.encodr=resnet18"], "encodr"),
+    ],
+)
+def test_a_wrong_flag_is_named(capsys, arguments, expected):
+    try:
+        code = main(["plan", *TINY, *arguments])
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 2
+    assert expected in capsys.readouterr().err

@@ -1,0 +1,237 @@
+"""Training in bands against plain training on whole images: the whole U-Net, BatchNorm included."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from radenhance.errors import UsageError
+from radenhance.loss.ms_ssim import ms_ssim_loss
+from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
+from radenhance.memory.techniques import MemoryTechniques
+from radenhance.network.stages import stages_of
+from radenhance.network.unet import build_unet
+
+PLAIN = MemoryTechniques()
+ROWS, COLUMNS = 96, 64
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    unet = build_unet("resnet18").double()
+    with torch.no_grad():  # away from the start, where gammas are one and betas zero
+        for parameter in unet.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return unet
+
+
+def images(batch=2, dtype=torch.float64, rows=ROWS):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(2, batch, 1, rows, COLUMNS, generator=generator, dtype=dtype)
+
+
+def train(network, techniques, *, steps=1, micro_batches=1, dtype=torch.float64, autocast=None):
+    """Losses of all steps, gradients of the last one, and the state dict after it."""
+    unet = copy.deepcopy(network).to(dtype)
+    optimizer = torch.optim.SGD(unet.parameters(), lr=1e-3)
+    loss_of = ms_ssim_loss if techniques == PLAIN else streamed_ms_ssim_loss
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        for raw, target in zip(*(i.chunk(micro_batches) for i in images(dtype=dtype)), strict=True):
+            with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=bool(autocast)):
+                enhanced = techniques.run(unet, raw)
+            loss = loss_of(enhanced, target, num_scales="auto")
+            (loss / micro_batches).backward()
+            losses.append(loss.detach())
+        optimizer.step()
+    gradients = {name: p.grad for name, p in unet.named_parameters() if p.grad is not None}
+    return torch.stack(losses), gradients, unet.state_dict()
+
+
+def assert_same(result, expected, *, rtol):
+    assert torch.allclose(result[0], expected[0], rtol=rtol, atol=0)
+    for ours, plain in zip(result[1:], expected[1:], strict=True):
+        assert ours.keys() == plain.keys()
+        for name, value in plain.items():
+            difference = (ours[name].double() - value.double()).norm()
+            assert difference <= rtol * value.double().norm(), name
+
+
+@pytest.mark.parametrize("checkpointing", ["none", "stage", "unit"])
+@pytest.mark.parametrize("band_rows", [1, 6, 7, 10_000, "auto"])
+def test_loss_gradients_and_buffers_are_those_of_plain_training(network, band_rows, checkpointing):
+    techniques = MemoryTechniques(band_rows=band_rows, checkpointing=checkpointing)
+    assert_same(train(network, techniques), train(network, PLAIN), rtol=1e-11)
+
+
+def test_three_steps_are_three_steps_of_plain_training(network):
+    techniques = MemoryTechniques(band_rows=10, checkpointing="unit")
+    result = train(network, techniques, steps=3)
+    assert_same(result, train(network, PLAIN, steps=3), rtol=1e-11)
+    counters = [value for name, value in result[2].items() if name.endswith("batches_tracked")]
+    assert counters
+    assert all(value == 3 for value in counters)
+
+
+def test_micro_batches_are_micro_batches_of_plain_training(network):
+    result = train(network, MemoryTechniques(band_rows=10), micro_batches=2)
+    assert_same(result, train(network, PLAIN, micro_batches=2), rtol=1e-11)
+
+
+@pytest.mark.parametrize("checkpointing", ["none", "unit"])
+def test_bands_with_offload_are_plain_training(network, checkpointing):
+    techniques = MemoryTechniques(band_rows=6, checkpointing=checkpointing, offload_mib=64)
+    assert_same(train(network, techniques, steps=2), train(network, PLAIN, steps=2), rtol=1e-11)
+
+
+def test_bands_with_momentum_are_momentum_without_bands(network):
+    plain = MemoryTechniques(momentum=0.9, momentum_reversible=False)
+    banded = MemoryTechniques(momentum=0.9, momentum_reversible=False, band_rows=6)
+    assert_same(train(network, banded), train(network, plain), rtol=1e-11)
+
+
+def test_halves_of_a_network_in_bands_are_the_network(network):
+    unet = copy.deepcopy(network)
+    techniques = MemoryTechniques(band_rows=6)
+    stages, skips = techniques.stages_of(unet), []
+    features = techniques.run_stages(stages[:4], images()[0], skips)
+    assert [skip.shape[1] for skip in skips] == [64, 64, 128, 256]
+    result = techniques.run_stages(stages[4:], features, skips)
+    expected = PLAIN.run(copy.deepcopy(network), images()[0])
+    assert torch.allclose(result, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_the_image_gets_the_gradient_of_plain_training(network):
+    gradients = []
+    for techniques in (PLAIN, MemoryTechniques(band_rows=6, checkpointing="unit")):
+        image = images()[0].requires_grad_()
+        techniques.run(copy.deepcopy(network), image).square().sum().backward()
+        gradients.append(image.grad)
+    plain, result = gradients
+    assert (result - plain).norm() <= 1e-11 * plain.norm()
+
+
+def test_float32_is_no_farther_from_float64_than_plain_float32(network):
+    _, exact, _ = train(network, PLAIN)
+    errors = []
+    for techniques in (PLAIN, MemoryTechniques(band_rows=10)):
+        _, gradients, _ = train(network, techniques, dtype=torch.float32)
+        differences = {name: (gradients[name] - value).norm() for name, value in exact.items()}
+        errors.append(max(differences[name] / value.norm() for name, value in exact.items()))
+    plain, ours = errors
+    assert ours <= 1.5 * plain
+
+
+def test_bfloat16_is_as_near_to_float64_as_plain_bfloat16(network):
+    _, exact, _ = train(network, PLAIN)
+    whole = torch.cat([value.flatten() for value in exact.values()])
+    plain, ours = (
+        (torch.cat([train_bf16[name].flatten() for name in exact]) - whole).norm()
+        for train_bf16 in (
+            train(network, techniques, dtype=torch.float32, autocast=torch.bfloat16)[1]
+            for techniques in (PLAIN, MemoryTechniques(band_rows=10))
+        )
+    )
+    assert ours <= 1.2 * plain
+
+
+def test_convolutions_run_in_the_dtype_of_autocast(network):
+    unet = copy.deepcopy(network).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        enhanced = MemoryTechniques(band_rows=10).run(unet, images(dtype=torch.float32)[0])
+    assert enhanced.dtype == torch.bfloat16
+
+
+def test_evaluation_is_plain_evaluation_without_seams(network):
+    unet = copy.deepcopy(network).eval()
+    raw = images()[0]
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    with torch.no_grad():
+        plain = PLAIN.run(unet, raw)
+        result = MemoryTechniques(band_rows=6).run(unet, raw)
+    assert (result - plain).abs().max() <= 1e-12 * plain.abs().max()
+    assert all(torch.equal(unet.state_dict()[name], value) for name, value in before.items())
+
+
+def test_training_with_running_statistics_is_plain_training_with_them(network):
+    frozen = copy.deepcopy(network)
+    for module in frozen.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    frozen.eval()
+    assert_same(train(frozen, MemoryTechniques(band_rows=6)), train(frozen, PLAIN), rtol=1e-11)
+
+
+@pytest.mark.parametrize("momentum", [None, 0.0, 0.3])
+def test_running_statistics_follow_the_momentum_of_the_norm(network, momentum):
+    other = copy.deepcopy(network)
+    for module in other.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
+    result = train(other, MemoryTechniques(band_rows=6), steps=2)
+    assert_same(result, train(other, PLAIN, steps=2), rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [
+        "encoder",
+        "encoder.conv1",
+        "encoder.bn1",
+        "encoder.layer1",
+        "decoder.blocks.3.conv1",
+        "decoder",
+        "bn",
+    ],
+)
+def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(network, frozen):
+    part = copy.deepcopy(network)
+    for name, parameter in part.named_parameters():
+        is_norm = parameter.dim() == 1 and not name.startswith("segmentation_head")
+        parameter.requires_grad_(not (is_norm if frozen == "bn" else name.startswith(frozen)))
+    result = train(part, MemoryTechniques(band_rows=6, checkpointing="unit"))
+    assert_same(result, train(part, PLAIN), rtol=1e-11)
+
+
+def test_a_second_backward_pass_is_refused_instead_of_wrong(network):
+    unet = copy.deepcopy(network)
+    loss = MemoryTechniques(band_rows=6).run(unet, images()[0]).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_stem_and_all_decoder_stages_and_the_head_run_in_bands(network):
+    calls = []
+    unet = copy.deepcopy(network)
+    encoder, head = unet.encoder, unet.segmentation_head
+    stem = (encoder.conv1, encoder.bn1, encoder.relu, encoder.maxpool)
+    for module in (*stem, *unet.decoder.modules(), *head.modules()):
+        module.register_forward_hook(lambda *_: calls.append(1))
+    MemoryTechniques(band_rows=6).run(unet, images()[0])
+    assert not calls
+    assert sum(stage.upsampling == "nearest" for stage in stages_of(unet)) == 5
+
+
+def test_a_stem_of_other_layers_stays_as_it_is(network):
+    other = copy.deepcopy(network)
+    other.encoder.conv1 = nn.Conv2d(1, 64, 5, 2, 2, bias=False, dtype=torch.float64)
+    assert_same(train(other, MemoryTechniques(band_rows=6)), train(other, PLAIN), rtol=1e-11)
+
+
+def test_a_decoder_of_other_layers_is_refused(network):
+    unet = copy.deepcopy(network)
+    unet.decoder.blocks[2].conv1[1] = nn.InstanceNorm2d(64)
+    with pytest.raises(UsageError, match="band_rows needs .* which decoder2 is not"):
+        MemoryTechniques(band_rows=6).run(unet, images()[0])
+
+
+def test_negative_rows_and_quantized_networks_are_refused():
+    with pytest.raises(UsageError, match="band_rows is -1, expected a number of rows"):
+        MemoryTechniques(band_rows=-1)
+    with pytest.raises(UsageError, match="does not go with"):
+        MemoryTechniques(band_rows=8, quantization="qat")

@@ -1,0 +1,220 @@
+import json
+import shutil
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from radenhance.cli import say_errors
+from radenhance.dataset.manifest import listed_pairs, write_manifest
+from radenhance.dicom.radiograph import Header
+from radenhance.dicom.read import Rule, read
+from radenhance.prepare.check.command import check, main
+from radenhance.prepare.check.examination import bits_declared_by, bone_declared_by
+from radenhance.prepare.synthesize import synthesize
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """Four cats and two dogs, raw DICOM and PNG targets, 150 to 250 pixels; all is right."""
+    root = tmp_path_factory.mktemp("good") / "set"
+    synthesize(root, counts={"cat": 4, "dog": 2, "turtle": 0}, spacing_mm=1.0)
+    return root
+
+
+@pytest.fixture
+def root(good, tmp_path):
+    return shutil.copytree(good, tmp_path / "set")
+
+
+def found(root):
+    """Case -> (faults, warnings), each as one text, and the faults of the whole."""
+    examinations, of_dataset = check(root, num_processes=1)
+    texts = {e.pair.case_id: ("; ".join(e.faults), "; ".join(e.warnings)) for e in examinations}
+    return texts, of_dataset
+
+
+def change_target(root, case, function):
+    path = str(root / f"target/{case}.png")
+    cv2.imwrite(path, function(cv2.imread(path, cv2.IMREAD_UNCHANGED)))
+
+
+def change_line(root, case, **columns):
+    pairs = [replace(p, **columns) if p.case_id == case else p for p in listed_pairs(root)]
+    write_manifest(root, pairs)
+
+
+def exit_code(*arguments):
+    return say_errors(lambda: main(["check", *map(str, arguments), "--processes=1"]))
+
+
+def test_a_good_dataset_has_no_faults_and_trains(root, capsys):
+    texts, of_dataset = found(root)
+    assert of_dataset == ()
+    assert len(texts) == 6
+    assert all(faults == "" for faults, _ in texts.values())
+    for told in (
+        "shifted",
+        "INVERTED",
+        "little in common",
+        "washed out",
+        "pixel for pixel",
+        "bits",
+    ):
+        assert all(told not in warnings for _, warnings in texts.values())
+    assert exit_code(root) == 0
+    output = capsys.readouterr().out
+    assert "6 pairs: 0 with faults" in output
+    assert "6 not reviewed by anyone; 0 rejected" in output
+
+
+@pytest.mark.parametrize(
+    ("function", "fault", "warning"),
+    [
+        (lambda image: 65535 - image, "target is INVERTED against raw", ""),
+        (lambda image: image[1:], "rows and columns, target", ""),
+        (lambda image: np.roll(image, 2, 0), "", "target is shifted against raw by +"),
+        (lambda image: np.roll(image, -1, 1), "", "rows and -"),
+        (lambda image: image >> 4, "", "target is declared to have 16 bits (format), but its"),
+        (lambda image: 30000 + (image >> 7), "", "target is washed out"),
+        (lambda image: np.maximum(image, 65535 * (image > 99)), "", "target is saturated white"),
+        (lambda image: np.rot90(image, 2).copy(), "", "little in common"),
+    ],
+)
+def test_a_wrong_target_is_told(root, function, fault, warning):
+    change_target(root, "cat000", function)
+    texts, _ = found(root)
+    faults, warnings = texts.pop("cat000")
+    assert fault in faults
+    assert bool(fault) == bool(faults)
+    assert warning in warnings
+    assert all(faults == "" for faults, _ in texts.values())
+    assert exit_code(root) == (2 if fault else 0)
+
+
+def test_a_target_inverted_by_a_wrong_rule_is_told_in_every_pair(root, capsys):
+    (root / "dataset.yaml").write_text("target: {bone: dark}\n")
+    texts, _ = found(root)
+    assert all("INVERTED" in faults for faults, _ in texts.values())
+    assert exit_code(root) == 2
+    assert "6 of 6 pairs have faults" in capsys.readouterr().err
+
+
+def test_bits_that_cannot_be_are_told(root):
+    (root / "dataset.yaml").write_text("target: {bits: 12}\n")
+    texts, _ = found(root)
+    assert all("12 bits are declared" in faults for faults, _ in texts.values())
+
+
+def test_files_that_are_missing_or_cut_off_are_told(root):
+    (root / "target/cat000.png").unlink()
+    raw = root / "raw/cat001.dcm"
+    raw.write_bytes(raw.read_bytes()[:-100])
+    texts, _ = found(root)
+    assert texts["cat000"][0] == "target/cat000.png: No such file or directory"
+    assert "raw/cat001.dcm: (7FE0,0010) Pixel Data is cut off" in texts["cat001"][0]
+
+
+def test_duplicates_warn_within_a_split_and_are_faults_between_splits(root):
+    pairs = {
+        split: [p for p in listed_pairs(root) if p.split == split] for split in ("train", "val")
+    }
+    first, second, third = pairs["train"][:3]
+    other = pairs["val"][0]
+    # the same pixels in another file
+    pixels = read(root / first.raw_path)
+    assert pixels.bits == 14
+    for copy in (second, other):
+        shutil.copy(root / first.raw_path, root / copy.raw_path)
+        shutil.copy(root / first.target_path, root / copy.target_path)
+    texts, _ = found(root)
+    within = f"raw is pixel for pixel that of {second.case_id} (train)"
+    between = f"raw is pixel for pixel that of {other.case_id} (val)"
+    assert within in texts[first.case_id][1]
+    assert between in texts[first.case_id][0]
+    assert f"that of {first.case_id} (train)" in texts[other.case_id][0]
+    assert "pixel for pixel" not in "".join(texts[third.case_id])
+
+
+def test_a_patient_in_two_splits_is_a_fault_of_each_of_its_pairs(root):
+    change_line(root, "cat000", patient_id="p", split="train")
+    change_line(root, "cat001", patient_id="p", split="val")
+    texts, _ = found(root)
+    for case in ("cat000", "cat001"):
+        assert "its patient p is in the splits train and val" in texts[case][0]
+
+
+def test_rejected_pairs_are_listed_and_not_looked_at(root, capsys):
+    change_line(root, "cat000", accept=0)
+    change_line(root, "cat001", reviewed_by="AB")
+    (root / "raw/cat000.dcm").unlink()
+    assert exit_code(root) == 0
+    output = capsys.readouterr().out
+    assert "unused  cat000" in output
+    assert "4 not reviewed by anyone; 1 rejected" in output
+
+
+def test_no_pair_that_validates_is_a_fault_of_the_dataset(root, capsys):
+    write_manifest(root, [replace(p, split="train") for p in listed_pairs(root)])
+    assert exit_code(root) == 2
+    assert "0 of 6 pairs have faults and no pair in split val" in capsys.readouterr().err
+
+
+def test_small_images_warn_of_the_loss(tiny_dataset):
+    texts, _ = found(tiny_dataset)
+    assert "needs 161 (--model.num_scales auto" in texts["case0"][1]
+    assert texts["case0"][0] == ""
+
+
+def test_without_a_manifest_pairs_are_found(tiny_dataset):
+    (tiny_dataset / "pairs.csv").unlink()
+    texts, of_dataset = found(tiny_dataset)
+    assert len(texts) == 8
+    assert of_dataset == ()
+
+
+def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
+    change_target(root, "dog005", lambda image: 65535 - image)
+    assert exit_code(root, "--json", tmp_path / "a.json", "--sheet", tmp_path / "a.png") == 2
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert not content["trains"]
+    (faulty,) = [pair for pair in content["pairs"] if pair["faults"]]
+    assert faulty["case_id"] == "dog005"
+    assert faulty["likeness"] < 0
+    assert faulty["raw"]["bits"] == 14
+    assert faulty["raw"]["bone_by"] == "(0028,1041) Pixel Intensity Relationship Sign"
+    assert faulty["target"]["bone_by"] == "format"
+    assert sum(sum(counts.values()) for counts in content["splits"].values()) == 6
+    sheet = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_GRAYSCALE)
+    first_target = sheet[30:380, 380:730]
+    assert (first_target > 250).mean() > 0.2  # the blackened surroundings, inverted
+
+
+@pytest.mark.parametrize(
+    ("header", "rule", "viewing", "bone_by", "bits_by"),
+    [
+        (Header(), Rule(), False, "format", "format"),
+        (Header(), Rule(bone="dark", bits=12), True, "rule", "rule"),
+        (
+            Header(sign=-1, photometric="MONOCHROME2"),
+            Rule(bone="dark"),
+            False,
+            "(0028,1041)",
+            "(0028",
+        ),
+        (Header(sign=-1, photometric="MONOCHROME2"), Rule(), True, "(0028,0004)", "VOI"),
+        (
+            Header(sign=1, photometric="MONOCHROME1", intent="FOR PRESENTATION"),
+            Rule(),
+            False,
+            "(0028,0004)",
+            "(0028,0101)",
+        ),
+        (Header(sign=1), Rule(bone="dark", bits=10, override=True), False, "rule", "rule"),
+        (Header(species="cat"), Rule(bone="dark"), False, "rule", "(0028,0101)"),
+    ],
+)
+def test_what_declares_polarity_and_bits_is_named(header, rule, viewing, bone_by, bits_by):
+    assert bone_declared_by(header, rule, viewing=viewing).startswith(bone_by)
+    assert bits_declared_by(header, rule, viewing=viewing).startswith(bits_by)

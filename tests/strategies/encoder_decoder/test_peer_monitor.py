@@ -1,0 +1,69 @@
+"""Whatever becomes of one process, the other one ends in time and says what it was."""
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+from processes import LAST, command, free_port, start, start_nodes, wait_for_checkpoint
+
+TIMEOUT_S = 4
+
+
+@pytest.fixture
+def flags(tiny_flags):
+    return [
+        "fit",
+        *tiny_flags,
+        "--trainer.num_nodes=2",
+        "--trainer.devices=1",
+        "--trainer.max_epochs=200",
+        "--last_checkpoint.every_n_steps=1",
+        "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
+        f"--trainer.strategy.timeout_s={TIMEOUT_S}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("victim", "number", "sentence"),
+    [
+        (1, signal.SIGKILL, "the encoder (rank 1) died without a word at"),
+        (0, signal.SIGKILL, "the decoder (rank 0) died without a word at"),
+        (1, signal.SIGSTOP, f"nothing came from the encoder (rank 1) for {TIMEOUT_S} s at"),
+    ],
+)
+def test_a_process_that_dies_or_hangs_ends_the_other_in_time(
+    tmp_path, flags, victim, number, sentence
+):
+    both = start_nodes(command, *flags, folder=tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", both)
+    os.kill(both[victim].process.pid, number)
+    since = time.monotonic()
+    survivor = both[1 - victim].wait(TIMEOUT_S + 26)
+    taken = time.monotonic() - since
+    both[victim].process.kill()
+    assert survivor.code == 5, survivor.output
+    last_line = survivor.output.splitlines()[-1]
+    assert last_line.startswith(f"radenhance: {sentence}"), survivor.output
+    assert "epoch" in last_line or "validation batch" in last_line
+    assert "Traceback" not in survivor.output
+    assert taken < TIMEOUT_S + 25
+    kept = torch.load(tmp_path / "run" / LAST, weights_only=True)
+    assert kept["global_step"] > 0
+
+
+def test_an_error_of_one_process_is_said_by_both(tmp_path, flags):
+    size = "--trainer.strategy.micro_batch_size=2"  # the batches are of 2, then of 3: not divisible
+    both = start_nodes(command, *flags, "--data.batch_size=3", size, folder=tmp_path / "run")
+    for process in both:
+        process.wait(60)
+        assert "a batch of 3 images cannot be divided into micro-batches of 2" in process.output
+        assert "Traceback" not in process.output
+
+
+def test_a_process_that_meets_no_other_says_where_it_waited(tmp_path, flags):
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": "0"}
+    alone = start(command, *flags, folder=tmp_path / "run", name="alone", **where)
+    assert alone.wait(60).code == 5
+    assert "the decoder (rank 0) met no other process at 127.0.0.1:" in alone.output

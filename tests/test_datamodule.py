@@ -1,0 +1,174 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from radenhance.datamodule import RadiographDataModule, radiographs_in
+from radenhance.dataset.manifest import read_manifest
+from radenhance.dataset.pairs import Augmentation, PairDataset, output_names
+from radenhance.errors import DatasetError, ImageSizeError
+
+
+def module(root, **options):
+    data = RadiographDataModule(root=root, **({"image_size": 64, "num_workers": 0} | options))
+    data.setup("fit")
+    return data
+
+
+def test_training_batches_are_square_and_validation_images_whole(tiny_dataset):
+    data = module(tiny_dataset, batch_size=3)
+    assert [b["raw"].shape for b in data.train_dataloader()] == 2 * [(3, 1, 64, 64)]
+    assert [b["raw"].shape for b in data.val_dataloader()] == [(1, 1, 64, 67), (1, 1, 64, 66)]
+
+
+def test_both_halves_stay_together(tiny_dataset):
+    """In the tiny dataset raw is an affine map of target, and every augmentation must keep it."""
+    data = module(tiny_dataset, batch_size=1, window="declared")
+    for batch in data.train_dataloader():
+        expected = (16384 + batch["target"] * 65535 / 2) / 65535
+        assert torch.allclose(batch["raw"], expected, atol=1e-4)
+
+
+def test_sixteen_bits_reach_the_tensor(tiny_dataset):
+    values = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    np.save(tiny_dataset / "raw/case6.npy", values)
+    np.save(tiny_dataset / "target/case6.npy", values)
+    (pair,) = [p for p in read_manifest(tiny_dataset) if p.case_id == "case6"]
+    sample = PairDataset(tiny_dataset, [pair], image_size="native", windowed=False)[0]
+    assert sample["raw"].unique().numel() == 2**16
+    assert sample["target"].unique().numel() == 2**16
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_seed_alone_decides_what_is_drawn_with_and_without_workers(tiny_dataset, num_workers):
+    def epoch(seed, workers):
+        data = module(tiny_dataset, seed=seed, num_workers=workers)
+        return torch.cat([batch["raw"] for batch in data.train_dataloader()])
+
+    assert torch.equal(epoch(1, num_workers), epoch(1, 0))
+    assert not torch.equal(epoch(1, num_workers), epoch(2, 0))
+
+
+def test_epochs_draw_differently(tiny_dataset):
+    pairs = read_manifest(tiny_dataset)
+    dataset = PairDataset(tiny_dataset, pairs, image_size=64, augmentation=Augmentation(48))
+    assert not torch.equal(dataset[(0, 0)]["raw"], dataset[(1, 0)]["raw"])
+    assert torch.equal(dataset[(1, 0)]["raw"], dataset[(1, 0)]["raw"])
+
+
+def test_without_augmentation_training_sees_plain_crops(tiny_dataset):
+    data = module(tiny_dataset, augment=False, crop_size=32)
+    windows = {
+        window.tobytes()
+        for sample in data._dataset("train")
+        for window in np.lib.stride_tricks.sliding_window_view(
+            sample["target"][0].numpy(), (32, 32)
+        ).reshape(-1, 32, 32)
+    }
+    for batch in data.train_dataloader():
+        assert batch["target"][0, 0].numpy().tobytes() in windows
+
+
+def test_native_images_are_not_resampled(tiny_dataset):
+    data = module(tiny_dataset, image_size="native")
+    assert [b["raw"].shape[-2:] for b in data.val_dataloader()] == [(76, 80), (77, 80)]
+
+
+def test_halves_of_different_size_are_refused(tiny_dataset):
+    np.save(tiny_dataset / "target/case6.npy", np.zeros((70, 80), np.uint16))
+    data = module(tiny_dataset)
+    message = r"raw/case6.npy has \(76, 80\) rows and columns, target/case6.npy \(70, 80\)"
+    with pytest.raises(DatasetError, match=message):
+        list(data.val_dataloader())
+
+
+def test_an_image_smaller_than_the_crop_is_refused(tiny_dataset):
+    data = module(tiny_dataset, image_size="native", crop_size=72)
+    with pytest.raises(ImageSizeError, match=r"too few for crops of 72 pixels.*at most 7[01]"):
+        list(data.train_dataloader())
+
+
+def test_without_a_manifest_pairs_are_found_and_split(tiny_dataset):
+    (tiny_dataset / "pairs.csv").unlink()
+    data = module(tiny_dataset, val_fraction=0.25)
+    assert sorted(p.split for p in data.pairs) == 6 * ["train"] + 2 * ["val"]
+
+
+def test_image_and_target_are_read_as_the_dataset_declares(tiny_dataset):
+    (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\ntarget: {bone: dark}\n")
+    inverted = module(tiny_dataset, window="declared").val_dataloader()
+    (tiny_dataset / "dataset.yaml").unlink()
+    plain = module(tiny_dataset, window="declared").val_dataloader()
+    for one, other in zip(inverted, plain, strict=True):
+        for half in ("raw", "target"):
+            assert torch.allclose(one[half], 1 - other[half], atol=1e-5)
+
+
+def everything(data, epochs=2):
+    batches = [batch for _ in range(epochs) for batch in data.train_dataloader()]
+    return [
+        batch[half] for half in ("raw", "target") for batch in [*batches, *data.val_dataloader()]
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"image_size": 48, "crop_size": 40}, {"image_size": "native", "crop_size": 32}],
+)
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_cache_changes_no_bit(tiny_dataset, options, num_workers):
+    expected = everything(module(tiny_dataset, cache=False, **options))
+    for _ in ("cold", "warm"):
+        found = everything(module(tiny_dataset, num_workers=num_workers, **options))
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert len(list((tiny_dataset / ".cache").glob("*.npy"))) == 16
+
+
+def test_a_warm_cache_stands_in_for_decoding(tiny_dataset, monkeypatch):
+    options = {"image_size": "native", "crop_size": 32}
+    everything(module(tiny_dataset, **options))
+
+    def fail(path, **options):
+        raise AssertionError(f"{path} was decoded again")
+
+    monkeypatch.setattr("radenhance.dataset.cache.decode", fail)
+    everything(module(tiny_dataset, **options))
+    with pytest.raises(AssertionError):
+        everything(module(tiny_dataset, image_size=50))
+
+
+def test_no_cache_leaves_the_folder_alone_and_another_place_is_used(tiny_dataset, tmp_path):
+    everything(module(tiny_dataset, cache=False))
+    assert not (tiny_dataset / ".cache").exists()
+    everything(module(tiny_dataset, cache=tmp_path / "elsewhere"))
+    assert not (tiny_dataset / ".cache").exists()
+    assert len(list((tmp_path / "elsewhere").glob("*.npy"))) == 16
+
+
+def test_a_changed_file_is_seen_at_the_next_epoch(tiny_dataset):
+    data = module(tiny_dataset, window="declared")
+    everything(data)
+    np.save(tiny_dataset / "target/case6.npy", np.full((76, 80), 65535, np.uint16))
+    whole = [batch["target"] for batch in data.val_dataloader()]
+    assert whole[0].min() > 0.999
+
+
+def test_radiographs_of_a_folder_are_found_below_it_and_hidden_files_are_not(tmp_path):
+    for name in ("b.dcm", "sub/a.PNG", ".hidden.dcm", ".cache/0.npy", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in radiographs_in(tmp_path)]
+    assert found == ["b.dcm", "sub/a.PNG"]
+
+
+def test_no_prediction_overwrites_another():
+    files = ["exam1/a.dcm", "exam2/a.dcm", "exam2/a.png", "exam2/1.2.840.113", "exam2/b"]
+    assert output_names([Path("in") / file for file in files]) == [
+        "exam1/a",
+        "exam2/a.dcm",
+        "exam2/a.png",
+        "exam2/1.2.840.113",
+        "exam2/b",
+    ]
+    assert output_names([Path("in/exam1/a.dcm")]) == ["a"]
