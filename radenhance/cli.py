@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from radenhance import __version__
+from radenhance.command_line.wording import in_flags
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.recipes import find_recipes, recipes
 
@@ -82,7 +83,7 @@ def say_errors(command: Callable[[], object]) -> int:
     try:
         command()
     except RadenhanceError as error:
-        return _say(one_sentence(error), error.exit_code)
+        return _say(in_flags(one_sentence(error)), error.exit_code)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             where = f" while writing {error.filename}" if error.filename else ""

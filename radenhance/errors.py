@@ -1,10 +1,13 @@
 """What a user may do wrong, as exceptions.
 
-Every message is one sentence or two: what was got, what was expected, what to do. The command line
+Every message is one sentence or two: what was got, what was expected, what to do. A parameter is
+named as in Python, `MemoryTechniques.band_rows`, and a remedy as `Trainer(precision="16-mixed")`:
+only the command line knows which flag sets it, and says that instead (`command_line.wording`). It
 prints the message alone and leaves with `exit_code`; only a defect of ours shows a traceback.
 
     RadenhanceError
-    |- UsageError           a flag, a YAML key or a file name on the command line
+    |- UsageError           something that was asked for does not exist, or does not go together
+    |  `- ParameterError    one parameter has a wrong value
     |- RadiographError      one image file cannot be read, or not without guessing
     |- DatasetError         a dataset folder or its manifest is not what training needs
     |- ImageSizeError       an image is too small, or sizes do not go together
@@ -12,6 +15,8 @@ prints the message alone and leaves with `exit_code`; only a defect of ours show
     |- GpuMemoryError       the GPU has no room for the step
     `- StageError           one of two processes that share a network stopped
 """
+
+from functools import partial
 
 
 class RadenhanceError(Exception):
@@ -27,7 +32,28 @@ class RadenhanceError(Exception):
 
 
 class UsageError(RadenhanceError):
-    """A flag, a YAML key or a file named on the command line is wrong."""
+    """What was asked for does not exist, or does not go together with something else."""
+
+
+class ParameterError(UsageError):
+    """A parameter has a value that it cannot have.
+
+    Args:
+        parameter: Class and name, such as MemoryTechniques.band_rows.
+        got: The value.
+        expected: What it may be, as a noun phrase.
+        remedy: What to do, if `expected` does not say it already.
+    """
+
+    def __init__(self, parameter: str, *, got: object, expected: str, remedy: str = "") -> None:
+        self.parameter, self.got, self.expected, self.remedy = parameter, got, expected, remedy
+        sentence = f"{parameter} is {got!r}, expected {expected}"
+        super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross from a worker process to the main one."""
+        keywords = {"got": self.got, "expected": self.expected, "remedy": self.remedy}
+        return partial(type(self), self.parameter, **keywords), ()  # type: ignore[arg-type]
 
 
 class RadiographError(RadenhanceError):
