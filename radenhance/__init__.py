@@ -2,8 +2,8 @@
 
 One radiograph's way, which is also the order in which to read the code:
 
-    dicom.read -> dataset.normalize -> dataset.augment -> network.unet -> loss.ms_ssim -> callbacks
-    -> dicom.write
+    training  dicom.read -> dataset -> network -> loss -> callbacks
+    use       dicom.read -> dataset -> network -> callbacks.prediction_writer (16-bit PNG)
 
 This module imports nothing, so that `radenhance --help` answers at once.
 """

@@ -18,7 +18,7 @@ DESCRIPTION = "dataset.yaml"
 
 _KEYS = ("name", "licence", "raw", "target", "species", "targets")
 _HEAD = """\
-# raw, target: what files of that folder do not declare themselves; see docs/reading.md.
+# raw, target: what files of that folder do not declare themselves; see docs/reference/reading.md.
 #   bone: bright or dark; bits: 1 to 16; relationship: LIN or LOG; override: true goes above DICOM
 # species, targets: numbers of pairs, and who made the targets; written by `radenhance prepare`.
 """

@@ -2,7 +2,8 @@
 
 An enhanced image is a different image: it gets its own SOP Instance UID and its own series, says
 what it was made from and how, and drops whatever in the header spoke of the old pixel values. All
-else, the patient and the study above all, is the source's. docs/writing.md gives the reasons.
+else, the patient and the study above all, is the source's. docs/reference/writing.md gives the
+reasons.
 
 Sections are those of DICOM PS3.3 (2024e) unless another part is named.
 """

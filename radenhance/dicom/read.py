@@ -4,7 +4,7 @@
 
 What a value means is declared, never guessed: bit depth and polarity come from the header, else
 from the user's rule, and a file that leaves them open is refused. The chain is made of whole
-numbers, so that nothing is lost. docs/reading.md lists the rules.
+numbers, so that nothing is lost. docs/reference/reading.md lists the rules.
 """
 
 from collections.abc import Iterator

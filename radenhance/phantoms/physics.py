@@ -3,7 +3,7 @@
 The order is nature's: the beam is attenuated energy by energy, scattered light is added, quanta
 arrive as a Poisson process, the scintillator blurs what has arrived (noise included), electronics
 add theirs, and a converter stores intensity (LIN) or its logarithm (LOG). Numbers and sources are
-in docs/synthetic.md.
+in docs/explanation/synthetic.md.
 """
 
 from collections.abc import Iterator

@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="radenhance prepare",
         description="Make a dataset of the radiographs in a folder, with targets. Run it again to "
-        "add what is new; docs/prepare.md tells how to export and how pairs are found.",
+        "add what is new; docs/how-to/prepare.md tells how to export and how pairs are found.",
     )
     add = parser.add_argument
     add("raw", type=Path, metavar="RAW", help="folder of the export, with all folders below it")

@@ -6,7 +6,7 @@ size, so that lung, mediastinum, bone and soft tissue can be read in one image:
     field -> window -> fill outside -> amplify -> tone -> black air and shutter
 
 A target pixel depends on the whole image: percentiles, and structures a quarter of the image wide.
-What each parameter does, and what the enhancer cannot do, is told in docs/reference_enhancer.md.
+docs/reference/reference_enhancer.md tells what each parameter does and what the enhancer cannot do.
 """
 
 import math

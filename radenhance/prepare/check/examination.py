@@ -114,7 +114,7 @@ def examine(job: Job) -> Examination:
 
 
 def bone_declared_by(header: Header, rule: Rule, *, viewing: bool) -> str:
-    """Return what decides which values are bone, in the order of docs/reading.md."""
+    """Return what decides which values are bone, in the order of docs/reference/reading.md."""
     if rule.bone is not None and (rule.override or header == Header()):
         return "rule"
     if header == Header():
