@@ -64,7 +64,7 @@ class Dashboard(Callback):
             writer.add_text("run", card(self.command, device, plan=self.plan), trainer.global_step)
             columns, begin, self._end = table(self.flags, sources)
             for summary in (columns, begin):
-                writer._get_file_writer().add_summary(summary)
+                writer.file_writer.add_summary(summary)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,7 +82,7 @@ class Dashboard(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the run in the table as done."""
         for writer in _writers(trainer):
-            writer._get_file_writer().add_summary(self._end)
+            writer.file_writer.add_summary(self._end)
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch.distributed
 from lightning.pytorch import Trainer
 
+from radenhance.compat.lightning import logged_step
+
 Seen = TypeVar("Seen")
 
 
@@ -23,7 +25,7 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
 
 def step_of(trainer: Trainer) -> int:
     """Return where on the step axis Lightning logs now."""
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+    return logged_step(trainer)
 
 
 def stage_of(trainer: Trainer) -> str | None:

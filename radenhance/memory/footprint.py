@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from typing_extensions import override
+
+from radenhance.compat.torch import TorchDispatchMode, tensors_in
 
 _on_host: ContextVar[bool] = ContextVar("on_host", default=False)
 
@@ -68,10 +68,10 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def relabel(self, tensor: Tensor, kind: str) -> None:
         """Count the storage of `tensor` as of another kind from now on."""
         storage = tensor.untyped_storage()
-        if storage._cdata in self._known:
-            self._kinds[self._known[storage._cdata]] -= storage.nbytes()
+        if id(storage) in self._known:
+            self._kinds[self._known[id(storage)]] -= storage.nbytes()
             self._kinds[kind] += storage.nbytes()
-            self._known[storage._cdata] = kind
+            self._known[id(storage)] = kind
 
     @override
     def __torch_dispatch__(
@@ -79,13 +79,13 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run the operator and count what it made."""
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and self._device_type in (None, leaf.device.type):
-                self._count(leaf.untyped_storage())
+        for tensor in tensors_in(result):
+            if self._device_type in (None, tensor.device.type):
+                self._count(tensor.untyped_storage())
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
+        key = id(storage)  # of all its tensors, as long as one is alive
         if key in self._known:
             return
         self._known[key] = self.kind

@@ -8,7 +8,7 @@ With gamma in (0, 1), blocks f and a velocity v that starts at 0, a layer comput
 that nothing is kept from block to block. It has the weights of the ResNet and is *another
 function* of them: weights trained without momentum load, and give other outputs.
 
-momentumnet needs three things put right around it, and one for planning:
+momentumnet needs three things put right around it, and one for planning (`compat.momentumnet`):
 
 - It multiplies the velocity by a fraction of 65536 that is up to 1/65536 above gamma when it can be
   undone, and by gamma itself when it cannot: gradients of the two differ by 1e-2 in a ResNet-34.
@@ -17,7 +17,8 @@ momentumnet needs three things put right around it, and one for planning:
   backward pass runs the blocks outside the autocast that the forward pass ran in: they no longer
   undo what was done. Here blocks give float32, and enter the forward pass's autocast again.
 - Its backward pass runs every BatchNorm a second time; here the buffers are put back.
-- It takes fake tensors, with which memory is measured, for numbers.
+- It takes fake tensors, with which memory is measured, for numbers. There it is patched while one
+  of its passes runs on them.
 
 The first block of a layer changes the number of channels or the size and stays as it is.
 """
@@ -28,9 +29,9 @@ from dataclasses import replace
 
 import torch
 from momentumnet import MomentumNet
-from momentumnet.exact_rep_pytorch import RADIX_SCALE, TorchExactRep
 from torch import Tensor, nn
 
+from radenhance.compat.momentumnet import run_reversibly
 from radenhance.errors import UsageError
 from radenhance.memory.checkpointing import unchanged_buffers
 from radenhance.network.stages import Stage, Unit
@@ -77,10 +78,10 @@ def _momentum_stage(stage: Stage, gamma: float, reversible: bool) -> Stage:
 
     def run(features: Tensor) -> Tensor:
         within = [_Block(block, features.device.type, reversible=reversible) for block in blocks]
-        net = MomentumNet(
-            within, gamma=representable(gamma), use_backprop=not reversible, is_residual=False
-        )
-        result: Tensor = net(features.to(torch.promote_types(features.dtype, torch.float32)))
+        exact = features.to(torch.promote_types(features.dtype, torch.float32))
+        if reversible:
+            return run_reversibly(within, exact, gamma=representable(gamma))
+        result: Tensor = MomentumNet(within, gamma=representable(gamma), is_residual=False)(exact)
         return result
 
     return replace(stage, units=(first, Unit(run, blocks)))
@@ -108,12 +109,3 @@ class _Block(nn.Module):
         with autocast, buffers:
             result: Tensor = self.block(features)
         return result.to(features.dtype)
-
-
-def _float_to_integers(self: TorchExactRep, value: Tensor | float) -> Tensor | int:
-    scaled = value * RADIX_SCALE
-    return scaled.long() if isinstance(scaled, Tensor) else int(scaled)
-
-
-# momentumnet asks `type(x) is torch.Tensor`, which a fake tensor is not
-TorchExactRep.float_to_intrep = _float_to_integers

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from radenhance.compat.torch import FakeTensorMode
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.footprint import Footprint
 from radenhance.network.unet import DEEPEST_STRIDE

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from radenhance.compat.torch import FakeTensorMode
 from radenhance.memory.footprint import Footprint
 from radenhance.planning.traffic import Traffic, transfer_seconds
 from radenhance.planning.training_step import Batch, TrainingStep

@@ -7,12 +7,11 @@ time it is not.
 
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from typing_extensions import override
+
+from radenhance.compat.torch import TorchDispatchMode, tensors_in
 
 OPERATIONS_PER_SECOND = 10e12
 MEMORY_BYTES_PER_SECOND = 400e9
@@ -38,7 +37,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         packet = func.overloadpacket
         if packet in flop_registry:
             self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
-        if func.namespace == "aten" and not _is_view(func):
+        if func.namespace == "aten" and not func.is_view:
             self.moved_bytes += _bytes((args, kwargs)) + _bytes(result)
         return result
 
@@ -53,14 +52,8 @@ def transfer_seconds(host_bytes: int) -> float:
     return 2 * host_bytes / HOST_BYTES_PER_SECOND
 
 
-def _is_view(func: Any) -> bool:
-    aliased = [value.alias_info for value in func._schema.returns]
-    return bool(aliased) and all(info is not None and not info.is_write for info in aliased)
-
-
 def _bytes(tree: Any) -> int:
-    tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-    return sum(_size(tensor) for tensor in tensors)
+    return sum(_size(tensor) for tensor in tensors_in(tree))
 
 
 def _size(tensor: Tensor) -> int:

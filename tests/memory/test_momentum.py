@@ -40,6 +40,11 @@ def test_gradients_are_those_of_the_twin_in_one_step(autocast, limit):
         assert close, f"{name} moved twice"
 
 
+def test_momentumnet_itself_stays_as_it_was_installed():
+    gradients(MemoryTechniques(momentum=0.9), build_unet("resnet18"), torch.rand(2, 1, 64, 64))
+    assert TorchExactRep.float_to_intrep.__module__ == TorchExactRep.__module__
+
+
 def test_other_encoders_are_refused_with_the_remedy():
     with pytest.raises(UsageError, match="use --model.encoder resnet18"):
         MemoryTechniques(momentum=0.9).stages_of(build_unet("tu-mobilenetv3_small_050"))

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from radenhance.compat.torch import version_of
 from radenhance.memory.offload.host_memory import MIB, HostMemory
 from radenhance.memory.offload.transfer import Transfer, transfer_of
 from radenhance.network.stages import Stage
@@ -96,7 +97,7 @@ class Offload:
     @contextmanager
     def saving(self, *, but: Iterable[Tensor]) -> Iterator[None]:
         """Let what autograd saves in the block wait on the host, without the storages of `but`."""
-        self._staying = {tensor.untyped_storage()._cdata for tensor in but}
+        self._staying = {id(tensor.untyped_storage()) for tensor in but}
         try:
             with saved_tensors_hooks(self._pack, self._unpack):
                 yield
@@ -126,7 +127,7 @@ class Offload:
             tensor.device != self._transfer.device
             or storage.nbytes() < SMALLEST_BYTES
             or storage.nbytes() % tensor.itemsize != 0
-            or storage._cdata in self._staying
+            or id(storage) in self._staying
             or _is_cast_parameter(tensor)
         )
 
@@ -135,14 +136,14 @@ class Offload:
         known = self._waiting.get(storage)
         waiting = known() if known is not None else None
         # a storage that was written to since is another activation
-        if waiting is not None and waiting.version == tensor._version:
+        if waiting is not None and waiting.version == version_of(tensor):
             return waiting
         host = self.host.take(storage.nbytes())
         if host is None:
             return None
         whole = tensor.detach().as_strided((storage.nbytes() // tensor.itemsize,), (1,), 0)
         self._transfer.to_host(whole.view(torch.uint8), host)
-        waiting = _Waiting(host, tensor._version)
+        waiting = _Waiting(host, version_of(tensor))
         self._waiting[storage] = weakref.ref(waiting)
         return waiting
 

@@ -10,8 +10,8 @@ import weakref
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
+from radenhance.compat.torch import FakeTensor
 from radenhance.errors import UsageError
 from radenhance.memory.footprint import on_host
 from radenhance.units import MIB

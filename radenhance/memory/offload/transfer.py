@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 from typing_extensions import override
+
+from radenhance.compat.torch import FakeTensor
 
 
 def transfer_of(tensor: Tensor) -> "Transfer":

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from radenhance.compat.torch import saved_tensors_hooks_around, version_of
 from radenhance.network.stages import Part
 
 LEVELS = 256
@@ -152,7 +153,7 @@ class _Kept:
     def describes(self, tensor: Tensor) -> bool:
         return (
             (self.shape, self.stride) == (tensor.shape, tensor.stride())
-            and (self.dtype, self.version) == (tensor.dtype, tensor._version)
+            and (self.dtype, self.version) == (tensor.dtype, version_of(tensor))
             and int(tensor.storage_offset()) == 0
         )
 
@@ -166,7 +167,7 @@ def keep_as(tensor: Tensor, restore: Callable[[], Tensor]) -> None:
     """
     if not torch.is_grad_enabled():
         return
-    kept = _Kept(restore, tensor.shape, tensor.stride(), tensor.dtype, tensor._version)
+    kept = _Kept(restore, tensor.shape, tensor.stride(), tensor.dtype, version_of(tensor))
     tensor.untyped_storage()._radenhance_kept = kept  # type: ignore[attr-defined]
 
 
@@ -202,8 +203,7 @@ def keep_codes() -> saved_tensors_hooks:
 
     All other tensors are kept as the context around it keeps them, which autograd would forget.
     """
-    around: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)
-    pack_other, unpack_other = around or (lambda tensor: tensor, lambda packed: packed)
+    pack_other, unpack_other = saved_tensors_hooks_around()
 
     def pack(tensor: Tensor) -> _Codes | Any:
         restore = _kept_as(tensor)

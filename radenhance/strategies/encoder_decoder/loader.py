@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.utilities.types import _Stateful
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
@@ -125,5 +124,6 @@ class StatefulHandedOver(BroadcastLoader):
 
 def broadcast_loader(loader: Any, peers: PeerGroup, guard: Guard) -> BroadcastLoader:
     """Return the loader for both processes; it has a position if `loader` has."""
-    kind = StatefulHandedOver if isinstance(loader, _Stateful) else BroadcastLoader
+    is_stateful = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+    kind = StatefulHandedOver if is_stateful else BroadcastLoader
     return kind(loader, peers, guard)

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torchmetrics import Metric
 
+from radenhance.compat.torchmetrics import metric_state, set_metric_state
 from radenhance.errors import UsageError
 
 Entry = tuple[str, Any, dict[str, Any]]
@@ -84,21 +85,11 @@ def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
 
 def _state_of(metric: Metric, module: LightningModule) -> dict[str, Any]:
     attribute = next(name for name, part in module.named_modules() if part is metric)
-    state = {name: getattr(metric, name) for name in metric._defaults}
-    return {
-        "attribute": attribute,
-        "state": state,
-        "count": metric._update_count,
-        "forward": metric._forward_cache,
-    }
+    return {"attribute": attribute, **metric_state(metric)}
 
 
 def _restored(value: dict[str, Any], module: LightningModule) -> Metric:
     metric = module.get_submodule(value["attribute"])
     assert isinstance(metric, Metric)
-    for name, state in value["state"].items():
-        setattr(metric, name, state)
-    metric._update_count = value["count"]
-    metric._forward_cache = value["forward"]
-    metric._computed = None
+    set_metric_state(metric, value)
     return metric

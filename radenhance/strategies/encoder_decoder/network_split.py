@@ -23,8 +23,8 @@ import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from radenhance.compat.torch import FakeTensorMode
 from radenhance.errors import ImageSizeError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import Stage

@@ -10,6 +10,7 @@ from torch.distributed import ProcessGroup
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
 
+from radenhance.compat.torch import norms_of
 from radenhance.strategies.sharding import full_tensor
 
 
@@ -31,9 +32,7 @@ def norm_over_stages(
     own = {i: p.grad for i, p in enumerate(parameters) if p.grad is not None}
     norms = torch.zeros(len(parameters), dtype=parameters[0].dtype, device=device)
     if own:
-        norms[list(own)] = torch.stack(
-            [full_tensor(n) for n in torch._foreach_norm(list(own.values()))]
-        )
+        norms[list(own)] = torch.stack([full_tensor(n) for n in norms_of(list(own.values()))])
     # an entry without gradient is 0, where one device has none: 0 changes no norm, but the order of
     # the summation, so that those are left out here too
     has_gradient = torch.zeros(len(parameters), dtype=torch.int32, device=device)

@@ -12,19 +12,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.utilities.distributed import (
-    _distributed_is_initialized,
-    _get_default_process_group_backend_for_device,
-    _init_dist_connection,
-)
 from lightning.fabric.utilities.seed import reset_seed
-from lightning.pytorch.strategies import ParallelStrategy
-from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero_only
 from torch import Tensor
 from typing_extensions import override
 
+from radenhance.compat.lightning import SubprocessStrategy, connect
 from radenhance.errors import StageError, UsageError
 from radenhance.strategies.encoder_decoder.groups import (
     NUM_STAGES,
@@ -39,7 +33,7 @@ from radenhance.strategies.encoder_decoder.schedule import StageName
 from radenhance.strategies.sharding import end_in_place, is_sharded
 
 
-class ProcessPairStrategy(ParallelStrategy):
+class ProcessPairStrategy(SubprocessStrategy):
     """Starts processes, two for each pipeline, and ends them together.
 
     Args:
@@ -62,11 +56,6 @@ class ProcessPairStrategy(ParallelStrategy):
     def root_device(self) -> torch.device:
         assert self.parallel_devices is not None
         return self.parallel_devices[self.local_rank]
-
-    @property
-    def num_processes(self) -> int:
-        """Processes of this node."""
-        return len(self.parallel_devices or ())
 
     @property
     def num_pipelines(self) -> int:
@@ -94,14 +83,6 @@ class ProcessPairStrategy(ParallelStrategy):
         return {"num_replicas": self.num_pipelines, "rank": self.pipeline}
 
     # the start
-
-    @override
-    def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        if not self.cluster_environment.creates_processes_externally:
-            self._launcher = _SubprocessScriptLauncher(
-                self.cluster_environment, self.num_processes, self.num_nodes
-            )
 
     @override
     def setup_environment(self) -> None:
@@ -132,11 +113,11 @@ class ProcessPairStrategy(ParallelStrategy):
             setattr(only, "rank", self.global_rank)  # noqa: B010
 
     def _connect(self) -> None:
-        backend = self._backend or _get_default_process_group_backend_for_device(self.root_device)
+        backend = self._backend or dist.get_default_backend_for_device(self.root_device)
         timeout = timedelta(seconds=self.timeout_s)
         assert self.cluster_environment is not None
         try:
-            _init_dist_connection(self.cluster_environment, backend, timeout=timeout)
+            connect(self.cluster_environment, backend, timeout=timeout)
         except RuntimeError as error:  # that of torch.distributed is one
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
             raise StageError(
@@ -155,14 +136,14 @@ class ProcessPairStrategy(ParallelStrategy):
 
     @override
     def barrier(self, name: str | None = None) -> None:
-        if not _distributed_is_initialized():
+        if not dist.is_initialized():
             return
         with self._watch():
             dist.all_reduce(torch.zeros(1, device=self.root_device))
 
     @override
     def broadcast(self, obj: Any, src: int = 0) -> Any:
-        if not _distributed_is_initialized():
+        if not dist.is_initialized():
             return obj
         box = [obj]
         with self._watch():

@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed import ProcessGroup
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import PipelineScheduleSingle
 from typing_extensions import override
 
+from radenhance.compat.torch import FakeTensorMode
 from radenhance.memory.checkpointing import unchanged_buffers
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta

@@ -20,8 +20,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch.distributed as dist
-from lightning.fabric.utilities.data import _auto_add_worker_init_fn
-from lightning.fabric.utilities.optimizer import _optimizers_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import StrategyRegistry
@@ -33,6 +31,12 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 from typing_extensions import override
 
+from radenhance.compat.lightning import (
+    is_accumulating,
+    leave_out_backward,
+    seed_workers,
+    zero_gradients,
+)
 from radenhance.errors import UsageError
 from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.config_check import check_agreement, refuse_unsupported
@@ -137,14 +141,14 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         if self.sharded:
             self._shard()
         if trainer.state.fn == TrainerFn.FITTING:
-            self._reset_optimizers_and_schedulers()
             self.setup_optimizers(trainer)
-            trainer.fit_loop._skip_backward = True
+            leave_out_backward(trainer)
         self.setup_precision_plugin()
         everyone = dist.group.WORLD if self.sharded else self._groups.pair
         decide_together(self.precision_plugin, self._groups.pair, self.root_device, everyone)
         if trainer.state.fn == TrainerFn.FITTING:
-            _optimizers_to_device(self.optimizers, self.root_device)
+            for optimizer in self.optimizers:  # an earlier fit may have left its state on the CPU
+                optimizer.load_state_dict(optimizer.state_dict())
         self._step = SharedStep(self, self._split, self._peers)
         self._let_metrics_reduce_over(self._groups.replicas)
         if self.num_pipelines == 1:  # what is logged is the same on both processes
@@ -209,7 +213,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
                 f"all of them the same data"
             )
         # as Lightning does on one device, where it would count the encoder as a rank of its own
-        _auto_add_worker_init_fn(dataloader, self.pipeline)
+        seed_workers(dataloader, self.pipeline)
         return broadcast_loader(dataloader, self._peers, self._watch)
 
     # steps
@@ -219,15 +223,12 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         """Run forward and backward passes of a batch on both devices; return its mean loss."""
         trainer = self._module.trainer
         self._doing = f"training batch {batch_idx} of epoch {trainer.current_epoch}"
-        optimization = trainer.fit_loop.epoch_loop.automatic_optimization
-        optimizer = trainer.optimizers[0]
         if batch_idx % trainer.accumulate_grad_batches == 0:
-            optimization._on_before_zero_grad(optimizer)
-            optimization._optimizer_zero_grad(batch_idx, optimizer)
+            zero_gradients(trainer, trainer.optimizers[0], batch_idx)
         start_scaler(self.precision_plugin, self.root_device)
         with self._watch():
             loss = self._step.train(batch, batch_idx, *more)
-            if not trainer.fit_loop._should_accumulate():
+            if not is_accumulating(trainer):
                 self._average_gradients()
         # the base class's: a scaler has scaled the loss already
         return Precision.post_backward(self.precision_plugin, loss, self._module)

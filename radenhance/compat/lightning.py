@@ -1,0 +1,101 @@
+"""What a strategy needs of Lightning's loops and launchers, and no documented hook gives."""
+
+import os
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from lightning.fabric.plugins import ClusterEnvironment
+from lightning.fabric.utilities.distributed import _init_dist_connection
+from lightning.fabric.utilities.seed import pl_worker_init_function
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from torch.optim import Optimizer
+from typing_extensions import override
+
+
+class SubprocessStrategy(ParallelStrategy):
+    """A strategy whose processes on a node are started by the command that started the first.
+
+    Of Lightning's public strategies only whole ones do so, each with its way to hold the module;
+    the hook in which a strategy names its launcher is private, and so is the launcher.
+    """
+
+    num_nodes: int
+
+    @property
+    def num_processes(self) -> int:
+        """Processes of this node."""
+        return len(self.parallel_devices or ())
+
+    @override
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        if not self.cluster_environment.creates_processes_externally:
+            self._launcher = _SubprocessScriptLauncher(
+                self.cluster_environment, self.num_processes, self.num_nodes
+            )
+
+
+def connect(environment: ClusterEnvironment, backend: str, *, timeout: timedelta) -> None:
+    """Let this process meet the others, and leave them when it ends.
+
+    `torch.distributed.init_process_group` does not know Lightning's environments, and NCCL warns
+    unless somebody disconnects at exit, also after Ctrl+C.
+
+    Args:
+        environment: Address, ranks and number of the processes.
+        backend: Name that torch.distributed has for it, nccl or gloo.
+        timeout: Time after which a process that waits for others gives up.
+
+    Raises:
+        RuntimeError: The others did not come.
+    """
+    _init_dist_connection(environment, backend, timeout=timeout)
+
+
+def seed_workers(loader: Any, rank: int) -> None:
+    """Seed a loader's workers by a rank, where `seed_everything(workers=True)` was called.
+
+    Lightning does it by the global rank, which is not every strategy's.
+    """
+    is_wanted = int(os.environ.get("PL_SEED_WORKERS", 0)) != 0
+    if is_wanted and getattr(loader, "worker_init_fn", pl_worker_init_function) is None:
+        loader.worker_init_fn = partial(pl_worker_init_function, rank=rank)
+
+
+def leave_out_backward(trainer: Trainer) -> None:
+    """Let the fit loop run neither backward pass nor `zero_grad`: the strategy's step does both.
+
+    Lightning's own StochasticWeightAveraging asks for it this way; `Strategy.backward` could be
+    empty, but gradients would be set to zero after they were made.
+    """
+    trainer.fit_loop._skip_backward = True
+
+
+def zero_gradients(trainer: Trainer, optimizer: Optimizer, batch_idx: int) -> None:
+    """Set gradients to zero, with the hooks and the progress of `leave_out_backward`'s loop.
+
+    The hooks have public names; their number is counted in the checkpoint's progress.
+    """
+    optimization = trainer.fit_loop.epoch_loop.automatic_optimization
+    optimization._on_before_zero_grad(optimizer)
+    optimization._optimizer_zero_grad(batch_idx, optimizer)
+
+
+def is_accumulating(trainer: Trainer) -> bool:
+    """Return whether the optimizer waits for more batches than the one that runs.
+
+    The batch's number and `accumulate_grad_batches` do not tell: the last batch of an epoch, which
+    a loader without length announces when it comes, steps too.
+    """
+    return bool(trainer.fit_loop._should_accumulate())
+
+
+def logged_step(trainer: Trainer) -> int:
+    """Return where on the step axis Lightning logs now.
+
+    `global_step` counts the steps of every optimizer; loggers count the batches that had any.
+    """
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)

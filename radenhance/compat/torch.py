@@ -1,0 +1,74 @@
+"""What PyTorch has no public name for: fake tensors, dispatch modes, and what autograd keeps."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# No public name: torch.export and torch.compile make fake tensors, and hand none out.
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+# No public name: TorchFunctionMode, which is public, does not see the operators of autograd.
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = [
+    "FakeTensor",
+    "FakeTensorMode",
+    "TorchDispatchMode",
+    "norms_of",
+    "saved_tensors_hooks_around",
+    "tensors_in",
+    "version_of",
+]
+
+Pack = Callable[[Tensor], Any]
+Unpack = Callable[[Any], Tensor]
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often the tensor's data has been written to in place.
+
+    Autograd's own check of saved tensors compares it, and raises; none of its public functions
+    gives the number.
+    """
+    return int(tensor._version)
+
+
+def saved_tensors_hooks_around() -> tuple[Pack, Unpack]:
+    """Return pack and unpack of the innermost `saved_tensors_hooks` that is entered.
+
+    Outside of all, they return what they get. Autograd applies the innermost alone: hooks that
+    leave most tensors to those around them must know these, and the public class tells only how to
+    enter and to leave.
+    """
+    ignore_is_tracing = True
+    around: Any = torch._C._autograd._top_saved_tensors_default_hooks(ignore_is_tracing)
+    return (_unchanged, _unchanged) if around is None else (around[0], around[1])
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def norms_of(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the 2-norm of each tensor, as `torch.nn.utils.get_total_norm` computes it.
+
+    That returns the norm of all of them alone. `torch.linalg.vector_norm` is another kernel, which
+    may round otherwise on a GPU, and is started once per tensor.
+    """
+    return list(torch._foreach_norm(list(tensors)))
+
+
+def tensors_in(tree: Any) -> Iterator[Tensor]:
+    """Yield the tensors in what an operator takes or returns: tuples, lists and dicts of anything.
+
+    `torch.utils._pytree` is not public, and knows more containers than operators use.
+    """
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, list | tuple):
+        for part in tree:
+            yield from tensors_in(part)
+    elif isinstance(tree, dict):
+        yield from tensors_in(list(tree.values()))
