@@ -3,7 +3,7 @@ import pytest
 from radiograph_scenes import collimator, limb
 
 from radenhance.reference_enhancer.presets import Preset
-from radenhance.reference_enhancer.tone_range import scale_to_range, find_tone_range
+from radenhance.reference_enhancer.tone_range import find_tone_range, scale_to_range
 
 
 def everywhere(image):
