@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from radenhance.cli import main
 from radenhance.datamodule import RadiographDataModule, radiographs_in
 from radenhance.dataset.manifest import read_manifest
 from radenhance.dataset.pairs import Augmentation, PairDataset, output_names
@@ -24,7 +25,7 @@ def test_training_batches_are_square_and_validation_images_whole(tiny_dataset):
 
 def test_both_halves_stay_together(tiny_dataset):
     """In the tiny dataset raw is an affine map of target, and every augmentation must keep it."""
-    data = module(tiny_dataset, batch_size=1, window="declared")
+    data = module(tiny_dataset, batch_size=1, intensity_range="declared")
     for batch in data.train_dataloader():
         expected = (16384 + batch["target"] * 65535 / 2) / 65535
         assert torch.allclose(batch["raw"], expected, atol=1e-4)
@@ -35,7 +36,7 @@ def test_sixteen_bits_reach_the_tensor(tiny_dataset):
     np.save(tiny_dataset / "raw/case6.npy", values)
     np.save(tiny_dataset / "target/case6.npy", values)
     (pair,) = [p for p in read_manifest(tiny_dataset) if p.case_id == "case6"]
-    sample = PairDataset(tiny_dataset, [pair], image_size="native", windowed=False)[0]
+    sample = PairDataset(tiny_dataset, [pair], image_size="native", auto_range=False)[0]
     assert sample["raw"].unique().numel() == 2**16
     assert sample["target"].unique().numel() == 2**16
 
@@ -97,9 +98,9 @@ def test_without_a_manifest_pairs_are_found_and_split(tiny_dataset):
 
 def test_image_and_target_are_read_as_the_dataset_declares(tiny_dataset):
     (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\ntarget: {bone: dark}\n")
-    inverted = module(tiny_dataset, window="declared").val_dataloader()
+    inverted = module(tiny_dataset, intensity_range="declared").val_dataloader()
     (tiny_dataset / "dataset.yaml").unlink()
-    plain = module(tiny_dataset, window="declared").val_dataloader()
+    plain = module(tiny_dataset, intensity_range="declared").val_dataloader()
     for one, other in zip(inverted, plain, strict=True):
         for half in ("raw", "target"):
             assert torch.allclose(one[half], 1 - other[half], atol=1e-5)
@@ -147,7 +148,7 @@ def test_no_cache_leaves_the_folder_alone_and_another_place_is_used(tiny_dataset
 
 
 def test_a_changed_file_is_seen_at_the_next_epoch(tiny_dataset):
-    data = module(tiny_dataset, window="declared")
+    data = module(tiny_dataset, intensity_range="declared")
     everything(data)
     np.save(tiny_dataset / "target/case6.npy", np.full((76, 80), 65535, np.uint16))
     whole = [batch["target"] for batch in data.val_dataloader()]
@@ -172,3 +173,28 @@ def test_no_prediction_overwrites_another():
         "exam2/b",
     ]
     assert output_names([Path("in/exam1/a.dcm")]) == ["a"]
+
+
+def printed_config(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        main([*arguments, "--print_config"])
+    return capsys.readouterr().out
+
+
+def test_a_config_file_with_the_former_name_of_intensity_range_is_read(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("data:\n  window: declared\n")
+    assert "intensity_range: declared" in printed_config(capsys, "fit", "--config=config.yaml")
+    override = printed_config(capsys, "fit", "--config=config.yaml", "--data.intensity_range=auto")
+    assert "intensity_range: auto" in override
+
+
+@pytest.mark.parametrize("name", ["window", "intensity_range"])
+def test_a_checkpoint_says_what_range_its_network_expects(tmp_path, capsys, name):
+    content = {
+        "hyper_parameters": {"encoder": "resnet18", "num_scales": 3, "momentum": "none"},
+        "datamodule_hyper_parameters": {"image_size": 96, name: "declared"},
+    }
+    torch.save(content, tmp_path / "a.ckpt")
+    config = printed_config(capsys, "validate", "--ckpt_path=a.ckpt")
+    assert "intensity_range: declared" in config
+    assert "image_size: 96" in config

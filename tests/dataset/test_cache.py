@@ -16,11 +16,15 @@ import radenhance
 from radenhance.dataset import cache as cache_module
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import decode
-from radenhance.dicom.declaration import Rule
+from radenhance.dicom.declaration import Declaration
 from radenhance.errors import RadiographError, UsageError
 
 WHOLE = (slice(None), slice(None))
-OPTIONS = {"rule": Rule(relationship="LIN"), "viewing": False, "image_size": "native"}
+OPTIONS = {
+    "declaration": Declaration(relationship="LIN"),
+    "for_presentation": False,
+    "image_size": "native",
+}
 
 
 def saved(path, seed=0, shape=(40, 50)):
@@ -57,15 +61,17 @@ def same(one, other):
         np.array_equal(one.pixels, other.pixels)
         and one.pixels.dtype == other.pixels.dtype
         and np.array_equal(one[WHOLE], other[WHOLE])
-        and (one.bits, one.relationship, one.window, one.valid, one.native_shape)
-        == (other.bits, other.relationship, other.window, other.valid, other.native_shape)
+        and (one.bits, one.relationship, one.intensity_range, one.valid, one.native_shape)
+        == (other.bits, other.relationship, other.intensity_range, other.valid, other.native_shape)
     )
 
 
 @pytest.mark.parametrize("image_size", ["native", 16, 64])
-@pytest.mark.parametrize("viewing", [False, True])
-def test_cold_and_warm_give_the_bits_of_the_file(file, cache, monkeypatch, image_size, viewing):
-    options = OPTIONS | {"image_size": image_size, "viewing": viewing}
+@pytest.mark.parametrize("for_presentation", [False, True])
+def test_cold_and_warm_give_the_bits_of_the_file(
+    file, cache, monkeypatch, image_size, for_presentation
+):
+    options = OPTIONS | {"image_size": image_size, "for_presentation": for_presentation}
     expected = decode(file, **options)
     assert same(cache.decode(file, **options), expected)
     decoding_fails(monkeypatch)
@@ -90,11 +96,11 @@ def test_an_area_is_that_part_of_the_whole(file, cache):
 @pytest.mark.parametrize(
     "other",
     [
-        {"viewing": True},
+        {"for_presentation": True},
         {"image_size": 20},
         {"image_size": 21},
-        {"rule": Rule(relationship="LOG")},
-        {"rule": Rule(relationship="LIN", bone="dark")},
+        {"declaration": Declaration(relationship="LOG")},
+        {"declaration": Declaration(relationship="LIN", bone="dark")},
     ],
 )
 def test_other_options_are_another_entry(file, cache, other):

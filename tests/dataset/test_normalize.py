@@ -3,7 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radenhance.dataset.normalize import exposure_shift, normalize, to_stored, to_unit, window
+from radenhance.dataset.normalize import (
+    exposure_shift,
+    intensity_range,
+    normalize,
+    to_stored,
+    to_unit,
+)
 from radenhance.dicom.radiograph import Radiograph
 
 
@@ -43,31 +49,35 @@ def test_values_outside_the_unit_interval_are_clipped():
     assert to_stored(np.array([-0.5, 1.5]), bits=10).tolist() == [0, 1023]
 
 
+def range_of(image):
+    return intensity_range(image, normalize(image))
+
+
 def radiograph(pixels, *, relationship="LIN", valid=None):
     return Radiograph(pixels, 14, relationship, Path("x.npy"), valid=valid)
 
 
-def test_window_takes_out_the_exposure():
+def test_intensity_range_takes_out_the_exposure():
     intensity = np.random.default_rng(0).uniform(100, 8000, (64, 64))
 
-    def windowed(factor):
+    def stretched(factor):
         image = radiograph((16383 - factor * intensity).round().astype(np.uint16))
-        low, high = window(image)
+        low, high = range_of(image)
         return (normalize(image) - low) / (high - low)
 
-    assert windowed(1.0) == pytest.approx(windowed(2.0), abs=5e-3)
+    assert stretched(1.0) == pytest.approx(stretched(2.0), abs=5e-3)
 
 
-def test_window_is_of_valid_pixels_and_not_of_outliers():
+def test_intensity_range_is_of_valid_pixels_and_not_of_outliers():
     pixels = np.tile(np.arange(2000, 12000, dtype=np.uint16), (10, 1))
     pixels[0, :3] = 16383
     valid = np.ones(pixels.shape, dtype=bool)
     valid[:, 5000:] = False
-    low, high = window(radiograph(pixels, relationship="LOG", valid=valid))
+    low, high = range_of(radiograph(pixels, relationship="LOG", valid=valid))
     assert low == pytest.approx(2005 / 16383, abs=1e-4)
     assert high == pytest.approx(6995 / 16383, abs=1e-4)
 
 
 @pytest.mark.parametrize("value", [0, 700, 16383])
-def test_window_of_a_constant_image_is_the_full_scale(value):
-    assert window(radiograph(np.full((8, 8), value, np.uint16))) == (0.0, 1.0)
+def test_intensity_range_of_a_constant_image_is_the_full_scale(value):
+    assert range_of(radiograph(np.full((8, 8), value, np.uint16))) == (0.0, 1.0)
