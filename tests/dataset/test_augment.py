@@ -11,11 +11,28 @@ def image(rows, columns):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_same_geometry_on_both_halves(seed):
+def test_same_geometry_on_both_images(seed):
     raw = image(96, 80)
     moved_raw, moved_target = Geometry(64)(raw, 1 - raw, seed)
     assert moved_raw.shape == (64, 64)
     assert moved_target == pytest.approx(1 - moved_raw, abs=1e-6)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("seed", range(25))
+def test_raw_and_target_stay_aligned_whatever_the_size_and_the_crop(seed, moves):
+    """The target is an affine map of raw: where they come apart by a pixel, it is none."""
+    random = np.random.default_rng(seed)
+    rows, columns = (int(side) for side in random.integers(33, 140, 2))
+    crop = random.choice([None, int(random.integers(8, min(rows, columns) + 1))])
+    raw = image(rows, columns)
+    moved_raw, moved_target = Geometry(crop, moves=moves)(raw, 0.25 + raw / 2, seed)
+    assert moved_raw.dtype == moved_target.dtype == np.float32
+    assert moved_target == pytest.approx(0.25 + moved_raw / 2, abs=1e-6)
+    if crop is not None:
+        assert moved_raw.shape == moved_target.shape == (crop, crop)
+    else:
+        assert sorted(moved_raw.shape) == sorted((rows, columns))
 
 
 def test_seed_alone_decides():
