@@ -6,7 +6,7 @@ believed only if it is sharp, as long as the field, has nothing dark behind it, 
 is smooth and never falls with distance. A skin line rises slowly, a long bone is darker on its far
 side, a diaphragm has ribs and a spine behind it: each fails at least one of these.
 
-    ####. . . . .       Only edges left of the field are looked for; the caller turns the image.
+    ####. . . . .       Only edges left of the field are found; the caller turns the image.
     ###.  field         Candidates are lines  x = offset + slope * (y - middle)  up to 16 degrees
     ##.                 from upright, scored by the mean step across them: a Radon transform, made
     #.                  of shears and column means.

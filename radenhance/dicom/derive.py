@@ -221,7 +221,7 @@ def _set_grayscale(derived: Dataset, bits: int) -> None:
     derived.RescaleIntercept = "0"
     derived.RescaleSlope = "1"
     derived.RescaleType = "US"
-    # The identity for unsigned pixels of so many bits (C.11.2.1.2, note 4).
+    # The identity for unsigned pixels of that many bits (C.11.2.1.2, note 4).
     derived.WindowCenter = str(1 << (bits - 1))
     derived.WindowWidth = str(1 << bits)
     derived.VOILUTFunction = "LINEAR"

@@ -1,4 +1,4 @@
-"""The elements of a DICOM header that tell about a radiograph, besides its pixels.
+"""The elements of a DICOM header that describe a radiograph, besides its pixels.
 
 None of them is needed to read an image, so one that is malformed counts as unknown, unlike those of
 the Image Pixel module.

@@ -77,7 +77,8 @@ def read_header(path: str | PathLike[str]) -> Header:
     """Read the header of a file, without its pixels.
 
     Args:
-        path: A DICOM, PNG, TIFF or NPY file; only the first has a header that tells anything.
+        path: A DICOM, PNG, TIFF or NPY file. Only DICOM has such a header: for the others
+            everything in the result is unknown.
 
     Raises:
         RadiographError: The file is neither DICOM, PNG, TIFF nor NPY, or its header is damaged.

@@ -175,3 +175,24 @@ def test_table_of_angiography_back_to_linear_is_not_applied(bright):
     assert np.array_equal(read(save(bright, "a.dcm")).pixels, STORED)
     bright.PixelIntensityRelationship = "LIN"
     assert not read(save(bright, "a.dcm")).pixels.any()
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize("seed", range(6))
+def test_any_window_is_that_of_the_standard(function, seed, bright):
+    """The formulas of PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2."""
+    random = np.random.default_rng(seed)
+    center, width = (
+        round(random.uniform(-50, 800), 2),
+        round(float(np.exp(random.uniform(0.1, 8))), 2),
+    )
+    bright.WindowCenter, bright.WindowWidth, bright.VOILUTFunction = center, width, function
+    position = (STORED - center) / width
+    if function == "LINEAR":
+        position = (STORED - (center - 0.5)) / (width - 1)
+    if function == "SIGMOID":
+        unit = 1 / (1 + np.exp(-4 * position))
+    else:
+        unit = np.clip(position + 0.5, 0, 1)
+    pixels = read(save(bright, "a.dcm"), for_presentation=True).pixels
+    assert np.array_equal(pixels, np.rint(unit * 65535))
