@@ -17,7 +17,7 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
 
     Args:
         path: The file to write.
-        content: Its bytes.
+        content: The bytes to write.
 
     Raises:
         RadenhanceError: The disk is full, or the folder is missing or cannot be written to.

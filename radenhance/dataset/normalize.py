@@ -36,7 +36,7 @@ def intensity_range(radiograph: Radiograph, unit: Image) -> tuple[float, float]:
 
     Args:
         radiograph: The radiograph.
-        unit: Its unit values, as `normalize` returns them.
+        unit: The radiograph's unit values, as `normalize` returns them.
     """
     everywhere = np.ones(radiograph.shape, np.bool_)
     valid = everywhere if radiograph.valid is None else radiograph.valid
