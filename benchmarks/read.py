@@ -88,7 +88,7 @@ def main() -> None:
                 continue
             save(radiograph(), path, syntax)
             plain = seconds(lambda: read(path))
-            viewed = seconds(lambda: read(path, viewing=True))
+            viewed = seconds(lambda: read(path, for_presentation=True))
             header = 1000 * seconds(lambda: read_header(path))
             size = path.stat().st_size / 1e6
             print(f"| {syntax.name} | {size:.1f} | {plain:.2f} | {viewed:.2f} | {header:.1f} |")

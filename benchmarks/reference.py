@@ -23,8 +23,8 @@ from radenhance.reference_enhancer import enhance as reference
 
 STEPS = (
     "find_field",
-    "find_window",
-    "apply_window",
+    "find_tone_range",
+    "scale_to_range",
     "fill_outside",
     "amplify",
     "find_air",

@@ -1,16 +1,16 @@
-"""What an array holds, as types."""
+"""Types of arrays, by what they hold: numpy's own say neither the shape nor the range."""
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.float32]
-"""Shape (rows, columns); values of a radiograph in [0, 1] unless it says otherwise."""
+"""An image, shape (rows, columns); values are in [0, 1] unless documented otherwise."""
 
 Mask = npt.NDArray[np.bool_]
-"""Shape (rows, columns) of an image."""
+"""A mask of an image, shape (rows, columns)."""
 
 Floats = npt.NDArray[np.float32]
-"""Any shape."""
+"""Floating-point numbers of any shape."""
 
 Points = npt.NDArray[np.float64]
-"""Shape (num_points, 2): x and y, in pixels or millimetres."""
+"""Points, shape (num_points, 2): x and y, in pixels or millimetres."""

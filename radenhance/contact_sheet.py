@@ -1,4 +1,4 @@
-"""A sheet of small images with captions, to be looked at by a person."""
+"""A sheet of small images with captions, for a person to judge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Row:
     """Images side by side under one title.
 
     Args:
-        title: Says what the row shows.
-        images: Each (H, W) in [0, 1], shown with 0 as black and 1 as white: never stretched, so
-            that a washed-out image looks washed out.
-        captions: One per image.
+        title: The line of text above the images.
+        images: The images, each in [0, 1], shape (H, W); 0 is black and 1 white, and nothing is
+            stretched, so that a washed-out image looks washed out.
+        captions: The lines of text below the images, one per image.
     """
 
     title: str
@@ -33,14 +33,22 @@ class Row:
 
 
 def contact_sheet(rows: Sequence[Row]) -> npt.NDArray[np.uint8]:
-    """Return the sheet as grey values, shape (H, W)."""
+    """Return the sheet as grey values, uint8, shape (H, W)."""
     width = max(len(row.images) for row in rows) * (TILE + GAP) + GAP
     strips = [_strip(row, width) for row in rows]
     return np.concatenate(strips, axis=0)
 
 
 def write_contact_sheet(path: Path, rows: Sequence[Row]) -> None:
-    """Write the sheet as an 8-bit PNG."""
+    """Write the sheet as an 8-bit PNG.
+
+    Args:
+        path: The file to write; an existing one is replaced.
+        rows: The rows of the sheet, from top to bottom.
+
+    Raises:
+        RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
+    """
     _, encoded = cv2.imencode(".png", contact_sheet(rows))
     replace_file(path, encoded.tobytes())
 

@@ -1,4 +1,8 @@
-"""A dataset folder as Lightning's loaders."""
+"""A dataset folder as Lightning's loaders.
+
+Everything that a seed decides (split, order, augmentation) is decided here, so that one process or
+several, with or without workers, resumed or not, see the same images in the same order.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +15,7 @@ from typing_extensions import override
 
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import ImageSize
-from radenhance.dataset.description import Rules, load_rules
+from radenhance.dataset.description import Declarations, load_declarations
 from radenhance.dataset.loader import DrawSampler, ResumableLoader
 from radenhance.dataset.manifest import (
     MANIFEST,
@@ -28,7 +32,7 @@ from radenhance.dataset.pairs import (
     collate,
 )
 from radenhance.dataset.split import split_by_patient
-from radenhance.errors import DatasetError, UsageError
+from radenhance.errors import DatasetError, ParameterError
 from radenhance.prepare.synthesize import synthesize
 
 DEFAULT_ROOT = Path("data/synthetic")
@@ -42,41 +46,45 @@ SPLITS_OF: dict[str, tuple[Split, ...]] = {
 class RadiographDataModule(LightningDataModule):
     """Pairs of raw and target radiographs from a folder.
 
-    The folder holds raw/ and target/ with files of the same name (DICOM, PNG, TIFF or NPY) and,
-    where `radenhance` wrote it, pairs.csv with species, patients and the split. Without a folder,
-    60 synthetic radiographs are made once under data/synthetic.
+    The folder holds raw/ and target/ with files of the same name (DICOM, PNG, TIFF or NPY). It may
+    hold pairs.csv, which lists the pairs with species, patient and split, and dataset.yaml, which
+    declares what the files themselves do not (both are written by `radenhance prepare`).
 
     Args:
-        root: The dataset folder; data/synthetic, made when it is not there, when nothing is said.
-        image_size: Shorter side of the images in pixels, proportions kept; or native for the pixels
-            as they are.
-        window: How raw values become the network's input: auto stretches the range between the 0.1
-            and 99.9 percentiles inside the collimator to [0, 1], which takes exposure and vendor
-            curves out; declared uses the full scale of the declared bits.
-        crop_size: Side of the square that training cuts out at random, in pixels. When nothing is
-            said, it is image_size, and nothing is cut from native images.
-        batch_size: Images per training step; 1 where images of different sizes are not cropped.
-            Validation takes whole images, one at a time.
-        val_fraction: Share of each species' radiographs that validates, in [0, 1), where pairs.csv
-            does not say; by patient.
-        augment: Symmetries of the square, rotation by up to 7 degrees, scale by 5 %, shift by 3 %
-            in training.
-        exposure_jitter: Largest change of exposure in training, in powers of two, of raw images
-            that are linear in intensity; needs augment.
-        cache: Whether every file is decoded only once, and kept in root/.cache, or where that
-            cannot be written to in the user's cache folder; or the folder to keep it in. It may be
-            removed at any time.
-        num_workers: Processes that read ahead; 0 reads in the training process.
+        root: The dataset folder. By default it is data/synthetic, where 60 synthetic radiographs
+            are made if it does not exist.
+        image_size: Shorter side of the images in pixels, with proportions kept; or native for
+            images that are not resampled.
+        intensity_range: The range of raw values that becomes 0 to 1 in the network's input: auto
+            takes that between the 0.1 and 99.9 percentiles inside the collimator, which removes the
+            influence of exposure and vendor; declared takes the full scale of the declared bits.
+        crop_size: Side of the square that is cropped at random in training, in pixels. By default
+            it is image_size, and native images are not cropped.
+        batch_size: Number of images per training step; must be 1 if images of different sizes are
+            not cropped. Validation takes whole images, one at a time.
+        val_fraction: Fraction of each species' radiographs that is used for validation, in [0, 1);
+            patients are never divided. It is ignored if pairs.csv lists the splits.
+        augment: Whether training draws symmetries of the square, rotations by up to 7 degrees,
+            scales by up to 5 % and shifts by up to 3 %.
+        exposure_jitter: Largest random change of exposure in training, in powers of two; applied to
+            raw images that are linear in intensity, and only with augment.
+        cache: Whether to keep decoded files, so that each is decoded only once: in root/.cache or,
+            if that is not writable, in the user's cache folder; or the folder to keep them in. It
+            may be removed at any time.
+        num_workers: Number of processes that load images; 0 loads them in the training process.
         predict_from: A raw radiograph, or a folder of them, for `radenhance predict`. What they do
-            not declare themselves, dataset.yaml in root does.
-        seed: Of the split, the order and the augmentation.
+            not declare themselves is taken from dataset.yaml in root.
+        seed: Seed of the split, the order and the augmentation.
+
+    Raises:
+        ParameterError: A size or a number is too small.
     """
 
     def __init__(  # noqa: PLR0913
         self,
         root: Path | None = None,
         image_size: ImageSize = 512,
-        window: Literal["auto", "declared"] = "auto",
+        intensity_range: Literal["auto", "declared"] = "auto",
         crop_size: int | None = None,
         batch_size: int = 1,
         val_fraction: float = 0.2,
@@ -88,20 +96,16 @@ class RadiographDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for flag, value, least in (
-            ("image_size", 1 if image_size == "native" else image_size, 1),
-            ("crop_size", 1 if crop_size is None else crop_size, 1),
-            ("batch_size", batch_size, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if value < least:
-                or_native = "native or " if flag == "image_size" else ""
-                raise UsageError(f"--data.{flag} must be {or_native}at least {least}, got {value}")
-        self.save_hyperparameters("image_size", "window")  # what a checkpoint expects to see
+        _check_at_least("image_size", image_size, 1)
+        _check_at_least("crop_size", crop_size, 1)
+        _check_at_least("batch_size", batch_size, 1)
+        _check_at_least("num_workers", num_workers, 0)
+        # what a checkpoint expects of its input
+        self.save_hyperparameters("image_size", "intensity_range")
         self.root = DEFAULT_ROOT if root is None else root
         self._makes_its_own = root is None
         self.image_size = image_size
-        self.windowed = window == "auto"
+        self.auto_range = intensity_range == "auto"
         self.crop_size = crop_size if crop_size or image_size == "native" else image_size
         self.batch_size = batch_size
         self.val_fraction = val_fraction
@@ -112,27 +116,35 @@ class RadiographDataModule(LightningDataModule):
         self.predict_from = predict_from
         self.seed = seed
         self.pairs: list[Pair] = []
-        self._rules = Rules()
+        self._declarations = Declarations()
         self._decoded: Cache | None = None
 
     @override
     def prepare_data(self) -> None:
-        """Make the default dataset when none was named and it is not there yet."""
+        """Make the default dataset if no other was named and it does not exist."""
         predicts = self.trainer is not None and self.trainer.state.fn == "predict"
         if self._makes_its_own and not predicts and not self.root.exists():
             synthesize(self.root)
 
     @override
     def setup(self, stage: str) -> None:
-        """Read the manifest; what `stage` needs must be in it."""
-        self._rules = load_rules(self.root)
+        """Read the manifest, and check that it has the splits of a stage.
+
+        Args:
+            stage: fit, validate, test or predict.
+
+        Raises:
+            DatasetError: There is no dataset, or a split that the stage needs is empty.
+            ParameterError: val_fraction or cache has a wrong value.
+        """
+        self._declarations = load_declarations(self.root)
         if stage == "predict":
             return
         if not self.root.is_dir():
-            raise DatasetError(f"--data.root {self.root}: no such folder")
+            raise DatasetError(f"RadiographDataModule.root {self.root}: no such folder")
         self.pairs = self._read_pairs()
         for split in SPLITS_OF[stage]:
-            self._refuse_empty(split)
+            self._check_not_empty(split)
         self._decoded = open_cache(self.root, self.cache)
 
     @override
@@ -142,35 +154,35 @@ class RadiographDataModule(LightningDataModule):
         draw = Augmentation(self.crop_size, moves=self.augment, exposure=exposure, seed=self.seed)
         dataset = self._dataset("train", draw)
         trainer = self.trainer
-        shares = (trainer.distributed_sampler_kwargs if trainer else None) or {
+        replicas = (trainer.distributed_sampler_kwargs if trainer else None) or {
             "num_replicas": 1,
             "rank": 0,
         }
-        sampler = DrawSampler(dataset, seed=self.seed, **shares)
+        sampler = DrawSampler(dataset, seed=self.seed, **replicas)
         return ResumableLoader(
-            dataset, sampler=sampler, batch_size=self.batch_size, **self._loading()
+            dataset, sampler=sampler, batch_size=self.batch_size, **self._loader_options()
         )
 
     @override
     def val_dataloader(self) -> DataLoader[Any]:
         """Return whole validation images, one at a time."""
-        return DataLoader(self._dataset("val"), **self._loading())
+        return DataLoader(self._dataset("val"), **self._loader_options())
 
     @override
     def test_dataloader(self) -> DataLoader[Any]:
         """Return whole test images, one at a time."""
-        return DataLoader(self._dataset("test"), **self._loading())
+        return DataLoader(self._dataset("test"), **self._loader_options())
 
     @override
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return the radiographs that --data.predict names, one at a time."""
+        """Return the radiographs of `predict_from`, one at a time."""
         files = RadiographFiles(
             radiographs_in(self.predict_from),
             image_size=self.image_size,
-            windowed=self.windowed,
-            rule=self._rules.raw,
+            auto_range=self.auto_range,
+            declaration=self._declarations.raw,
         )
-        return DataLoader(files, **self._loading())
+        return DataLoader(files, **self._loader_options())
 
     def _dataset(self, split: Split, augmentation: Augmentation | None = None) -> Dataset[Any]:
         pairs = [pair for pair in self.pairs if pair.split == split]
@@ -178,13 +190,13 @@ class RadiographDataModule(LightningDataModule):
             self.root,
             pairs,
             image_size=self.image_size,
-            windowed=self.windowed,
+            auto_range=self.auto_range,
             augmentation=augmentation,
             cache=self._decoded,
-            rules=self._rules,
+            declarations=self._declarations,
         )
 
-    def _loading(self) -> dict[str, Any]:
+    def _loader_options(self) -> dict[str, Any]:
         return {
             "collate_fn": collate,
             "num_workers": self.num_workers,
@@ -197,7 +209,7 @@ class RadiographDataModule(LightningDataModule):
             return read_manifest(self.root)
         return split_by_patient(find_pairs(self.root), val=self.val_fraction, seed=self.seed)
 
-    def _refuse_empty(self, split: Split) -> None:
+    def _check_not_empty(self, split: Split) -> None:
         if not any(pair.split == split for pair in self.pairs):
             raise DatasetError(
                 f"{self.root} has no pair in split {split}; mark some of its {len(self.pairs)} "
@@ -208,12 +220,15 @@ class RadiographDataModule(LightningDataModule):
 def radiographs_in(path: Path | None) -> Sequence[Path]:
     """Return the radiographs that a path names: itself, or all files below it, sorted.
 
+    Args:
+        path: A file or a folder; None names nothing.
+
     Raises:
-        DatasetError: Nothing was named, or it is not there or empty.
+        DatasetError: Nothing was named, or it does not exist, or holds no radiographs.
     """
     if path is None:
         raise DatasetError(
-            "predict needs --data.predict_from: a raw radiograph or a folder of them"
+            "predict needs RadiographDataModule.predict_from: a raw radiograph or a folder of them"
         )
     if path.is_file():
         return [path]
@@ -225,5 +240,13 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
     if not files:
-        raise DatasetError(f"--data.predict_from {path}: no such file, or no radiographs below it")
+        raise DatasetError(
+            f"RadiographDataModule.predict_from {path}: no such file, or no radiographs below it"
+        )
     return files
+
+
+def _check_at_least(name: str, value: int | str | None, least: int) -> None:
+    if isinstance(value, int) and value < least:
+        expected = f"native or at least {least}" if name == "image_size" else f"at least {least}"
+        raise ParameterError(f"RadiographDataModule.{name}", got=value, expected=expected)

@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all.
+
+A process may be killed and a disk may be full in the middle of a write; a checkpoint or an image
+that is cut off is worse than none, and worse still where a good one stood.
+"""
 
 import errno
 import os
@@ -9,7 +13,11 @@ from radenhance.errors import RadenhanceError
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Write `content` to `path`, or leave what stood there as it was.
+    """Write `content` to `path`, or leave an existing file as it is.
+
+    Args:
+        path: The file to write.
+        content: The bytes to write.
 
     Raises:
         RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
@@ -31,6 +39,6 @@ def _cannot_write(path: Path, error: OSError) -> RadenhanceError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RadenhanceError(
             f"{path} cannot be written: its disk or quota is full; free some space or choose "
-            "another folder (what stood there before is untouched)"
+            "another folder (an existing file of that name is untouched)"
         )
     return RadenhanceError(f"{path} cannot be written: {error.strerror}")

@@ -89,8 +89,8 @@ def test_a_file_of_the_user_goes_before_a_recipe_of_the_same_name(capsys):
         (["--ckpt_path", "last"], "no run under lightning_logs has a checkpoint of that name"),
         (["--trainer.accelerator", "abacus"], "abacus"),
         (["--model.num_scales", "7"], "1 to 5 scales, got 7"),
-        (["--data.image_size", "-5"], "--data.image_size must be native or at least 1, got -5"),
-        (["--data.batch_size", "0"], "--data.batch_size must be at least 1, got 0"),
+        (["--data.image_size", "-5"], "--data.image_size is -5, expected native or at least 1"),
+        (["--data.batch_size", "0"], "--data.batch_size is 0, expected at least 1"),
         (["--model.optimizer=Adam", "--model.optimizer.lr=-1"], "Invalid learning rate: -1.0"),
         (["--seed_everything", "-3"], "--seed_everything: -3 is not in bounds"),
         (
@@ -143,7 +143,7 @@ def test_an_image_too_small_for_the_loss_is_told_the_remedy(capsys, tiny_flags):
 def test_images_of_different_size_in_one_batch_are_told_the_remedy(capsys, tiny_flags):
     message = fails(capsys, "fit", *tiny_flags, "--data.image_size=native")
     assert "differ in size" in message
-    assert "--data.batch_size 1" in message
+    assert "--data.batch_size=1" in message
 
 
 def test_a_loss_that_is_not_a_number_stops_and_names_the_files(capsys, tiny_flags, monkeypatch):

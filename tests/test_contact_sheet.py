@@ -2,6 +2,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from radenhance.contact_sheet import BACKGROUND, Row, contact_sheet, write_contact_sheet
 
@@ -20,3 +21,17 @@ def test_images_of_any_proportion_stand_beside_each_other(tmp_path):
     assert np.array_equal(sheet, contact_sheet(rows))
     assert (sheet[26 : 26 + 360, 368:] == 255).any(axis=0).sum() > 700
     assert Path(tmp_path / "sheet.png").stat().st_size > 0
+
+
+def test_images_of_any_size_and_rows_of_any_length_fit_one_sheet():
+    image = np.full((4, 900), 0.5, np.float32)
+    tall = image.T.repeat(3, axis=1)
+    one, two = Row("one", [image], ["a"]), Row("two", [image, tall], ["a", "b"])
+    both = contact_sheet([one, two])
+    assert both.dtype == np.uint8
+    assert both.shape == (2 * contact_sheet([two]).shape[0], contact_sheet([two]).shape[1])
+
+
+def test_an_image_without_a_caption_is_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="shorter"):
+        contact_sheet([Row("one", [np.zeros((4, 4), np.float32)], [])])

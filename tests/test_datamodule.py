@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from radenhance.cli import main
 from radenhance.datamodule import RadiographDataModule, radiographs_in
-from radenhance.dataset.manifest import read_manifest
-from radenhance.dataset.pairs import Augmentation, PairDataset, output_names
-from radenhance.errors import DatasetError, ImageSizeError
+from radenhance.errors import DatasetError, ImageSizeError, ParameterError
 
 
 def module(root, **options):
@@ -22,22 +21,12 @@ def test_training_batches_are_square_and_validation_images_whole(tiny_dataset):
     assert [b["raw"].shape for b in data.val_dataloader()] == [(1, 1, 64, 67), (1, 1, 64, 66)]
 
 
-def test_both_halves_stay_together(tiny_dataset):
+def test_raw_and_target_stay_together(tiny_dataset):
     """In the tiny dataset raw is an affine map of target, and every augmentation must keep it."""
-    data = module(tiny_dataset, batch_size=1, window="declared")
+    data = module(tiny_dataset, batch_size=1, intensity_range="declared")
     for batch in data.train_dataloader():
         expected = (16384 + batch["target"] * 65535 / 2) / 65535
         assert torch.allclose(batch["raw"], expected, atol=1e-4)
-
-
-def test_sixteen_bits_reach_the_tensor(tiny_dataset):
-    values = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
-    np.save(tiny_dataset / "raw/case6.npy", values)
-    np.save(tiny_dataset / "target/case6.npy", values)
-    (pair,) = [p for p in read_manifest(tiny_dataset) if p.case_id == "case6"]
-    sample = PairDataset(tiny_dataset, [pair], image_size="native", windowed=False)[0]
-    assert sample["raw"].unique().numel() == 2**16
-    assert sample["target"].unique().numel() == 2**16
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -50,11 +39,52 @@ def test_seed_alone_decides_what_is_drawn_with_and_without_workers(tiny_dataset,
     assert not torch.equal(epoch(1, num_workers), epoch(2, 0))
 
 
-def test_epochs_draw_differently(tiny_dataset):
-    pairs = read_manifest(tiny_dataset)
-    dataset = PairDataset(tiny_dataset, pairs, image_size=64, augmentation=Augmentation(48))
-    assert not torch.equal(dataset[(0, 0)]["raw"], dataset[(1, 0)]["raw"])
-    assert torch.equal(dataset[(1, 0)]["raw"], dataset[(1, 0)]["raw"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "image_size is 0, expected native or at least 1"),
+        ({"crop_size": -4}, "crop_size is -4, expected at least 1"),
+        ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
+        ({"num_workers": -1}, "num_workers is -1, expected at least 0"),
+    ],
+)
+def test_a_number_that_is_too_small_is_refused_by_name(options, message):
+    with pytest.raises(ParameterError, match=f"^RadiographDataModule.{message}$"):
+        RadiographDataModule(**options)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"RadiographDataModule\.root .*nowhere: no such folder"):
+        module(tmp_path / "nowhere")
+
+
+def test_a_split_without_a_pair_is_refused_before_anything_runs(tiny_dataset):
+    data = RadiographDataModule(root=tiny_dataset)
+    with pytest.raises(DatasetError, match=r"no pair in split test; mark some of its 8 pairs"):
+        data.setup("test")
+
+
+def test_a_checkpoint_is_told_the_size_and_range_of_the_input(tiny_dataset):
+    data = RadiographDataModule(root=tiny_dataset, image_size=96, intensity_range="declared")
+    assert data.hparams == {"image_size": 96, "intensity_range": "declared"}
+
+
+def test_a_named_folder_is_never_filled_with_synthetic_radiographs(tmp_path):
+    RadiographDataModule(root=tmp_path / "mine").prepare_data()
+    assert not (tmp_path / "mine").exists()
+
+
+def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
+    (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\n")
+    data = RadiographDataModule(
+        root=tiny_dataset, image_size=64, num_workers=0, predict_from=tiny_dataset / "raw"
+    )
+    data.setup("predict")
+    predicted = {batch["name"][0]: batch["raw"] for batch in data.predict_dataloader()}
+    data.setup("validate")
+    for batch in data.val_dataloader():
+        (case,) = batch["case"]
+        assert torch.equal(predicted[Path(case).stem], batch["raw"])
 
 
 def test_without_augmentation_training_sees_plain_crops(tiny_dataset):
@@ -75,14 +105,6 @@ def test_native_images_are_not_resampled(tiny_dataset):
     assert [b["raw"].shape[-2:] for b in data.val_dataloader()] == [(76, 80), (77, 80)]
 
 
-def test_halves_of_different_size_are_refused(tiny_dataset):
-    np.save(tiny_dataset / "target/case6.npy", np.zeros((70, 80), np.uint16))
-    data = module(tiny_dataset)
-    message = r"raw/case6.npy has \(76, 80\) rows and columns, target/case6.npy \(70, 80\)"
-    with pytest.raises(DatasetError, match=message):
-        list(data.val_dataloader())
-
-
 def test_an_image_smaller_than_the_crop_is_refused(tiny_dataset):
     data = module(tiny_dataset, image_size="native", crop_size=72)
     with pytest.raises(ImageSizeError, match=r"too few for crops of 72 pixels.*at most 7[01]"):
@@ -97,9 +119,9 @@ def test_without_a_manifest_pairs_are_found_and_split(tiny_dataset):
 
 def test_image_and_target_are_read_as_the_dataset_declares(tiny_dataset):
     (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\ntarget: {bone: dark}\n")
-    inverted = module(tiny_dataset, window="declared").val_dataloader()
+    inverted = module(tiny_dataset, intensity_range="declared").val_dataloader()
     (tiny_dataset / "dataset.yaml").unlink()
-    plain = module(tiny_dataset, window="declared").val_dataloader()
+    plain = module(tiny_dataset, intensity_range="declared").val_dataloader()
     for one, other in zip(inverted, plain, strict=True):
         for half in ("raw", "target"):
             assert torch.allclose(one[half], 1 - other[half], atol=1e-5)
@@ -147,11 +169,18 @@ def test_no_cache_leaves_the_folder_alone_and_another_place_is_used(tiny_dataset
 
 
 def test_a_changed_file_is_seen_at_the_next_epoch(tiny_dataset):
-    data = module(tiny_dataset, window="declared")
+    data = module(tiny_dataset, intensity_range="declared")
     everything(data)
     np.save(tiny_dataset / "target/case6.npy", np.full((76, 80), 65535, np.uint16))
     whole = [batch["target"] for batch in data.val_dataloader()]
     assert whole[0].min() > 0.999
+
+
+def test_nothing_to_enhance_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"predict needs RadiographDataModule\.predict_from"):
+        radiographs_in(None)
+    with pytest.raises(DatasetError, match="no radiographs below it"):
+        radiographs_in(tmp_path)
 
 
 def test_radiographs_of_a_folder_are_found_below_it_and_hidden_files_are_not(tmp_path):
@@ -162,13 +191,26 @@ def test_radiographs_of_a_folder_are_found_below_it_and_hidden_files_are_not(tmp
     assert found == ["b.dcm", "sub/a.PNG"]
 
 
-def test_no_prediction_overwrites_another():
-    files = ["exam1/a.dcm", "exam2/a.dcm", "exam2/a.png", "exam2/1.2.840.113", "exam2/b"]
-    assert output_names([Path("in") / file for file in files]) == [
-        "exam1/a",
-        "exam2/a.dcm",
-        "exam2/a.png",
-        "exam2/1.2.840.113",
-        "exam2/b",
-    ]
-    assert output_names([Path("in/exam1/a.dcm")]) == ["a"]
+def printed_config(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        main([*arguments, "--print_config"])
+    return capsys.readouterr().out
+
+
+def test_a_config_file_with_the_former_name_of_intensity_range_is_read(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("data:\n  window: declared\n")
+    assert "intensity_range: declared" in printed_config(capsys, "fit", "--config=config.yaml")
+    override = printed_config(capsys, "fit", "--config=config.yaml", "--data.intensity_range=auto")
+    assert "intensity_range: auto" in override
+
+
+@pytest.mark.parametrize("name", ["window", "intensity_range"])
+def test_a_checkpoint_says_what_range_its_network_expects(tmp_path, capsys, name):
+    content = {
+        "hyper_parameters": {"encoder": "resnet18", "num_scales": 3, "momentum": "none"},
+        "datamodule_hyper_parameters": {"image_size": 96, name: "declared"},
+    }
+    torch.save(content, tmp_path / "a.ckpt")
+    config = printed_config(capsys, "validate", "--ckpt_path=a.ckpt")
+    assert "intensity_range: declared" in config
+    assert "image_size: 96" in config

@@ -76,6 +76,9 @@ def told_in_one_sentence(command: str) -> Iterator[None]:
         sys.exit(128 + signal.SIGTERM)
 
 
+FORMER_FLAGS = {"--data.window": "--data.intensity_range"}
+"""Flag of an earlier version -> what it is called; config files of earlier runs have its key."""
+
 STRATEGIES = {
     "fsdp": FULLY_SHARDED,  # Lightning's needs a GPU, and writes other checkpoints
     # a path without further flags stays a word, which Lightning would not know
@@ -136,6 +139,10 @@ class EnhancerCLI(LightningCLI):
         parser.add_lightning_class_args(MemoryProfiler, "memory_profiler")
         parser.add_lightning_class_args(PredictionWriter, "output")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        for former, name in FORMER_FLAGS.items():  # argparse adds no name to an argument it has
+            argument = parser._option_string_actions[name]
+            argument.option_strings = [*argument.option_strings, former]
+            parser._option_string_actions[former] = argument
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -282,7 +289,10 @@ def flags_of(checkpoint: Path) -> dict[str, Any]:
         of_model = {f"model.{key}": model[key] for key in ("encoder", "num_scales")}
         of_model["model.memory.momentum"] = model["momentum"]
         of_model["model.memory.quantization"] = model.get("quantization", "none")
-        return of_model | {f"data.{key}": data[key] for key in ("image_size", "window")}
+        of_data = {"data.image_size": data["image_size"]}
+        # earlier checkpoints call it window
+        of_data["data.intensity_range"] = data.get("intensity_range") or data["window"]
+        return of_model | of_data
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(

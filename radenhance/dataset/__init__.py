@@ -1,1 +1,1 @@
-"""Raw and target pairs."""
+"""What a training step reads: pairs of raw and target radiographs as tensors."""

@@ -1,11 +1,11 @@
-"""One geometry on both halves of a pair, and an exposure that only the raw half sees.
+"""One geometry for both images of a pair, and another exposure for the raw one alone.
 
 Only geometric operations of albumentations are used: they move values and keep their range, on
-float32 of any number of bits. Its photometric ones clip or rescale, and on one half alone they
-would teach the network a tone that the target does not have. What an exposure does to a raw
-radiograph is known instead: with a detector that is linear in intensity it is a shift in the log
-domain (Beer-Lambert). For an image that is logarithmic already the size of that shift depends on
-the vendor's curve, so none is applied.
+float32 of any number of bits. Its photometric ones clip or rescale, and on one image alone they
+would teach the network a tone that the target does not have. The effect of an exposure on a raw
+radiograph is known: with a detector that is linear in intensity it is a shift in the log domain
+(Beer-Lambert). For an image that is logarithmic already the size of that shift depends on the
+vendor's curve, so none is applied.
 """
 
 from math import ceil
@@ -27,7 +27,7 @@ AFFINE: dict[str, Any] = {
 
 
 class Sliceable(Protocol):
-    """What gives float32 values of an area: an array, or an image on the disk."""
+    """Anything that returns the float32 values of an area: an array, or an image on the disk."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,8 +49,8 @@ class Geometry:
     the image: the square that any turn about its centre needs, mirrored where it leaves the image.
 
     Args:
-        crop: Side of the square that is cut out at random, in pixels; None keeps the whole image.
-        moves: False for the crop alone.
+        crop: Side of the square that is cropped at random, in pixels; None keeps the whole image.
+        moves: Whether to draw a symmetry and an affine map, too.
     """
 
     def __init__(self, crop: int | None, *, moves: bool = True) -> None:
@@ -62,7 +62,7 @@ class Geometry:
         self._margin = _margin(crop) if crop and moves else 0
 
     def __call__(self, raw: Sliceable, target: Sliceable, seed: int) -> tuple[Image, Image]:
-        """Return both halves under the one geometry that `seed` draws."""
+        """Return both images under the one geometry that `seed` draws."""
         top, left = 0, 0
         rows, columns = raw.shape
         if self._crop is not None:
@@ -70,17 +70,23 @@ class Geometry:
             random = np.random.default_rng([seed, 1])
             top, left = (int(random.integers(side - self._crop + 1)) for side in raw.shape)
             rows = columns = self._crop
-        window = (top - self._margin, left - self._margin)
+        corner = (top - self._margin, left - self._margin)
         size = (rows + 2 * self._margin, columns + 2 * self._margin)
+        raw, target = (mirrored_crop(image, corner, size) for image in (raw, target))
         self._compose.set_random_seed(seed)
-        moved = self._compose(image=cut(raw, window, size), target=cut(target, window, size))
+        moved = self._compose(image=raw, target=target)
         return moved["image"], moved["target"]
 
 
-def cut(image: Sliceable, corner: tuple[int, int], size: tuple[int, int]) -> Image:
-    """Return the rectangle at `corner` (row, column), mirrored where it reaches over the border.
+def mirrored_crop(image: Sliceable, corner: tuple[int, int], size: tuple[int, int]) -> Image:
+    """Return a rectangle of an image, mirrored where it reaches over the border.
 
     Nothing outside the rectangle is read.
+
+    Args:
+        image: The image, shape (H, W).
+        corner: Row and column of the rectangle's first pixel; negative ones are over the border.
+        size: Number of rows and columns of the rectangle.
     """
     (top, left), (rows, columns) = corner, size
     bottom, right = top + rows, left + columns
@@ -95,7 +101,7 @@ def cut(image: Sliceable, corner: tuple[int, int], size: tuple[int, int]) -> Ima
 
 
 def _margin(crop: int) -> int:
-    """Return how far beyond a crop the largest rotation, shift and reduction reach, in pixels.
+    """Return how far beyond a crop the largest rotation, shift and downscaling reach, in pixels.
 
     A square of side w, turned by r about its centre, shifted by t * w and reduced to s, still
     covers the crop if  w / 2 >= (crop / 2 + t * w) * (cos r + sin r) / s,  and a pixel for the
@@ -105,22 +111,6 @@ def _margin(crop: int) -> int:
     reach = (np.cos(angle) + np.sin(angle)) / AFFINE["scale"][0]
     side = (crop * reach / 2 + 2) / (0.5 - AFFINE["translate_percent"][1] * reach)
     return ceil(float(side - crop) / 2)
-
-
-def resample(image: Image, shorter_side: int) -> Image:
-    """Return the image with its shorter side at `shorter_side` pixels and its proportions kept.
-
-    Down by area means, so that noise averages out as on larger detector elements; up by linear
-    interpolation, which stays between the values it has.
-    """
-    rows, columns = image.shape
-    scale = shorter_side / min(rows, columns)
-    if scale == 1:
-        return image
-    size = (max(round(columns * scale), shorter_side), max(round(rows * scale), shorter_side))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(image, size, interpolation=method)  # type: ignore[assignment]
-    return resized
 
 
 def random_exposure(seed: int, *, max_log2: float) -> float:

@@ -1,14 +1,14 @@
 """Decoded files on the disk, each decoded once.
 
-An entry is two files: NAME.npy, the pixels, to be memory-mapped; and NAME.json, what else is known
-of them and a checksum over both. NAME is a hash of the file's content and of all that decoding
-depends on: our reading code, the user's rule, for viewing or not, the size. So an entry is never
-out of date, whoever wrote it may reuse it, and two processes that write it at once write the same.
-NAME.json appears last: a process that is killed leaves no entry, and one that does not match its
-checksum is made anew. docs/decisions/0004-cache.md tells why it is made this way.
+An entry is two files: NAME.npy, the pixels, to be memory-mapped; and NAME.json, the other fields of
+`Decoded` and a checksum over both. NAME is a hash of the file's content and of everything that
+decoding depends on: the reading code, the user's declaration, for presentation or not, the size. So
+an entry is never out of date, anyone may reuse it, and two processes that write it at once write
+the same. NAME.json appears last: a process that is killed leaves no entry, and one that does not
+match its checksum is made anew. docs/decisions/0004-cache.md gives the reasons.
 
-Hashing 35 MB at every epoch would cost more than the rest, so the hash of a file that was left
-alone for a while is remembered under its place, size and times.
+Hashing 35 MB at every epoch would cost more than the rest, so the hash of a file that was not
+changed for a while is remembered under its path, size and times.
 """
 
 import functools
@@ -29,27 +29,37 @@ import numpy.typing as npt
 
 import radenhance
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
-from radenhance.dicom.declaration import Rule
-from radenhance.errors import RadenhanceError, RadiographError, UsageError
+from radenhance.dicom.declaration import Declaration
+from radenhance.errors import ParameterError, RadenhanceError, RadiographError
 from radenhance.files import replace_file
 
 _log = getLogger(__name__)
 
 KEPT_FREE = 1 << 30
-"""Bytes of the disk that the cache leaves to others, checkpoints above all."""
+"""Bytes of the disk that the cache leaves free, above all for checkpoints."""
 
 SETTLED_S = 3.0
-"""Age from which a file's times tell that it is unchanged; some file systems count in 2 s."""
+"""Age in seconds from which a file's times prove it unchanged; some file systems count in 2 s."""
+
+DECODING_MODULES = (
+    "dicom/*.py",
+    "dataset/collimator_edge.py",
+    "dataset/decoded.py",
+    "dataset/field.py",
+    "dataset/normalize.py",
+    "dataset/resample.py",
+)
+"""The modules that decide what an entry holds; when one changes, all entries are made anew."""
 
 
 class Cache:
     """Decoded files in a folder.
 
-    Several processes may use one folder at once. When the disk is full or cannot be written to,
-    that is said once, and files are decoded without being kept.
+    Several processes may use one folder at once. When the disk is full or cannot be written to, a
+    warning says so once, and files are decoded without being kept.
 
     Args:
-        folder: Of the entries; made when something is kept. It may be removed at any time.
+        folder: The existing folder of the entries. It may be removed at any time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,14 +68,32 @@ class Cache:
         self._names: dict[str, str] = {}
         self._checked: set[str] = set()
 
-    def decode(self, path: Path, *, rule: Rule, viewing: bool, image_size: ImageSize) -> Decoded:
-        """Return what `decoded.decode` returns, from the folder where it is there already.
+    def decode(
+        self,
+        path: Path,
+        *,
+        declaration: Declaration,
+        for_presentation: bool,
+        image_size: ImageSize,
+    ) -> Decoded:
+        """Return what `decoded.decode` returns, from the folder if it has an entry.
+
+        Args:
+            path: The file.
+            declaration: What the user declares about it.
+            for_presentation: Whether to apply the VOI LUT.
+            image_size: The shorter side in pixels after resampling, or native for none.
 
         Raises:
             RadiographError: The file cannot be read.
         """
-        options: dict[str, Any] = {"rule": rule, "viewing": viewing, "image_size": image_size}
-        name = self._name(path, json.dumps(options | {"rule": asdict(rule)}, sort_keys=True))
+        options: dict[str, Any] = {
+            "declaration": declaration,
+            "for_presentation": for_presentation,
+            "image_size": image_size,
+        }
+        as_json = json.dumps(options | {"declaration": asdict(declaration)}, sort_keys=True)
+        name = self._name(path, as_json)
         kept = self._open(name)
         if kept is not None:
             return kept
@@ -74,11 +102,11 @@ class Cache:
         return decoded
 
     def _name(self, path: Path, options: str) -> str:
-        """Return the hash of content and options, by way of what is remembered of the file."""
+        """Return the hash of content and options; that of the content may be remembered."""
         try:
             stat = path.stat()
-            facts = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-            place = _hash(f"{path.resolve()} {facts}".encode())
+            state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+            place = _hash(f"{path.resolve()} {state}".encode())
             content = self._names.get(place) or self._remembered(place)
             if content is None:
                 content = _hash_of_file(path)
@@ -127,7 +155,7 @@ class Cache:
         self._write({f"{name}.npy": content.getbuffer(), f"{name}.json": _json(entry)})
 
     def _write(self, files: dict[str, bytes | memoryview]) -> None:
-        """Write files in this order; when one cannot be, say so and write no more."""
+        """Write files in this order; if one cannot be written, warn and write no more."""
         if not self._keeps:
             return
         try:
@@ -140,7 +168,7 @@ class Cache:
             self._keeps = False
             _log.warning(
                 "%s. From here on, radiographs that are not in the cache are read anew at every "
-                "epoch; free some space, or set --data.cache to a folder elsewhere",
+                "epoch; free some space, or set RadiographDataModule.cache to a folder elsewhere",
                 str(error).split(";")[0],
             )
 
@@ -150,11 +178,11 @@ def open_cache(root: Path, choice: bool | Path) -> Cache | None:
 
     Args:
         root: The dataset folder.
-        choice: False for none; a folder; or True for `.cache` in `root`, or where nothing can be
-            written there radenhance in the user's cache folder.
+        choice: False for no cache; a folder; or True for `.cache` in `root` or, if nothing can be
+            written there, `radenhance` in the user's cache folder.
 
     Raises:
-        UsageError: The folder cannot be made or written to.
+        ParameterError: The folder cannot be made or written to.
     """
     if choice is False:
         return None
@@ -163,9 +191,10 @@ def open_cache(root: Path, choice: bool | Path) -> Cache | None:
         if _can_be_written(folder):
             return Cache(folder)
     if choice is not True:
-        raise UsageError(
-            f"--data.cache {choice} is not a folder that can be made and written to; name another "
-            f"one, or set it to false"
+        raise ParameterError(
+            "RadiographDataModule.cache",
+            got=str(choice),
+            expected="a folder that can be made and written to, or false",
         )
     _log.warning("Neither %s nor %s can be written to; nothing is cached", root / ".cache", user)
     return None
@@ -173,11 +202,9 @@ def open_cache(root: Path, choice: bool | Path) -> Cache | None:
 
 @functools.cache
 def reading_code() -> str:
-    """Return a hash of the code that decodes: another version may decode otherwise."""
+    """Return a hash of the code that decodes, because another version may decode differently."""
     package = Path(radenhance.__file__).parent
-    of_dataset = (package / f"dataset/{name}.py" for name in ("augment", "decoded", "normalize"))
-    of_window = (package / "dataset/conventional").glob("collim*.py")
-    files = sorted([*package.glob("dicom/*.py"), *of_dataset, *of_window])
+    files = sorted(file for pattern in DECODING_MODULES for file in package.glob(pattern))
     return _hash(radenhance.__version__.encode(), *(file.read_bytes() for file in files))
 
 

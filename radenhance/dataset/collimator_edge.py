@@ -6,7 +6,7 @@ believed only if it is sharp, as long as the field, has nothing dark behind it, 
 is smooth and never falls with distance. A skin line rises slowly, a long bone is darker on its far
 side, a diaphragm has ribs and a spine behind it: each fails at least one of these.
 
-    ####. . . . .       Only edges left of the field are looked for; the caller turns the image.
+    ####. . . . .       Only edges left of the field are found; the caller turns the image.
     ###.  field         Candidates are lines  x = offset + slope * (y - middle)  up to 16 degrees
     ##.                 from upright, scored by the mean step across them: a Radon transform, made
     #.                  of shears and column means.
@@ -48,9 +48,9 @@ class Edge(NamedTuple):
     """A collimator edge left of the field, which is where x - slope * y >= c.
 
     Args:
-        c: Position in pixels, past the penumbra.
+        c: Position of the edge in pixels, past the penumbra.
         slope: Pixels to the right per row.
-        length: Number of rows over which the edge is seen.
+        length: Number of rows in which the edge is visible.
     """
 
     c: float
@@ -59,12 +59,12 @@ class Edge(NamedTuple):
 
 
 def left_edge(image: Image, *, parallel_to: float | None = None) -> Edge | None:
-    """Finds the collimator edge that runs from top to bottom with the field on its right.
+    """Find the collimator edge that runs from top to bottom with the field on its right.
 
     Args:
-        image: Float32, shape (H, W), higher = more attenuation, range about [0, 1].
-        parallel_to: Slope at which an edge is expected, because other sides have been found. Only
-            such slopes are looked at, and weaker evidence is enough.
+        image: Attenuation in about [0, 1], float32, shape (H, W).
+        parallel_to: The slope at which an edge is expected, because other sides have been found:
+            only similar slopes are considered, and weaker evidence is enough. None considers all.
 
     Returns:
         The edge, or None if there is none.
@@ -84,13 +84,13 @@ def left_edge(image: Image, *, parallel_to: float | None = None) -> Edge | None:
 
 
 def _step(image: Image) -> Image:
-    """Mean of the STEP_PX pixels to the left minus the mean of those to the right."""
+    """Return the mean of the STEP_PX pixels to the left minus that of those to the right."""
     box = np.repeat(np.array([1, 0, -1], np.float32) / STEP_PX, [STEP_PX, 1, STEP_PX])[None]
     return np.asarray(cv2.filter2D(image, -1, box, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _sheared(image: Image, slope: float, *, border: float) -> Image:
-    """Shifts the rows so that lines of this slope stand upright at their offset."""
+    """Shift the rows so that lines of this slope stand upright at their offset."""
     middle = (len(image) - 1) / 2
     matrix = np.array([[1, slope, -slope * middle], [0, 1, 0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -101,19 +101,19 @@ def _sheared(image: Image, slope: float, *, border: float) -> Image:
 
 
 def _mean_along(step: Image, slopes: Floats) -> Image:
-    """Mean over the lines of each slope (first axis) and offset (second axis)."""
+    """Return the mean over the lines of each slope (first axis) and offset (second axis)."""
     return np.stack([cv2.reduce(_sheared(step, s, border=0), 0, cv2.REDUCE_AVG)[0] for s in slopes])
 
 
 def _angles(parallel_to: float | None) -> Floats:
-    """Angles from upright to look at, in radians, 1 degree apart."""
+    """Return the angles from upright to consider, in radians, 1 degree apart."""
     if parallel_to is None:
         return np.radians(np.arange(-MAX_ANGLE_DEG, MAX_ANGLE_DEG + 1))
     return math.atan(parallel_to) + np.radians(np.arange(-2, 3))
 
 
 def _candidates(step: Image, angles: Floats) -> Iterator[tuple[int, float]]:
-    """Offsets and slopes in falling order of the step, each two strips or more from the others.
+    """Yield offsets and slopes in falling order of the step, two strips or more from each other.
 
     The step is capped, or a short edge of high contrast would outdo a long one.
     """
@@ -128,7 +128,7 @@ def _candidates(step: Image, angles: Floats) -> Iterator[tuple[int, float]]:
 
 
 def _steepest(step: Image, candidate: tuple[int, float]) -> tuple[int, float]:
-    """The line of largest mean step within a strip's width of a candidate."""
+    """Return the line of largest mean step within a strip's width of a candidate."""
     x, slope = candidate
     slopes = slope + np.linspace(-2 * STEP_PX, 2 * STEP_PX, 13) / len(step)
     left = max(0, x - STEP_PX)
@@ -138,20 +138,20 @@ def _steepest(step: Image, candidate: tuple[int, float]) -> tuple[int, float]:
 
 
 def _strips(upright: Image, x: int) -> tuple[Image, Image]:
-    """Mean of each row just behind and just before column x of an upright image."""
+    """Return the mean of each row just behind and just before column x of an upright image."""
     behind, before = upright[:, max(0, x - STEP_PX) : x], upright[:, x + 1 : x + 1 + STEP_PX]
     return _row_means(behind), _row_means(before)
 
 
 def _row_means(strip: Image) -> Image:
-    """Mean of what is not NaN in each row; NaN where nothing is."""
+    """Return the mean of what is not NaN in each row; NaN where all is."""
     seen = np.isfinite(strip)
     total, number = np.where(seen, strip, 0).sum(1), seen.sum(1)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan).astype(np.float32)
 
 
 def _longest_run(upright: Image, x: int) -> Mask:
-    """The longest run of rows that show a step at column x, gaps up to 5 % closed.
+    """Return the longest run of rows that show a step at column x, gaps up to 5 % closed.
 
     Other edges end the run where this one leaves the field.
     """
@@ -166,7 +166,7 @@ def _longest_run(upright: Image, x: int) -> Mask:
 
 
 def _is_collimator(upright: Image, x: int, rows: Mask, *, strictness: float) -> bool:
-    """Whether column x of an image, NaN where there is none, is a collimator edge over `rows`."""
+    """Return whether column x of an upright image is a collimator edge over `rows`."""
     behind, before = _strips(upright, x)
     steps = behind[rows] - before[rows]
     step, blocked = float(np.nanmedian(steps)), float(np.nanmedian(behind[rows]))
@@ -187,13 +187,13 @@ def _is_collimator(upright: Image, x: int, rows: Mask, *, strictness: float) -> 
 
 
 def _well_inside(upright: Image, x: int) -> Mask:
-    """Rows in which column x is not about to leave the image on its left."""
+    """Return the rows in which column x is not about to leave the image on its left."""
     behind = x - STEP_PX // 2
     return np.isfinite(upright[:, behind]) if behind >= 0 else np.zeros(len(upright), np.bool_)
 
 
 def _profile(rows: Image) -> Image:
-    """Median over the rows of each column; NaN where fewer than half the rows are in the image."""
+    """Return the median of each column; NaN where fewer than half the rows are in the image."""
     profile = np.full(rows.shape[1], np.nan, np.float32)
     seen = np.isfinite(rows).mean(0) >= 0.5
     profile[seen] = np.nanmedian(rows[:, seen], axis=0)
@@ -201,20 +201,26 @@ def _profile(rows: Image) -> Image:
 
 
 def _sharpness(profile: Image, x: int) -> float:
-    """Step within STEP_PX of column x as a part of that within FAR_PX; near 1 for a clean cut."""
+    """Return the step within STEP_PX of column x as a part of that within FAR_PX.
+
+    It is near 1 for a sharp edge.
+    """
     behind, before = profile[max(0, x - FAR_PX) : x], profile[x + 1 : x + 1 + FAR_PX]
     near = np.nanmean(behind[-STEP_PX:]) - np.nanmean(before[:STEP_PX])
     return float(near / max(float(np.nanmax(behind) - np.nanmin(before)), 1e-6))
 
 
 def _fall(behind: Image) -> float:
-    """Largest fall of the profile behind an edge, going away from it."""
+    """Return the largest fall of the profile behind an edge, going away from it."""
     outward = behind[np.isfinite(behind)][::-1]
     return float(np.max(np.maximum.accumulate(outward) - outward, initial=0))
 
 
 def _texture(background: Image) -> float:
-    """95th percentile of what differs along the edge, finer than scatter and coarser than noise."""
+    """Return the 95th percentile of the structure along an edge.
+
+    Structure is what is finer than scatter and coarser than noise.
+    """
     seen = np.isfinite(background)
     filled = np.where(seen, background, background[seen].mean())
     edge = cv2.BORDER_REPLICATE
@@ -223,7 +229,7 @@ def _texture(background: Image) -> float:
 
 
 def _inner_foot(profile: Image, x: int) -> float:
-    """Moves an edge to where its slope ends on the field's side: no penumbra stays in the field.
+    """Move an edge to where its slope ends on the field's side: no penumbra stays in the field.
 
     In log attenuation the slope has a long tail, which the foot's height alone would cut short.
     """

@@ -1,4 +1,4 @@
-"""One file's pixels as training takes them: decoded, at native size or resampled.
+"""The pixels of one file as training takes them: decoded, at native size or resampled.
 
 At native size they stay the whole numbers of the file, and only the part that is asked for is
 normalized: of a memory-mapped image that part alone is read from the disk. Resampled they are
@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.dataset.augment import Image, resample
-from radenhance.dataset.normalize import normalize, to_unit, window
-from radenhance.dicom.declaration import Rule
+from radenhance.arrays import Image
+from radenhance.dataset.normalize import intensity_range, normalize, to_unit
+from radenhance.dataset.resample import resample
+from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph, Relationship
 from radenhance.dicom.read import read
 
@@ -26,52 +27,67 @@ class Decoded:
     """A decoded file; `decoded[rows, columns]` are unit values, float32 in [0, 1].
 
     Args:
-        pixels: Canonical uint16 at native size, or unit values, float32, after resampling; shape
-            (H, W), in memory or on the disk.
+        pixels: Canonical pixels, uint16, at native size; or unit values, float32, after resampling.
+            Shape (H, W), in memory or on the disk.
         bits: Declared bits per pixel of the file.
-        relationship: As in Radiograph.
-        window: Unit values at the 0.1 and 99.9 percentiles of the whole valid image, which become
-            0 and 1 in what the network sees; 0 and 1 of a target.
-        valid: First row, first column, last row + 1, last column + 1 of the valid area.
-        native_shape: Rows and columns of the file.
+        relationship: How pixels relate to the X-ray intensity, as in Radiograph.
+        intensity_range: The unit values that become 0 and 1 in what the network sees: those at the
+            0.1 and 99.9 percentiles of the exposed field of the whole image; 0 and 1 for
+            presentation.
+        valid: First row, first column, last row + 1 and last column + 1 of the valid area.
+        native_shape: Number of rows and columns of the file.
     """
 
     pixels: npt.NDArray[np.uint16] | Image
     bits: int
     relationship: Relationship
-    window: tuple[float, float]
+    intensity_range: tuple[float, float]
     valid: tuple[int, int, int, int]
     native_shape: tuple[int, int]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of `pixels`."""
+        """Number of rows and columns of `pixels`."""
         rows, columns = self.pixels.shape
         return rows, columns
 
     def __getitem__(self, area: tuple[slice, slice]) -> Image:
-        """Return the unit values of some rows and columns, in memory of their own."""
+        """Return the unit values of some rows and columns as a new array."""
         pixels: npt.NDArray[Any] = np.array(self.pixels[area])
         if pixels.dtype != np.uint16:
             return pixels
         return to_unit(pixels, bits=self.bits, relationship=self.relationship)
 
 
-def decode(path: Path, *, rule: Rule, viewing: bool, image_size: ImageSize) -> Decoded:
-    """Read a file; `viewing` as in `radenhance.dicom.read.read`, and there is no window then.
+def decode(
+    path: Path, *, declaration: Declaration, for_presentation: bool, image_size: ImageSize
+) -> Decoded:
+    """Decode a file.
+
+    Args:
+        path: The file.
+        declaration: What the user declares about it.
+        for_presentation: Whether to apply the VOI LUT, as for targets; their intensity range is
+            that of the scale.
+        image_size: The shorter side in pixels after resampling, or native for none.
 
     Raises:
         RadiographError: The file cannot be read.
     """
-    radiograph = read(path, rule=rule, viewing=viewing)
+    radiograph = read(path, declaration=declaration, for_presentation=for_presentation)
     pixels: npt.NDArray[Any] = radiograph.pixels
-    if image_size != "native":
-        pixels = resample(normalize(radiograph), image_size)
+    ends = (0.0, 1.0)
+    if not for_presentation or image_size != "native":
+        unit = normalize(radiograph)
+        if not for_presentation:
+            ends = intensity_range(radiograph, unit)
+        if image_size != "native":
+            pixels = resample(unit, image_size)
     return Decoded(
         pixels=pixels,
         bits=radiograph.bits,
         relationship=radiograph.relationship,
-        window=(0.0, 1.0) if viewing else window(radiograph),
+        intensity_range=ends,
         valid=_bounds(radiograph),
         native_shape=radiograph.shape,
     )

@@ -1,7 +1,7 @@
-"""What holds for a whole dataset folder: `dataset.yaml`.
+"""The description of a dataset folder: `dataset.yaml`.
 
 It declares what files leave open (which polarity, how many bits), and records where images and
-targets came from. A folder without it is read by what the files declare.
+targets came from. In a folder without it, only what the files themselves declare holds.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from radenhance.dicom.declaration import Rule
-from radenhance.errors import DatasetError, UsageError
+from radenhance.dicom.declaration import Declaration
+from radenhance.errors import DatasetError, ParameterError
 from radenhance.files import replace_file
 
 DESCRIPTION = "dataset.yaml"
@@ -25,33 +25,33 @@ _HEAD = """\
 
 
 @dataclass(frozen=True)
-class Rules:
+class Declarations:
     """What the user declares about the files of a dataset.
 
     Args:
-        raw: About the files in `raw/`.
-        target: About the files in `target/`.
+        raw: The declaration that holds for the files in `raw/`.
+        target: The declaration that holds for the files in `target/`.
     """
 
-    raw: Rule = field(default_factory=Rule)
-    target: Rule = field(default_factory=Rule)
+    raw: Declaration = field(default_factory=Declaration)
+    target: Declaration = field(default_factory=Declaration)
 
 
-def load_rules(root: Path) -> Rules:
-    """Return the rules that `dataset.yaml` of the folder `root` declares, none where it is absent.
+def load_declarations(root: Path) -> Declarations:
+    """Return what `dataset.yaml` of the folder `root` declares; nothing where it is absent.
 
     Raises:
         DatasetError: The file is not YAML, or has a key or a value that it cannot have.
     """
     path = root / DESCRIPTION
     entries = _load(path)
-    return Rules(_rule(path, "raw", entries), _rule(path, "target", entries))
+    return Declarations(*(_declaration(path, folder, entries) for folder in ("raw", "target")))
 
 
 def write_description(
     root: Path, *, species: Mapping[str, int], targets: Mapping[str, int]
 ) -> None:
-    """Write `dataset.yaml` into the folder `root`; name, licence and rules there are stay.
+    """Write `dataset.yaml` into the folder `root`; name, licence and declarations are kept.
 
     Args:
         root: The dataset folder.
@@ -59,16 +59,16 @@ def write_description(
         targets: Number of pairs by what made the target.
 
     Raises:
-        DatasetError: The file that is there cannot be understood.
+        DatasetError: The existing file cannot be understood.
     """
     path = root / DESCRIPTION
-    rules = load_rules(root)
+    declared = load_declarations(root)
     before = _load(path)
     entries = {
         "name": before.get("name", root.resolve().name),
         "licence": before.get("licence", ""),
-        "raw": before.get("raw") or asdict(rules.raw),
-        "target": before.get("target") or asdict(rules.target),
+        "raw": before.get("raw") or asdict(declared.raw),
+        "target": before.get("target") or asdict(declared.target),
         "species": dict(sorted(species.items())),
         "targets": dict(sorted(targets.items())),
     }
@@ -88,16 +88,19 @@ def _load(path: Path) -> dict[str, object]:
     return _checked_keys(path, "the file", entries, _KEYS)
 
 
-def _rule(path: Path, half: str, entries: Mapping[str, object]) -> Rule:
-    known = tuple(entry.name for entry in fields(Rule))
-    values = _checked_keys(path, half, entries.get(half), known)
+def _declaration(path: Path, folder: str, entries: Mapping[str, object]) -> Declaration:
+    known = tuple(entry.name for entry in fields(Declaration))
+    values = _checked_keys(path, folder, entries.get(folder), known)
     # True is 1 in Python, and would pass for a number of bits.
     if isinstance(values.get("bits"), bool) or not isinstance(values.get("override", False), bool):
-        raise DatasetError(f"{path}, {half}: bits must be 1 to 16, and override true or false")
+        raise DatasetError(f"{path}, {folder}: bits must be 1 to 16, and override true or false")
     try:
-        return Rule(**values)  # type: ignore[arg-type]
-    except (UsageError, TypeError) as error:
-        raise DatasetError(f"{path}, {half}: {error}") from error
+        return Declaration(**values)  # type: ignore[arg-type]
+    except ParameterError as error:
+        key = error.parameter.rpartition(".")[2]
+        raise DatasetError(
+            f"{path}, {folder}: {key} is {error.got!r}, expected {error.expected}"
+        ) from error
 
 
 def _checked_keys(

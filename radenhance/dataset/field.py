@@ -1,9 +1,9 @@
 """The exposed field of a radiograph: the convex area inside straight collimator edges.
 
 Enhancing the jump at a collimator edge would draw a bright rim along it, and percentiles taken over
-the dark side would describe the collimator, so the field is found before anything else. Which edges
-are believed is told in `radenhance.dataset.collimator_edge`; one that is not found
-stays in the image.
+the dark side would describe the collimator, so the field is found before anything else.
+`radenhance.dataset.collimator_edge` says which edges are believed; one that is not found stays in
+the image.
 """
 
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ class _HalfPlane:
 
 
 def find_field(attenuation: Image, *, valid: Mask | None = None) -> Points:
-    """Finds the corners of the exposed field.
+    """Find the corners of the exposed field.
 
     Args:
-        attenuation: Float32, shape (H, W), higher = more attenuation, log domain.
-        valid: Bool, shape (H, W), True where there is image; None when everywhere.
+        attenuation: Log attenuation, float32, shape (H, W); a higher value is more attenuation.
+        valid: Pixels that show the image, bool, same shape; None means all.
 
     Returns:
-        Corners (x, y) of a convex polygon, shape (N, 2); pixel centres are whole numbers. The
-        bounding box of the valid area if no collimator edge is found.
+        Corners (x, y) of a convex polygon in pixels, shape (num_corners, 2); pixel centres are
+        whole numbers. It is the bounding box of the valid area if no collimator edge is found.
     """
     left, top, right, bottom = _bounding_box(attenuation, valid)
     thumbnail = _thumbnail(
@@ -63,10 +63,14 @@ def find_field(attenuation: Image, *, valid: Mask | None = None) -> Points:
 
 
 def field_mask(corners: Points, shape: tuple[int, ...]) -> Mask:
-    """Fills a convex polygon of corners (x, y).
+    """Fill a convex polygon.
+
+    Args:
+        corners: Corners (x, y) in pixels, shape (num_corners, 2).
+        shape: Rows and columns of the mask.
 
     Returns:
-        Bool, shape `shape`, True inside.
+        The mask, bool, True inside the polygon.
     """
     bits = 4  # OpenCV's fixed-point corners: 1/16 pixel
     mask = np.zeros(shape, np.uint8)
@@ -82,7 +86,10 @@ def _bounding_box(image: Image, valid: Mask | None) -> tuple[int, int, int, int]
 
 
 def _thumbnail(attenuation: Image, valid: Mask | None) -> Image:
-    """At most 512 x 512, 0 to 1 from 1st to 99.5th percentile; invalid counts as blocked."""
+    """Return at most 512 x 512 pixels, 0 and 1 at the 1st and 99.5th percentile.
+
+    What is not valid counts as blocked by the collimator.
+    """
     scale = max(1.0, max(attenuation.shape) / THUMBNAIL_SIDE)
     rows, columns = (max(1, round(side / scale)) for side in attenuation.shape)
     small = np.asarray(
@@ -96,7 +103,7 @@ def _thumbnail(attenuation: Image, valid: Mask | None) -> Image:
 
 
 def _edges(thumbnail: Image) -> dict[int, Edge]:
-    """Edges by the number of quarter turns that bring them to the left.
+    """Return edges by the number of quarter turns that bring them to the left.
 
     Shutters are rectangular, so all edges have the slope of the longest. A side that disagrees, or
     is not clear enough by itself, as where dense anatomy touches it, is looked for again with that
@@ -114,13 +121,19 @@ def _edges(thumbnail: Image) -> dict[int, Edge]:
 
 
 def _shows_patient(thumbnail: Image, field: Points) -> bool:
-    """Whether a field is of a believable size and not just the air beside a skin line."""
+    """Return whether a field has a believable size and is not just the air beside a skin line."""
     inside = thumbnail[field_mask(field, thumbnail.shape)]
     return bool(inside.size >= MIN_FIELD * thumbnail.size and np.mean(inside > AIR) >= MIN_PATIENT)
 
 
 def _turned_back(edge: _HalfPlane, turns: int, shape: tuple[int, int]) -> _HalfPlane:
-    """The same half-plane before `turns` quarter turns (np.rot90) of an image of this shape."""
+    """Return a half-plane as it was before `turns` quarter turns (np.rot90) of the image.
+
+    Args:
+        edge: The half-plane in the turned image.
+        turns: Number of quarter turns.
+        shape: Rows and columns of the image before it was turned.
+    """
     for turn in reversed(range(turns)):
         last = shape[(turn + 1) % 2] - 1  # a quarter turn takes (x, y) to (y, last - x)
         edge = _HalfPlane(-edge.b, edge.a, edge.c - edge.b * last)
@@ -128,7 +141,7 @@ def _turned_back(edge: _HalfPlane, turns: int, shape: tuple[int, int]) -> _HalfP
 
 
 def _clip(corners: Points, edge: _HalfPlane) -> Points:
-    """Cuts a convex polygon with a half-plane (Sutherland and Hodgman, 1974)."""
+    """Cut a convex polygon with a half-plane (Sutherland and Hodgman, 1974)."""
     kept: list[npt.NDArray[np.float64]] = []
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         before, after = edge.distance(start), edge.distance(end)

@@ -1,10 +1,9 @@
-"""A loader that goes on where a checkpoint stopped.
+"""A loader that resumes in the middle of an epoch.
 
 Lightning saves the state of a loader that has `state_dict`, and restores it when a run resumes in
-the middle of an epoch; without one it starts the epoch's data over. All that has to be saved is
-the epoch and how far it got, because order and augmentation are functions of (seed, epoch, index)
-alone: the sampler hands the dataset `(epoch, index)`, so no worker holds a random state of its
-own.
+the middle of an epoch; without one it starts the epoch's data over. The state is only the epoch and
+the number of batches, because order and augmentation are functions of (seed, epoch, index) alone:
+the sampler yields `(epoch, index)`, and no worker has a random state of its own.
 """
 
 from collections.abc import Iterator
@@ -17,13 +16,13 @@ Draw = tuple[int, int]
 
 
 class DrawSampler(DistributedSampler[Draw]):
-    """The shuffled draws of one epoch, on one process or a share of them on each of several.
+    """The shuffled draws of one epoch, sharded over the processes.
 
-    It is a DistributedSampler, also on one process, so that Lightning leaves it in place.
+    It is a DistributedSampler even for one process, so that Lightning does not replace it.
     """
 
     skip = 0
-    """Draws to leave out of the next epoch only, because they were seen before a resume."""
+    """Number of draws to leave out of the next epoch only, as they were seen before a resume."""
 
     def __iter__(self) -> Iterator[Draw]:
         """Yield (epoch, index)."""
@@ -42,7 +41,7 @@ class ResumableLoader(DataLoader[Any]):
         super().__init__(dataset, sampler=sampler, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield the batches of the epoch, less those that a restored state has seen."""
+        """Yield the batches of the epoch, without those that a restored state counts as seen."""
         assert self.batch_size is not None
         self._batches = self.sampler.skip // self.batch_size
         for batch in super().__iter__():
@@ -50,11 +49,11 @@ class ResumableLoader(DataLoader[Any]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and the number of its batches that were handed out."""
+        """Return the epoch and the number of its batches that were yielded."""
         return {"epoch": self.sampler.epoch, "batches": self._batches}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue after the batches that `state` counts; a finished epoch is not begun again."""
+        """Continue after the batches that `state` counts; a finished epoch is not repeated."""
         assert self.batch_size is not None
         self.sampler.set_epoch(state["epoch"])
         seen = state["batches"] if state["batches"] < len(self) else 0

@@ -1,4 +1,4 @@
-"""What belongs to what: the pairs of a dataset folder.
+"""The pairs of a dataset folder, listed or found.
 
 A dataset folder holds `raw/` and `target/` with files of the same stem, and `pairs.csv`, one line
 per pair. Without `pairs.csv` the pairs are found by their stems, and the caller splits them.
@@ -34,8 +34,8 @@ def read_manifest(root: Path) -> list[Pair]:
     """Return the accepted pairs that `pairs.csv` of the folder `root` lists.
 
     Raises:
-        DatasetError: A column is missing, a value is not one of its column's, a file is not there,
-            or one patient is in two splits; the message names the line.
+        DatasetError: A column is missing, a value does not fit its column, a file is not there, or
+            one patient is in two splits; the message names the line.
     """
     accepted = [pair for pair in listed_pairs(root) if pair.accept]
     check_files(root, accepted)
@@ -44,10 +44,10 @@ def read_manifest(root: Path) -> list[Pair]:
 
 
 def listed_pairs(root: Path) -> list[Pair]:
-    """Return all pairs that `pairs.csv` lists, also those not accepted, their files unseen.
+    """Return all pairs that `pairs.csv` lists, accepted or not, without a look at their files.
 
     Raises:
-        DatasetError: A column is missing, or a value is not one of its column's.
+        DatasetError: A column is missing, or a value does not fit its column.
     """
     path = root / MANIFEST
     with io.StringIO(_text(path), newline="") as file:
@@ -73,7 +73,7 @@ def _text(path: Path) -> str:
 def write_manifest(root: Path, pairs: Iterable[Pair]) -> None:
     """Write `pairs.csv` into the folder `root`, whole or not at all.
 
-    Columns that a user has added to the one that is there stay with their cases.
+    Columns that a user has added to the existing file stay with their cases.
     """
     names = [field.name for field in fields(Pair)]
     added, values = _added_columns(root / MANIFEST, names)
@@ -87,7 +87,7 @@ def write_manifest(root: Path, pairs: Iterable[Pair]) -> None:
 def find_pairs(root: Path) -> list[Pair]:
     """Return the pairs of `root/raw` and `root/target` that share a stem, all in split train.
 
-    Species and patient are those of the raw file's header.
+    Species and patient are taken from the raw file's header.
 
     Raises:
         DatasetError: A folder is missing or empty, a stem is used twice, or a file has no partner.
@@ -105,14 +105,14 @@ def find_pairs(root: Path) -> list[Pair]:
 
 
 def describe(root: Path, raw: Path, target: Path, header: Header, **more: object) -> Pair:
-    """Return the line of two files below `root`, in split train, with what the raw header tells.
+    """Return the pair of two files below `root`, in split train, with the columns of the header.
 
     Args:
         root: The dataset folder.
         raw: The raw file.
-        target: Its target.
-        header: Of the raw file.
-        more: Further columns.
+        target: The target file.
+        header: The header of the raw file.
+        more: Further columns and their values.
     """
     return Pair(
         case_id=stem_of(raw),
@@ -124,7 +124,7 @@ def describe(root: Path, raw: Path, target: Path, header: Header, **more: object
 
 
 def header_columns(header: Header) -> dict[str, object]:
-    """Return the columns that the header of a raw file tells, without identity."""
+    """Return the columns that are taken from the header of a raw file; none is an identity."""
     study = header.study_uid
     return {
         "patient_id": header.patient,
@@ -145,7 +145,7 @@ def header_columns(header: Header) -> dict[str, object]:
 
 
 def image_columns(radiograph: Radiograph) -> dict[str, object]:
-    """Return the columns that the image itself tells."""
+    """Return the columns that are taken from the image itself."""
     rows, cols = radiograph.shape
     spacing = radiograph.spacing_mm
     return {
@@ -220,12 +220,12 @@ def _added_columns(
 
 
 def may_be_radiograph(path: Path) -> bool:
-    """Say whether a file's name is that of a radiograph; scanners often give it no suffix."""
+    """Return whether a file's name may be that of a radiograph; scanners often omit the suffix."""
     return path.suffix.lower() in RADIOGRAPH_SUFFIXES or stem_of(path) == path.name
 
 
 def stem_of(path: Path) -> str:
-    """Return the name without its suffix; the last part of a UID, 1.2.840.113, is none."""
+    """Return a file's name without its suffix; the end of a UID, 1.2.840.113, is no suffix."""
     numbered = path.suffix[1:].isdigit()
     return path.name if numbered else path.stem
 

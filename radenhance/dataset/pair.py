@@ -12,40 +12,40 @@ class Pair:
 
     Args:
         case_id: The stem that both files share.
-        patient_id: A hash or an invented name; never an identity. Empty: a patient of its own.
-        raw_path: Relative to the dataset folder, with forward slashes.
-        target_path: Relative to the dataset folder, with forward slashes.
-        split: train, val or test.
-        species: One of `radenhance.dataset.species.SPECIES`, else what (0010,2201)
-            Patient Species Description says, in lower case; empty when unknown.
-        breed: As in (0010,2292) Patient Breed Description.
+        patient_id: A hash or an invented name, never an identity; empty for a patient of its own.
+        raw_path: Path of the raw file, relative to the dataset folder, with forward slashes.
+        target_path: Path of the target, relative to the dataset folder, with forward slashes.
+        split: The split that uses the pair: train, val or test.
+        species: One of `radenhance.dataset.species.SPECIES`, else the text of (0010,2201) Patient
+            Species Description in lower case; empty when unknown.
+        breed: (0010,2292) Patient Breed Description.
         body_part: (0018,0015) Body Part Examined.
         view: (0018,5101) View Position.
         study_uid: A hash of (0020,000D) Study Instance UID.
-        rows: Of both images.
-        cols: Of both images.
+        rows: Number of rows of both images.
+        cols: Number of columns of both images.
         bits_stored: Declared bits per pixel of the raw image.
         photometric: (0028,0004) Photometric Interpretation of the raw file.
         pixel_intensity: (0028,1040) Pixel Intensity Relationship, LIN or LOG, as the file declares.
         sign: (0028,1041) Pixel Intensity Relationship Sign, +1 or -1.
         intent: (0008,0068) Presentation Intent Type.
-        pixel_spacing_mm: Distance of pixel centres.
-        kvp: (0018,0060) KVP in kilovolt.
+        pixel_spacing_mm: Distance of pixel centres in millimetres.
+        kvp: (0018,0060) KVP in kilovolts.
         mas: (0018,1152) Exposure in mAs.
         manufacturer: (0008,0070) Manufacturer.
         model: (0008,1090) Manufacturer's Model Name.
-        raw_sha256: Of the raw file in the dataset.
-        target_sha256: Of the target file in the dataset.
-        source_sha256: Of the file that the raw one was made from; another one only where identities
-            were removed from the copy.
-        pixels_sha256: Of the raw pixels as they are read, whatever the file around them.
-        target_algo: What made the target; empty when a person or a device did.
-        target_algo_hash: Hash of its parameters.
-        recipe: Hash of all that decided both files: `radenhance prepare` does not repeat work that
-            has the same.
-        accept: 0 keeps the pair listed but out of every split.
-        reviewed_by: Who looked at the pair.
-        review_date: When.
+        raw_sha256: SHA-256 of the raw file in the dataset.
+        target_sha256: SHA-256 of the target file in the dataset.
+        source_sha256: SHA-256 of the file that the raw one was made from; it differs from
+            `raw_sha256` only where identities were removed from the copy.
+        pixels_sha256: SHA-256 of the raw pixels as they are read, whatever the file around them.
+        target_algo: The algorithm that made the target; empty when a person or a device did.
+        target_algo_hash: Hash of the algorithm's parameters.
+        recipe: Hash of everything that decided both files; `radenhance prepare` does not repeat
+            work of the same recipe.
+        accept: 1, or 0 to keep the pair listed but out of every split.
+        reviewed_by: The person who looked at the pair.
+        review_date: The date of the review.
         notes: Free text.
     """
 
@@ -85,5 +85,5 @@ class Pair:
 
     @property
     def patient(self) -> str:
-        """Whom the radiograph shows; a case without a patient is one of its own."""
+        """The patient, which is the case itself where none is named."""
         return self.patient_id or f"of case {self.case_id}"

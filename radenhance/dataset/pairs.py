@@ -1,4 +1,9 @@
-"""Pairs as tensors: read, normalized, resampled, augmented."""
+"""Pairs as tensors: decoded, augmented, and stretched to the range that the network sees.
+
+The order matters. Geometry and exposure change unit values, which depend on the file alone; what
+the network sees is stretched last, by the intensity range of the whole image, so a crop has the
+brightness that it has in the image.
+"""
 
 import os
 from collections import Counter
@@ -11,14 +16,15 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from radenhance.dataset.augment import Geometry, Image, random_exposure
+from radenhance.arrays import Image
+from radenhance.dataset.augment import Geometry, random_exposure
 from radenhance.dataset.cache import Cache
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
-from radenhance.dataset.description import Rules
+from radenhance.dataset.description import Declarations
 from radenhance.dataset.loader import Draw
 from radenhance.dataset.manifest import Pair, stem_of
 from radenhance.dataset.normalize import exposure_shift
-from radenhance.dicom.declaration import Rule
+from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ImageSizeError
 
 WHOLE = (slice(None), slice(None))
@@ -29,14 +35,14 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training does to a pair at random, as a function of seed, epoch and index alone.
+    """The random changes of a pair in training, a function of seed, epoch and index alone.
 
     Args:
-        crop: Side of the square cut out at random, in pixels; None keeps the whole image.
+        crop: Side of the square that is cropped at random, in pixels; None keeps the whole image.
         moves: Whether to draw a symmetry of the square and a small affine map.
         exposure: Largest change of exposure, in powers of two, of a raw image that is linear in
             intensity; 0 for none.
-        seed: Of every draw.
+        seed: Seed of all draws.
     """
 
     crop: int | None = None
@@ -46,16 +52,17 @@ class Augmentation:
 
 
 class PairDataset(Dataset[Sample]):
-    """Pairs of a dataset folder, read when asked for.
+    """Pairs of a dataset folder, read on access.
 
     Args:
         root: The dataset folder.
-        pairs: The lines of its manifest to use.
-        image_size: Shorter side in pixels after resampling, or native for none.
-        windowed: Whether raw images are stretched so that their window becomes [0, 1].
-        augmentation: None for whole images as they are.
-        cache: Where decoded files are kept; None decodes them at every access.
-        rules: What the dataset declares about its files.
+        pairs: The pairs to use, of the folder's manifest.
+        image_size: The shorter side in pixels after resampling, or native for none.
+        auto_range: Whether each raw image is stretched so that its intensity range becomes [0, 1];
+            else the unit values stay as they are.
+        augmentation: The random changes; None for whole images without any.
+        cache: The cache of decoded files; None decodes them at every access.
+        declarations: What the dataset declares about its files; None declares nothing.
     """
 
     def __init__(
@@ -64,17 +71,17 @@ class PairDataset(Dataset[Sample]):
         pairs: Sequence[Pair],
         *,
         image_size: ImageSize,
-        windowed: bool = True,
+        auto_range: bool = True,
         augmentation: Augmentation | None = None,
         cache: Cache | None = None,
-        rules: Rules | None = None,
+        declarations: Declarations | None = None,
     ) -> None:
         self.root = root
         self.pairs = pairs
         self.image_size = image_size
-        self.windowed = windowed
+        self.auto_range = auto_range
         self.augmentation = augmentation
-        self.rules = rules or Rules()
+        self.declarations = declarations or Declarations()
         self._decode = decode if cache is None else cache.decode
         self._geometry = None
         if augmentation is not None:
@@ -85,11 +92,14 @@ class PairDataset(Dataset[Sample]):
         return len(self.pairs)
 
     def __getitem__(self, draw: Draw | int) -> Sample:
-        """Return one sample; `draw` is its index, or (epoch, index) where augmentation is wanted.
+        """Return one sample.
+
+        Args:
+            draw: The index of the pair, or (epoch, index) to draw the augmentation of an epoch.
 
         Raises:
             RadiographError: A file cannot be read.
-            DatasetError: The two halves differ in size.
+            DatasetError: Raw image and target differ in size.
             ImageSizeError: The image is smaller than the crop.
         """
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
@@ -104,9 +114,9 @@ class PairDataset(Dataset[Sample]):
             seed = draw_seed(self.augmentation.seed, epoch, index)
             images = self._geometry(raw, target, seed)
             exposure = exposure_change(raw, seed, max_log2=self.augmentation.exposure)
-        network_input = stretched(images[0] + np.float32(exposure), raw, windowed=self.windowed)
+        unit = images[0] + np.float32(exposure)
         return {
-            "raw": to_tensor(network_input),
+            "raw": to_tensor(network_input(unit, raw, auto_range=self.auto_range)),
             "target": to_tensor(images[1]),
             "case": pair.raw_path,
         }
@@ -114,21 +124,20 @@ class PairDataset(Dataset[Sample]):
     def _read(self, pair: Pair) -> tuple[Decoded, Decoded]:
         raw = self._decode(
             self.root / pair.raw_path,
-            rule=self.rules.raw,
-            viewing=False,
+            declaration=self.declarations.raw,
+            for_presentation=False,
             image_size=self.image_size,
         )
         target = self._decode(
             self.root / pair.target_path,
-            rule=self.rules.target,
-            viewing=True,
+            declaration=self.declarations.target,
+            for_presentation=True,
             image_size=self.image_size,
         )
         if raw.native_shape != target.native_shape:
             raise DatasetError(
                 f"{pair.raw_path} has {raw.native_shape} rows and columns, {pair.target_path} "
-                f"{target.native_shape}; both halves of a pair must be the same image, pixel by "
-                f"pixel"
+                f"{target.native_shape}; raw and target must be the same image, pixel by pixel"
             )
         return raw, target
 
@@ -138,7 +147,8 @@ class PairDataset(Dataset[Sample]):
         if crop is not None and min(raw.shape) < crop:
             raise ImageSizeError(
                 f"{pair.raw_path} has {raw.shape} rows and columns, too few for crops of {crop} "
-                f"pixels; set --data.crop_size to at most {min(raw.shape)}, or --data.image_size"
+                f"pixels; set RadiographDataModule.crop_size to at most {min(raw.shape)}, or "
+                "RadiographDataModule.image_size"
             )
 
 
@@ -146,10 +156,11 @@ class RadiographFiles(Dataset[Sample]):
     """Raw radiographs without a target, for prediction.
 
     Args:
-        files: Their paths.
-        image_size: As in PairDataset.
-        windowed: As in PairDataset.
-        rule: What is declared about the files; nothing when None.
+        files: Paths of the radiographs.
+        image_size: The shorter side in pixels after resampling, or native for none.
+        auto_range: Whether each radiograph is stretched so that its intensity range becomes [0, 1];
+            else the unit values stay as they are.
+        declaration: What the user declares about the files; None declares nothing.
     """
 
     def __init__(
@@ -157,25 +168,32 @@ class RadiographFiles(Dataset[Sample]):
         files: Sequence[Path],
         *,
         image_size: ImageSize,
-        windowed: bool = True,
-        rule: Rule | None = None,
+        auto_range: bool = True,
+        declaration: Declaration | None = None,
     ) -> None:
         self.files = files
         self._names = output_names(files)
-        self.rule = rule or Rule()
+        self.declaration = declaration or Declaration()
         self.image_size = image_size
-        self.windowed = windowed
+        self.auto_range = auto_range
 
     def __len__(self) -> int:
         """Return the number of files."""
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return raw, float32 (1, H, W); case, the file's path; name, for what is made of it."""
-        raw = decode(self.files[index], rule=self.rule, viewing=False, image_size=self.image_size)
-        network_input = stretched(raw[WHOLE], raw, windowed=self.windowed)
-        case, name = str(self.files[index]), self._names[index]
-        return {"raw": to_tensor(network_input), "case": case, "name": name}
+        """Return raw, float32 (1, H, W); case, the file's path; and name, that of the output."""
+        raw = decode(
+            self.files[index],
+            declaration=self.declaration,
+            for_presentation=False,
+            image_size=self.image_size,
+        )
+        return {
+            "raw": to_tensor(network_input(raw[WHOLE], raw, auto_range=self.auto_range)),
+            "case": str(self.files[index]),
+            "name": self._names[index],
+        }
 
 
 def output_names(files: Sequence[Path]) -> list[str]:
@@ -192,18 +210,19 @@ def output_names(files: Sequence[Path]) -> list[str]:
     ]
 
 
-def stretched(image: Image, decoded: Decoded, *, windowed: bool) -> Image:
-    """Return what the network sees of unit values of a raw radiograph, in [0, 1] if windowed.
+def network_input(unit: Image, decoded: Decoded, *, auto_range: bool) -> Image:
+    """Return what the network sees of a raw radiograph, or of a part of it.
 
     Args:
-        image: Unit values of all of it, or of a part.
-        decoded: Whose window becomes [0, 1].
-        windowed: False leaves the unit values as they are.
+        unit: Unit values, float32, shape (H, W).
+        decoded: The radiograph.
+        auto_range: Whether to stretch its intensity range to [0, 1], and clip what lies beyond;
+            else the unit values stay as they are.
     """
-    if not windowed:
-        return image
-    low, high = decoded.window
-    clipped: Image = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1)
+    if not auto_range:
+        return unit
+    low, high = decoded.intensity_range
+    clipped: Image = np.clip((unit - np.float32(low)) / np.float32(high - low), 0, 1)
     return clipped
 
 
@@ -211,8 +230,8 @@ def exposure_change(raw: Decoded, seed: int, *, max_log2: float) -> float:
     """Return what another exposure adds to the unit values of a detector that is linear.
 
     Args:
-        raw: The radiograph; nothing is added when its values are logarithmic already.
-        seed: Of the draw.
+        raw: The radiograph; nothing is added if its values are logarithmic already.
+        seed: Seed of the draw.
         max_log2: Largest change, in powers of two.
     """
     if raw.relationship != "LIN" or not max_log2:
@@ -230,7 +249,8 @@ def collate(samples: list[Sample]) -> Sample:
     if len(shapes) > 1:
         raise ImageSizeError(
             f"images of one batch differ in size: {', '.join(map(str, shapes))}; set "
-            f"--data.batch_size 1, or --data.crop_size for square crops of one size"
+            "RadiographDataModule(batch_size=1), or RadiographDataModule.crop_size for square "
+            "crops of one size"
         )
     batch: Sample = default_collate(samples)
     return batch
@@ -242,5 +262,5 @@ def draw_seed(seed: int, epoch: int, index: int) -> int:
 
 
 def to_tensor(image: Image) -> torch.Tensor:
-    """Return an image (H, W) as a tensor (1, H, W) of its own memory."""
+    """Return an image (H, W) as a tensor (1, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(image)[None])

@@ -1,8 +1,8 @@
-"""What animal a header speaks of, in whatever language.
+"""The species that a header names, in whatever language.
 
 (0010,2201) Patient Species Description is free text, and clinics write there what they call the
 animal: "Canine", "Hauskatze", "собака", or the breed. One species must have one name, because a
-split is stratified by it.
+split is stratified by species.
 """
 
 import re
@@ -67,8 +67,8 @@ def species_of(description: str, *, codes: Collection[str] = ()) -> str:
     """Return the species that a description or a SNOMED CT code names, such as cat, dog or turtle.
 
     Args:
-        description: Free text; a breed will do where it is a common one.
-        codes: Code values of (0010,2202) Patient Species Code Sequence; these go first.
+        description: Free text; a common breed is understood too.
+        codes: Code values of (0010,2202) Patient Species Code Sequence; they take precedence.
 
     Returns:
         One of SPECIES; the text in lower case where it names none of them, or several.

@@ -1,4 +1,4 @@
-"""Who is in which split: by patient, stratified by species."""
+"""Splitting a dataset: by patient, because one patient in two splits flatters the validation."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from radenhance.dataset.manifest import Pair
-from radenhance.errors import DatasetError
+from radenhance.errors import ParameterError
 
 
 def split_by_patient(
@@ -18,17 +18,19 @@ def split_by_patient(
     of radiographs wanted of that species.
 
     Args:
-        pairs: Any order; the result keeps it.
-        val: Radiographs wanted per species, such as {"dog": 5, "cat": 6, "turtle": 1}; or a
-            fraction in [0, 1) of each species, rounded, and at least one where a species has
+        pairs: The pairs, in any order; the result keeps it.
+        val: Number of radiographs wanted per species, such as {"dog": 5, "cat": 6, "turtle": 1};
+            or a fraction in [0, 1) of each species, rounded, and at least one where a species has
             several patients.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
-        DatasetError: The fraction is not in [0, 1).
+        ParameterError: The fraction is not in [0, 1).
     """
     if not isinstance(val, Mapping) and not 0 <= val < 1:
-        raise DatasetError(f"--data.val_fraction must be in [0, 1), got {val}")
+        raise ParameterError(
+            "RadiographDataModule.val_fraction", got=val, expected="a fraction in [0, 1)"
+        )
     species: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for pair in pairs:
         species[pair.species][pair.patient] += 1

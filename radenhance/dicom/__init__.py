@@ -1,1 +1,1 @@
-"""Files: what a scanner wrote, and what we write back. Imports neither torch nor lightning."""
+"""DICOM, PNG, TIFF and NPY files to radiographs and back; without torch and Lightning."""

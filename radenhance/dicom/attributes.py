@@ -1,8 +1,8 @@
 """The elements of a DICOM dataset, each as the type that it must have.
 
-pydicom converts an element when it is first asked for, and whatever its bytes do wrong comes out
-there as one of a dozen exceptions, or as a list, a string or bytes where a number should be. This
-is the one place where elements are asked for.
+pydicom converts an element on first access, and malformed bytes surface there as one of a dozen
+exceptions, or as a list, a string or bytes where a number should be. This is the only module that
+accesses elements.
 """
 
 import math
@@ -40,9 +40,9 @@ class Attributes:
     than the method's. An element that is absent and one that is empty are the same.
 
     Args:
-        dataset: As pydicom read it.
-        path: Its file, for errors.
-        big_endian: Byte order of the values that pydicom leaves as bytes.
+        dataset: The dataset that pydicom parsed.
+        path: The dataset's file, for error messages.
+        big_endian: Whether values that pydicom leaves as bytes are big endian.
     """
 
     def __init__(self, dataset: Dataset, path: Path, *, big_endian: bool):
@@ -51,11 +51,11 @@ class Attributes:
         self._dataset = dataset
 
     def error(self, keyword: str, complaint: str) -> RadiographError:
-        """Return an error about one element, for the caller to raise."""
+        """Return an error about one element, to be raised by the caller."""
         return RadiographError(f"{self.path}: {tag_name(keyword)} {complaint}")
 
     def value(self, keyword: str) -> object:
-        """Return the value as pydicom has it, None when absent or empty."""
+        """Return the value as pydicom converts it, None when absent or empty."""
         tag = tag_for_keyword(keyword)
         if tag is None or tag not in self._dataset:
             return None
@@ -70,7 +70,7 @@ class Attributes:
         return None if empty else value
 
     def text(self, keyword: str) -> str:
-        """Return a text without padding, "" when absent; several values stay joined by `\\\\`."""
+        r"""Return a text without padding, "" when absent; several values stay joined by `\`."""
         value = self.value(keyword)
         if value is None:
             return ""
@@ -143,7 +143,7 @@ class Attributes:
 def or_unknown(read: Callable[[str], _T], keyword: str, unknown: _U) -> _T | _U:
     """Return what `read` makes of an optional element; if that fails, log it and return `unknown`.
 
-    A wrong view position is no reason to refuse an image, as a wrong number of rows is.
+    Unlike a wrong number of rows, a wrong view position is no reason to refuse an image.
     """
     try:
         return read(keyword)

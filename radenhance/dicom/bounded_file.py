@@ -1,8 +1,8 @@
-"""Files that hand out no more bytes than they were allowed to.
+"""Files that return no more bytes than an allowance.
 
 pydicom reads as many bytes as a header asks for, and inflates a deflated dataset as a whole. An
 element length of 4 GB, or 1 MB of deflated zeros, would decide how much memory reading takes. Here
-the reader decides: so much for the header, and then so much as the image needs.
+the reader decides: a fixed amount for the header, and then as much as the image needs.
 """
 
 import io
@@ -21,7 +21,7 @@ class InflatedFile:
     DICOM PS3.5 A.5: a raw RFC 1951 stream. Seeking goes back to what was read, never ahead of it.
 
     Args:
-        deflated: Positioned at the first byte of the stream.
+        deflated: The deflated file, positioned at the first byte of the stream.
     """
 
     def __init__(self, deflated: BinaryIO):
@@ -57,13 +57,14 @@ class InflatedFile:
 
 
 class BoundedFile:
-    """A binary file that refuses to hand out more than an allowance of bytes.
+    """A binary file that refuses to return more than an allowance of bytes.
 
     Args:
-        file: Where the bytes come from.
-        path: The file's name, for errors.
-        size: Bytes in `file`, None when unknown.
-        allowance: Bytes that may be read, counted over all calls; `allow` adds to it.
+        file: The file to read from.
+        path: The file's name, for error messages.
+        size: Number of bytes in `file`, None when unknown.
+        allowance: Number of bytes that may be read, counted over all calls, until `allow` sets
+            another.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class BoundedFile:
         self._left = allowance
 
     def allow(self, num_bytes: int) -> None:
-        """Let `num_bytes` be read from here on, whatever was left of the old allowance."""
+        """Set the allowance to `num_bytes` from here on, whatever was left of the old one."""
         self._allowance = self._left = num_bytes
 
     def read(self, size: int = -1, /) -> bytes:

@@ -22,12 +22,12 @@ from radenhance.errors import RadiographError
 
 @dataclass(frozen=True)
 class Codec:
-    """What is needed to decode a transfer syntax.
+    """Everything that decoding a transfer syntax needs.
 
     Args:
         plugins: pydicom's names of the decoders, the preferred one first. Only one is tried: a
             decoder that fails says that the data are damaged, and another might not notice.
-        package: What to install from the Python Package Index where none is there.
+        package: The packages to install from the Python Package Index where none is installed.
         coding: The code stream's format.
     """
 
@@ -61,7 +61,13 @@ CODECS = {
 
 @dataclass(frozen=True)
 class Decoder:
-    """The installed plug-in that decodes a transfer syntax."""
+    """An installed plug-in that decodes a transfer syntax.
+
+    Args:
+        syntax: The transfer syntax.
+        plugin: pydicom's name of the plug-in.
+        coding: The code stream's format.
+    """
 
     syntax: uid.UID
     plugin: str
@@ -73,11 +79,11 @@ def find_decoder(syntax: uid.UID, layout: PixelFormat, path: Path) -> Decoder:
 
     Args:
         syntax: A compressed transfer syntax.
-        layout: What the header says about the pixels.
-        path: The file, for errors.
+        layout: The pixel format that the header declares.
+        path: The file's name, for error messages.
 
     Raises:
-        RadiographError: There is none; the message says what to install.
+        RadiographError: None is installed; the message says what to install.
     """
     codec = CODECS.get(syntax)
     if codec is None:
@@ -87,8 +93,8 @@ def find_decoder(syntax: uid.UID, layout: PixelFormat, path: Path) -> Decoder:
         )
     if codec is _JPEG and layout.stored > 8:
         raise RadiographError(
-            f"{path}: {syntax.name} with {layout.stored} bits per pixel is not read, for want of a "
-            "free decoder; convert the file to an uncompressed syntax"
+            f"{path}: {syntax.name} with {layout.stored} bits per pixel has no free decoder; "
+            "convert the file to an uncompressed syntax"
         )
     available = get_decoder(syntax).available_plugins
     for plugin in codec.plugins:
@@ -99,19 +105,19 @@ def find_decoder(syntax: uid.UID, layout: PixelFormat, path: Path) -> Decoder:
     )
 
 
-def decode(
+def decode_frame(
     frame: bytes, decoder: Decoder, layout: PixelFormat, path: Path
 ) -> npt.NDArray[np.uint16]:
     """Decode one frame.
 
     Args:
         frame: The code stream.
-        decoder: What to decode it with.
-        layout: What the header says about the pixels.
-        path: The file, for errors.
+        decoder: The plug-in to decode it with.
+        layout: The pixel format that the header declares.
+        path: The file's name, for error messages.
 
     Returns:
-        uint16, shape (rows, columns): containers, as if the image had not been compressed.
+        The containers, uint16, shape (rows, columns), as if the image had not been compressed.
 
     Raises:
         RadiographError: The code stream is damaged, or not that of `layout`.

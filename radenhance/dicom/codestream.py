@@ -47,11 +47,17 @@ _END = re.compile(rb"\xff+\xd9[\x00\xff]{0,16}\Z")
 
 
 class _Damaged(Exception):
-    """Why a code stream is not decoded."""
+    """A code stream must not be decoded; the message says why."""
 
 
 def check(frame: bytes, coding: Coding, layout: PixelFormat, path: Path) -> None:
-    """Refuse a frame that no decoder may have.
+    """Refuse a frame that is not safe to decode.
+
+    Args:
+        frame: The code stream.
+        coding: The code stream's format.
+        layout: The pixel format that the header declares.
+        path: The file's name, for error messages.
 
     Raises:
         RadiographError: The stream is damaged, cut off, or of another size than `layout`.
@@ -118,7 +124,7 @@ def _check_jpeg_2000(frame: bytes, layout: PixelFormat) -> None:
 
 
 def _jpeg_2000_segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and payload of each segment of the main header and of those of all tile-parts."""
+    """Yield marker and payload of each segment of the main header and the tile-parts' headers."""
     position, next_part = 2, 0
     while True:
         (marker,) = struct.unpack(">H", frame[position : position + 2])
@@ -172,7 +178,7 @@ def _check_jpeg(frame: bytes, coding: Coding, layout: PixelFormat) -> None:
 
 
 def _segments(frame: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Marker, payload and end of each segment; the caller stops at the scan."""
+    """Yield marker, payload and end of each segment; the caller stops at the scan."""
     position = 2
     while True:
         marker, length = struct.unpack(">HH", frame[position : position + 4])

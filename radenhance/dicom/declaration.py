@@ -4,23 +4,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from radenhance.dicom.radiograph import Relationship
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError
 
 Bone = Literal["bright", "dark"]
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A user's word on intensities, where a file is silent; above the file when `override` is set.
+class Declaration:
+    """What intensities mean where a file does not say so, or even where it does.
 
-    PNG, TIFF and NPY are silent on everything here: the rule always holds for them.
+    PNG, TIFF and NPY files say nothing about any of this: for them the declaration always holds.
 
     Args:
         bone: Whether bone has the higher (bright) or the lower (dark) stored values. Values as
             stored: MONOCHROME1 and WhiteIsZero are not applied first, a Modality LUT Sequence is.
-        bits: Declared bits per pixel, 1 to 16; for a DICOM file only with `override`.
-        relationship: How stored values relate to X-ray intensity.
-        override: The rule wins over what a DICOM file declares.
+        bits: Bits per pixel, 1 to 16; used for a DICOM file only with `override`.
+        relationship: How stored values relate to the X-ray intensity: LIN (linear) or LOG
+            (logarithmic), as in (0028,1040) Pixel Intensity Relationship.
+        override: Whether the declaration wins over what a DICOM file says.
+
+    Raises:
+        ParameterError: A value is none of these.
     """
 
     bone: Bone | None = None
@@ -29,9 +33,11 @@ class Rule:
     override: bool = False
 
     def __post_init__(self) -> None:
-        if self.bone not in ("bright", "dark", None):
-            raise UsageError(f"bone: {self.bone!r} was given, expected bright or dark")
-        if self.bits is not None and self.bits not in range(1, 17):
-            raise UsageError(f"bits: {self.bits!r} was given, expected 1 to 16")
-        if self.relationship not in ("LIN", "LOG", None):
-            raise UsageError(f"relationship: {self.relationship!r} was given, expected LIN or LOG")
+        """Refuse values that mean nothing."""
+        for name, value, known, expected in (
+            ("bone", self.bone, ("bright", "dark", None), "bright or dark"),
+            ("bits", self.bits, (*range(1, 17), None), "1 to 16"),
+            ("relationship", self.relationship, ("LIN", "LOG", None), "LIN or LOG"),
+        ):
+            if value not in known:
+                raise ParameterError(f"Declaration.{name}", got=value, expected=expected)

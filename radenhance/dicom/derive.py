@@ -20,9 +20,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from radenhance.dicom.integer_pixels import integer_pixels
 from radenhance.dicom.provenance import inherit_losses, record_derivation, record_equipment
-from radenhance.dicom.stored import stored_values
-from radenhance.errors import ImageSizeError, RadiographError, UsageError
+from radenhance.errors import ImageSizeError, ParameterError, RadiographError, UsageError
 
 _CR = "1.2.840.10008.5.1.4.1.1.1"
 _DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -42,7 +42,8 @@ _DERIVED_CLASS = {
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Rows", "Columns")
 
-# What describes pixel values that exist no more. What every image has is overwritten, not listed.
+# Elements that describe pixel values that no longer exist. Those that every image has are
+# overwritten, and not listed here.
 _OF_OLD_PIXELS = (
     "NumberOfFrames",
     "PlanarConfiguration",
@@ -75,39 +76,41 @@ def derive(
     series_uid: str | None = None,
     now: datetime | None = None,
 ) -> Dataset:
-    """Make the derived image of `source` that holds the `enhanced` pixels.
+    """Return the derived image of `source` that holds the `enhanced` pixels.
 
     The pixels of `source` are never decoded: it may be compressed in any way, or read without its
     pixels (`dcmread(path, stop_before_pixels=True)`). `source` is left as it is.
 
     Args:
-        source: CR, DX or intra-oral image; For Processing or For Presentation.
-        enhanced: Shape (rows, columns) of the source, attenuation (bone) bright; floating point in
-            [0, 1], or uint16 in [0, 2**bits - 1].
+        source: A CR, DX or intra-oral image, For Processing or For Presentation.
+        enhanced: The enhanced pixels, shape (rows, columns) of the source, bone bright; floating
+            point in [0, 1], or uint16 in [0, 2**bits - 1].
         bits: (0028,0101) Bits Stored, 8 to 16.
         description: (0008,2111) Derivation Description: model, its hash and settings; printable
             ASCII, at most 1024 characters. A longer one is refused: half a record of how an image
             was made is none.
-        software_version: (0018,1020) Software Versions of our item in (0018,A001) Contributing
-            Equipment Sequence; printable ASCII, at most 64 characters.
-        series_number: (0020,0011) Series Number; 1000 above the source's when None.
-        series_uid: (0020,000E) Series Instance UID; a new one when None. Images of one source
+        software_version: (0018,1020) Software Versions of this program's item in (0018,A001)
+            Contributing Equipment Sequence; printable ASCII, at most 64 characters.
+        series_number: (0020,0011) Series Number; None adds 1000 to that of the source.
+        series_uid: (0020,000E) Series Instance UID; None makes a new one. Images of one source
             series that are enhanced in one run belong together: make a UID and pass it with each.
-        now: When the image is made; the current time when None. A naive time is local time.
+        now: The moment at which the image is made; None is the current time. A naive time is local
+            time.
 
     Returns:
-        A data set for `radenhance.dicom.write.write`.
+        A dataset for `radenhance.dicom.write.write`.
 
     Raises:
         RadiographError: The source is no radiograph of one frame, or lacks what identifies it.
-        ImageSizeError: `enhanced` has not the source's rows and columns.
-        UsageError: `enhanced` holds values out of range, or a text is too long or not ASCII.
+        ImageSizeError: `enhanced` has other rows and columns than the source.
+        ParameterError: `bits` is not in 8 to 16, or a text is not printable ASCII.
+        UsageError: `enhanced` holds values out of range, or a text is too long.
     """
     _check_source(source)
     _check_text("description", description, longest=1024)
     _check_text("software_version", software_version, longest=64)
     _check_shape(source, enhanced)
-    levels = stored_values(enhanced, bits)
+    levels = integer_pixels(enhanced, bits)
     made = _in_zone_of(source, now or datetime.now(UTC))
 
     derived = _header_without_old_pixels(source)
@@ -149,7 +152,7 @@ def _check_text(name: str, text: str, *, longest: int) -> None:
         raise UsageError(f"{name} has {len(text)} characters, DICOM allows {longest}; shorten it")
     # ASCII is part of every (0008,0005) Specific Character Set that the source may have.
     if not (text.isascii() and text.isprintable() and text.strip()):
-        raise UsageError(f"{name} is {text!a}, expected printable ASCII on one line")
+        raise ParameterError(name, got=text, expected="printable ASCII on one line")
 
 
 def _check_shape(source: Dataset, enhanced: npt.NDArray[np.generic]) -> None:
@@ -219,7 +222,7 @@ def _set_grayscale(derived: Dataset, bits: int) -> None:
     derived.RescaleIntercept = "0"
     derived.RescaleSlope = "1"
     derived.RescaleType = "US"
-    # The identity for unsigned pixels of so many bits (C.11.2.1.2, note 4).
+    # The identity for unsigned pixels of that many bits (C.11.2.1.2, note 4).
     derived.WindowCenter = str(1 << (bits - 1))
     derived.WindowWidth = str(1 << bits)
     derived.VOILUTFunction = "LINEAR"

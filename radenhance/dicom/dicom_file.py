@@ -33,12 +33,12 @@ _VALUE_REPRESENTATIONS = frozenset(
 
 @dataclass(frozen=True)
 class PixelElement:
-    """Where the pixel data are.
+    """The place of the pixel data in a file.
 
     Args:
         tag: (7FE0,0010), or one of its floating-point relatives.
         vr: Value representation, None in implicit VR.
-        length: Declared bytes of the value; 0xFFFFFFFF is "until the delimiter".
+        length: Declared number of bytes of the value; 0xFFFFFFFF means "until the delimiter".
         offset: Position of the value's first byte in `DicomFile.file`.
     """
 
@@ -54,9 +54,9 @@ class DicomFile:
 
     Args:
         attributes: All elements before the pixel data.
-        syntax: Transfer syntax, declared or, where there is no meta information, seen.
-        file: Open; inflated where the file is deflated.
-        pixel_element: None when the file ends without.
+        syntax: The transfer syntax, declared or, without file meta information, recognized.
+        file: The open file, inflated where it is deflated.
+        pixel_element: The place of the pixel data; None when the file has none.
     """
 
     attributes: Attributes
@@ -66,7 +66,7 @@ class DicomFile:
 
 
 def looks_like_dicom(start: bytes) -> bool:
-    """Say whether a file that starts with these 132 bytes is DICOM.
+    """Return whether a file that starts with these 132 bytes is DICOM.
 
     A file without preamble starts with an element of group 0002 or 0008 that has a known value
     representation, or else (implicit VR) a short length.
@@ -84,8 +84,8 @@ def parse(path: Path, raw: BinaryIO) -> DicomFile:
     """Read the header of an open DICOM file.
 
     Args:
-        path: Its name, for errors.
-        raw: Open, at any position; must stay open as long as pixels are to be read.
+        path: The file's name, for error messages.
+        raw: The open file, at any position; it must stay open until the pixels are read.
 
     Raises:
         RadiographError: The file is not DICOM, or its header is damaged.
@@ -98,7 +98,7 @@ def parse(path: Path, raw: BinaryIO) -> DicomFile:
     except (RadenhanceError, OSError):
         raise
     except Exception as error:
-        # pydicom and zlib let escape whatever malformed bytes provoke: see attributes.py.
+        # pydicom and zlib raise whatever malformed bytes provoke: see attributes.py.
         raise RadiographError(f"{path}: the DICOM header is damaged") from error
 
 
@@ -106,7 +106,7 @@ def _parse(path: Path, raw: BinaryIO, file: BoundedFile) -> DicomFile:
     source = cast(BinaryIO, file)  # pydicom uses no more of it than read, seek, tell and name
     read_preamble(source, force=True)
     meta = read_dataset(source, False, True, stop_when=_after_meta_information)
-    syntax = UID(str(meta.get("TransferSyntaxUID") or _seen_syntax(file)))
+    syntax = UID(str(meta.get("TransferSyntaxUID") or _recognized_syntax(file)))
     if syntax == DeflatedExplicitVRLittleEndian:
         inflated = InflatedFile(raw)
         file = BoundedFile(inflated, path=path, size=None, allowance=MAX_HEADER_BYTES)
@@ -133,7 +133,7 @@ def _after_meta_information(tag: BaseTag, _vr: str | None, _length: int) -> bool
     return tag.group != 2
 
 
-def _seen_syntax(file: BoundedFile) -> UID:
+def _recognized_syntax(file: BoundedFile) -> UID:
     # PS3.5 7.1.2: the value representation is two capital letters. Without meta information the
     # data are not compressed, so that these three are all that it can be.
     start = file.tell()

@@ -26,8 +26,8 @@ def read_frame(dicom: DicomFile, num_bytes: int) -> bytes:
     """Read the fragments at the file's position.
 
     Args:
-        dicom: Positioned at the first byte of Pixel Data.
-        num_bytes: Bytes of the decoded frame.
+        dicom: The file, positioned at the first byte of Pixel Data.
+        num_bytes: Number of bytes of the decoded frame.
 
     Returns:
         The code stream.

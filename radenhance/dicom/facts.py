@@ -1,4 +1,8 @@
-"""What a DICOM header tells about a radiograph besides its pixels."""
+"""The elements of a DICOM header that describe a radiograph, besides its pixels.
+
+None of them is needed to read an image, so one that is malformed counts as unknown, unlike those of
+the Image Pixel module.
+"""
 
 import hashlib
 from typing import cast
@@ -15,7 +19,7 @@ _FOR_PRESENTATION = {uid.removesuffix(".1") for uid in _FOR_PROCESSING}
 
 
 def header_facts(attributes: Attributes) -> Header:
-    """Return the header; an element that is absent or malformed is unknown, the latter logged."""
+    """Return the header; an absent or malformed element is unknown, and the latter is logged."""
 
     def text(keyword: str) -> str:
         return or_unknown(attributes.text, keyword, "")
@@ -43,10 +47,10 @@ def header_facts(attributes: Attributes) -> Header:
 
 
 def pixel_spacing_mm(attributes: Attributes) -> tuple[float, float] | None:
-    """Return the distance of pixel centres, rows before columns, in millimetre.
+    """Return the distance of pixel centres, rows before columns, in millimetres.
 
-    At the detector where that is told, as it is for DX (type 1); (0028,0030) Pixel Spacing may
-    have been calibrated to some depth in the patient (DICOM PS3.3 10.7.1.3).
+    It is that at the detector where the header has it, as DX has (type 1); (0028,0030) Pixel
+    Spacing may have been calibrated to some depth in the patient (DICOM PS3.3 10.7.1.3).
     """
     for keyword in ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
         spacing = or_unknown(attributes.numbers, keyword, ())

@@ -1,7 +1,7 @@
 """PNG, TIFF and NPY files of one grayscale image.
 
-They declare no X-ray facts: by the formats' own convention high values are bright, and the bits are
-those of the container, unless the user's rule says otherwise.
+They say nothing about X-rays: by the formats' own convention high values are bright, and the bits
+are those of the container, unless the user declares otherwise.
 """
 
 import io
@@ -33,21 +33,21 @@ _MAX_INFLATION = 1400
 
 @dataclass(frozen=True)
 class StoredImage:
-    """What an image file holds.
+    """The content of an image file.
 
     Args:
-        values: uint16, shape (rows, columns), as stored.
-        bits: Of the container, 8 or 16.
-        bright_is_high: What the format says.
+        values: The values as stored, uint16, shape (rows, columns).
+        bits: Bits of the container, 8 or 16.
+        white_is_zero: Whether low values are bright, as TIFF may declare.
     """
 
     values: npt.NDArray[np.uint16]
     bits: int
-    bright_is_high: bool = True
+    white_is_zero: bool = False
 
 
 def image_format(start: bytes) -> str | None:
-    """Return PNG, TIFF, NPY, or None, by the first bytes of a file."""
+    """Return PNG, TIFF, NPY or None, by the first bytes of a file."""
     for magic, name in _MAGIC.items():
         if start.startswith(magic):
             return name
@@ -58,12 +58,12 @@ def read_image(path: Path, file: BinaryIO, kind: str) -> StoredImage:
     """Read an open image file.
 
     Args:
-        path: Its name, for errors.
-        file: Open.
-        kind: As `image_format` told.
+        path: The file's name, for error messages.
+        file: The open file, at any position.
+        kind: The format, as `image_format` returns it.
 
     Raises:
-        RadiographError: It is damaged, too large, in colour, or not of 8 or 16 bits.
+        RadiographError: The file is damaged, too large, in colour, or not of 8 or 16 bits.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -106,7 +106,7 @@ def _read_tiff(path: Path, data: bytes) -> StoredImage:
     white_is_zero = photometric == _WHITE_IS_ZERO
     if white_is_zero and bits == 8:
         values ^= np.uint16(255)  # Pillow has complemented these, but not those of 16 bits
-    return StoredImage(values, bits, bright_is_high=not white_is_zero)
+    return StoredImage(values, bits, white_is_zero=white_is_zero)
 
 
 def _check_tiff(path: Path, tags: Any, num_frames: int) -> tuple[int, int]:

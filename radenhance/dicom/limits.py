@@ -1,7 +1,7 @@
-"""How large a file may be before it is refused.
+"""Limits of size, above which a file is refused.
 
 A few header bytes can declare an image of gigabytes. Sizes are therefore compared with these limits
-and with the bytes that are really there before anything is allocated.
+and with the number of bytes in the file before anything is allocated.
 """
 
 from pathlib import Path
@@ -9,20 +9,26 @@ from pathlib import Path
 from radenhance.errors import RadiographError
 
 MAX_SIDE = 20_000
-"""Rows or columns; the largest digital detectors have about 5000."""
+"""Largest number of rows or columns; the largest digital detectors have about 5000."""
 
 MAX_PIXELS = 200_000_000
-"""Rows times columns: 400 MB as uint16."""
+"""Largest number of rows times columns: 400 MB as uint16."""
 
 MAX_HEADER_BYTES = 64 * 2**20
-"""Bytes of a DICOM header, with lookup tables, overlays, icons and private elements."""
+"""Largest DICOM header, with lookup tables, overlays, icons and private elements."""
 
 MAX_IMAGE_FILE_BYTES = 2 * MAX_PIXELS + 2**20
-"""Bytes of a PNG, TIFF or NPY file."""
+"""Largest PNG, TIFF or NPY file."""
 
 
 def check_size(path: Path, rows: int, columns: int, *, names: str = "rows x columns") -> None:
     """Refuse an image of no pixels, or of absurdly many.
+
+    Args:
+        path: The file's name, for error messages.
+        rows: Declared number of rows.
+        columns: Declared number of columns.
+        names: The names of the two in the file's format.
 
     Raises:
         RadiographError: A side is not in [1, MAX_SIDE], or there are more than MAX_PIXELS.

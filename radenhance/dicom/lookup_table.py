@@ -13,9 +13,9 @@ class LookupTable:
     """A table of whole numbers.
 
     Args:
-        entries: uint16, in [0, 2**bits - 1].
-        first: Input that gives the first entry; smaller ones give it too, as inputs beyond the end
-            give the last.
+        entries: The outputs, uint16, in [0, 2**bits - 1].
+        first: The input that is mapped to the first entry. Smaller inputs are mapped to it too,
+            and inputs beyond the end to the last entry.
         bits: Declared bits of an entry, 8 to 16.
     """
 
@@ -30,8 +30,8 @@ class LookupTable:
         return self.entries[index.astype(np.int64)]
 
     @property
-    def falls(self) -> bool:
-        """Whether high inputs give low entries, by the table's ends."""
+    def inverts(self) -> bool:
+        """Whether high inputs are mapped to low entries, by the table's ends."""
         return bool(self.entries[-1] < self.entries[0])
 
 
@@ -39,8 +39,8 @@ def lookup_table(item: Attributes, *, signed: bool) -> LookupTable:
     """Read the table of one item of a Modality or VOI LUT Sequence.
 
     Args:
-        item: The item.
-        signed: Whether its inputs may be negative.
+        item: The sequence's item.
+        signed: Whether the table's inputs may be negative.
 
     Raises:
         RadiographError: Descriptor or data are missing, malformed, or do not fit each other.

@@ -1,8 +1,8 @@
 """The Modality LUT of a DICOM image (PS3.3 C.11.1): a table, or slope and intercept.
 
-Slope and intercept do not change what is stored, only what it is called: they are affine, and
-whoever normalizes pixels undoes them. What is kept of them is a negative slope, which turns dark
-into bright.
+Slope and intercept do not change what is stored, only the unit: they are affine, and normalizing
+pixels undoes them. Only the sign of the slope is used, because a negative one turns dark into
+bright.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _ANGIOGRAPHY = {
 
 @dataclass(frozen=True)
 class ModalityLut:
-    """From pixel values to what they mean.
+    """The map from pixel values to modality values.
 
     Args:
-        table: The table, None when slope and intercept say it all.
-        slope: Slope, not 0.
-        intercept: Intercept.
+        table: The table; None when slope and intercept define the map.
+        slope: (0028,1053) Rescale Slope, not 0.
+        intercept: (0028,1052) Rescale Intercept.
     """
 
     table: LookupTable | None = None
@@ -40,16 +40,20 @@ class ModalityLut:
         return values * self.slope + self.intercept
 
     @property
-    def falls(self) -> bool:
+    def inverts(self) -> bool:
         """Whether high pixel values become low modality values."""
-        return self.slope < 0 if self.table is None else self.table.falls
+        return self.slope < 0 if self.table is None else self.table.inverts
 
 
 def modality_lut(attributes: Attributes, *, signed: bool) -> ModalityLut:
     """Read the Modality LUT module.
 
+    Args:
+        attributes: The image's elements.
+        signed: Whether pixel values may be negative.
+
     Raises:
-        RadiographError: It is malformed, or the slope is 0.
+        RadiographError: The module is malformed, or the slope is 0.
     """
     items = attributes.items("ModalityLUTSequence")
     if items and not _leads_back_to_linear(attributes):

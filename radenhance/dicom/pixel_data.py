@@ -3,7 +3,7 @@
     Pixel Data      BitsAllocated per pixel, 8 or 16, native or compressed
        | containers()
     containers      uint16, as they are in the file
-       | stored_values(): the BitsStored bits up to HighBit; whatever else is in there is not image
+       | stored_values(): the BitsStored bits up to HighBit; the others are not image
     stored values   uint16 in [0, 2**BitsStored - 1], in the order of the pixel values
 
 Signed pixel values are moved up by 2**(BitsStored - 1), which keeps their order: flipping the sign
@@ -19,7 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from radenhance.dicom.codecs import decode, find_decoder
+from radenhance.dicom.codecs import decode_frame, find_decoder
 from radenhance.dicom.dicom_file import DicomFile, PixelElement
 from radenhance.dicom.encapsulation import read_frame
 from radenhance.dicom.pixel_format import PixelFormat
@@ -40,8 +40,12 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 def containers(dicom: DicomFile, layout: PixelFormat) -> Stored:
     """Read and, where necessary, decompress the pixel data.
 
+    Args:
+        dicom: The file, its header parsed.
+        layout: The pixel format that the header declares.
+
     Returns:
-        uint16, shape (rows, columns), perhaps read-only.
+        The containers, uint16, shape (rows, columns); the array may be read-only.
 
     Raises:
         RadiographError: There are none, too few or too many bytes, or they cannot be decoded.
@@ -65,18 +69,18 @@ def containers(dicom: DicomFile, layout: PixelFormat) -> Stored:
     dicom.file.seek(element.offset)
     if decoder is None:
         return _native(dicom, element, layout)
-    return decode(read_frame(dicom, layout.num_bytes), decoder, layout, path)
+    return decode_frame(read_frame(dicom, layout.num_bytes), decoder, layout, path)
 
 
 def stored_values(container: Stored, layout: PixelFormat) -> Stored:
-    """Return the pixels' bits alone, in the order of the pixel values.
+    """Return the stored values of containers, in the order of the pixel values.
 
     Args:
-        container: uint16, shape (rows, columns).
-        layout: Which bits are the pixel's.
+        container: The containers, uint16, shape (rows, columns).
+        layout: The pixel format, which says which bits are the pixel's.
 
     Returns:
-        uint16, shape (rows, columns), in [0, 2**stored - 1], writable.
+        The stored values, uint16, shape (rows, columns), in [0, 2**stored - 1]; a new array.
     """
     unused = layout.high_bit + 1 - layout.stored
     mask = np.uint16((1 << layout.stored) - 1)

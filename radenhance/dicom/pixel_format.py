@@ -1,4 +1,4 @@
-"""How the pixels of a DICOM image are stored."""
+"""The pixel format of a DICOM image, read once and checked: everything later relies on it."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from radenhance.dicom.limits import check_size
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """How a pixel is stored (DICOM PS3.5 8.1.1).
+    """The way in which pixels are stored (DICOM PS3.5 8.1.1).
 
     Args:
-        rows: Rows.
-        columns: Columns.
-        allocated: Bits of a container, 8 or 16.
-        stored: Bits of a pixel, 1 to `allocated`.
-        high_bit: The highest of them, counted from 0.
-        signed: Two's complement.
+        rows: (0028,0010) Rows.
+        columns: (0028,0011) Columns.
+        allocated: (0028,0100) Bits Allocated: bits of a container, 8 or 16.
+        stored: (0028,0101) Bits Stored: bits of a pixel, 1 to `allocated`.
+        high_bit: (0028,0102) High Bit: the highest bit of a pixel, counted from 0.
+        signed: Whether (0028,0103) Pixel Representation is two's complement.
     """
 
     rows: int
@@ -28,20 +28,23 @@ class PixelFormat:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the whole uncompressed image."""
+        """Number of bytes of the whole uncompressed image."""
         return self.rows * self.columns * self.allocated // 8
 
     @property
     def offset(self) -> int:
-        """What is added to a pixel value to get a stored value."""
+        """The number that is added to a pixel value to get a stored value."""
         return 1 << (self.stored - 1) if self.signed else 0
 
 
 def pixel_format(attributes: Attributes) -> PixelFormat:
     """Read the Image Pixel module (DICOM PS3.3 C.7.6.3).
 
+    Args:
+        attributes: The image's elements.
+
     Raises:
-        RadiographError: An element is missing, or out of range, or they contradict each other.
+        RadiographError: An element is missing or out of range, or two contradict each other.
     """
     number = attributes.required_integer
     rows, columns = number("Rows"), number("Columns")

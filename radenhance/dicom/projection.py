@@ -28,8 +28,11 @@ _MODALITIES = {"CR", "DX", "DR", "MG", "IO", "PX", "RG", "XA", "RF", "OT", ""}
 def check_projection(attributes: Attributes) -> None:
     """Refuse what is not one grayscale X-ray projection.
 
+    Args:
+        attributes: The image's elements.
+
     Raises:
-        RadiographError: Another modality, colour, or more than one frame; the message says which.
+        RadiographError: The image has another modality, colour, or more than one frame.
     """
     sop_class = UID(attributes.text("SOPClassUID"))
     modality = attributes.text("Modality")
@@ -50,7 +53,7 @@ def check_projection(attributes: Attributes) -> None:
 def _check_grayscale(attributes: Attributes) -> None:
     samples = attributes.required_integer("SamplesPerPixel")
     photometric = attributes.text("PhotometricInterpretation").upper()
-    # An empty one is left to the polarity rules, where the user may have declared what it hides.
+    # An empty one is left to polarity.py, because the user may have declared what it does not say.
     if photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         raise attributes.error(
             "PhotometricInterpretation",

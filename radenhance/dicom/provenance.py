@@ -1,4 +1,4 @@
-"""What a derived image says about where it comes from.
+"""What a derived image says about its origin.
 
 Sections are those of DICOM PS3.3 (2024e); codes are from PS3.16.
 """
@@ -8,7 +8,7 @@ from datetime import datetime
 from pydicom import Dataset
 
 MANUFACTURER = "radenhance"
-"""(0008,0070) Manufacturer of our item in (0018,A001) Contributing Equipment Sequence."""
+"""(0008,0070) Manufacturer, in this program's item of Contributing Equipment Sequence."""
 
 _EDGE_ENHANCEMENT = ("113086", "Edge enhancement")
 _SOURCE_IMAGE = ("121322", "Source image for image processing operation")
@@ -28,7 +28,13 @@ _MAY_BE_LOSSY = {
 
 
 def record_derivation(derived: Dataset, source: Dataset, description: str) -> None:
-    """Name the source image and what was done to it (C.7.6.1, C.12.4)."""
+    """Name the source image and what was done to it (C.7.6.1, C.12.4).
+
+    Args:
+        derived: The derived image, which gets the elements.
+        source: The image that it was derived from.
+        description: (0008,2111) Derivation Description.
+    """
     derived.DerivationDescription = description
     derived.DerivationCodeSequence = [_code(*_EDGE_ENHANCEMENT)]  # the nearest in CID 7203
     reference = Dataset()
@@ -42,7 +48,13 @@ def record_derivation(derived: Dataset, source: Dataset, description: str) -> No
 
 
 def record_equipment(derived: Dataset, made: datetime, software_version: str) -> None:
-    """Add us to those who contributed to the image, after whoever is there already (C.12.1)."""
+    """Add this program to the equipment that contributed to the image, as the last (C.12.1).
+
+    Args:
+        derived: The derived image, which gets the item.
+        made: The moment at which it is made, with its time zone.
+        software_version: (0018,1020) Software Versions.
+    """
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [_code(*_PROCESSING_EQUIPMENT)]  # CID 7005
     item.Manufacturer = MANUFACTURER
@@ -55,7 +67,7 @@ def record_equipment(derived: Dataset, made: datetime, software_version: str) ->
 
 
 def written_by_radenhance(dataset: Dataset) -> bool:
-    """Tell whether `record_equipment` named us in this data set."""
+    """Return whether `record_equipment` named this program in a dataset."""
     return any(
         item.get("Manufacturer") == MANUFACTURER
         for item in dataset.get("ContributingEquipmentSequence") or []
@@ -63,11 +75,15 @@ def written_by_radenhance(dataset: Dataset) -> bool:
 
 
 def inherit_losses(derived: Dataset, source: Dataset) -> None:
-    """Hand on what the old pixels did to the new ones: text burned in, lossy compression.
+    """Declare what the new pixels inherit from the old ones: burned-in text, lossy compression.
 
-    Loss is never taken back: (0028,2110) stays 01 although the new pixels are stored without it
+    A loss is permanent: (0028,2110) stays 01 although the new pixels are stored without loss
     (C.7.6.1.1.5). It becomes 01 where the transfer syntax of the source shows what the header
     omits.
+
+    Args:
+        derived: The derived image, which gets the elements.
+        source: The image that it was derived from.
     """
     syntax = source.file_meta.get("TransferSyntaxUID", "") if hasattr(source, "file_meta") else ""
     declared = source.get("LossyImageCompression")

@@ -1,4 +1,4 @@
-"""A radiograph: its pixels in one polarity, and the header facts that matter."""
+"""A radiograph: its pixels in one polarity, and the elements of its header that matter."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,13 @@ Intent = Literal["FOR PROCESSING", "FOR PRESENTATION"]
 
 @dataclass(frozen=True)
 class Header:
-    """Facts of a DICOM header; for other file formats everything is unknown (empty or None).
+    """Elements of a DICOM header; for other file formats everything is unknown (empty or None).
 
     Args:
         sop_class_uid: (0008,0016) SOP Class UID.
         sop_instance_uid: (0008,0018) SOP Instance UID.
-        source_uids: (0008,1155) of every item of (0008,2112) Source Image Sequence: the images that
-            this one was derived from.
+        source_uids: (0008,1155) Referenced SOP Instance UID of every item of (0008,2112) Source
+            Image Sequence: the images that this one was derived from.
         study_uid: (0020,000D) Study Instance UID.
         patient: First 12 hex digits of a SHA-256 over Patient ID, issuer and name; never the
             identity.
@@ -33,7 +33,7 @@ class Header:
         intent: (0008,0068) Presentation Intent Type, or what the SOP class says.
         relationship: (0028,1040) Pixel Intensity Relationship as the file declares it.
         sign: (0028,1041) Pixel Intensity Relationship Sign, +1 or -1.
-        kvp: (0018,0060) KVP in kilovolt.
+        kvp: (0018,0060) KVP in kilovolts.
         mas: (0018,1152) Exposure in mAs.
     """
 
@@ -65,16 +65,17 @@ class Radiograph:
     complemented (`2**bits - 1 - x`) where bone is dark.
 
     Args:
-        pixels: uint16, shape (rows, columns), in [0, 2**bits - 1], higher = more attenuation.
+        pixels: The pixels, uint16, shape (rows, columns), in [0, 2**bits - 1]; a higher value is
+            more attenuation.
         bits: Declared number of bits per pixel, 1 to 16; never derived from the values.
         relationship: How the *complement* of `pixels` relates to the X-ray intensity at the
-            detector: LIN (proportional) or LOG (pixels are affine in attenuation already; also said
-            of images meant for viewing and of files that declare nothing).
-        valid: Bool, shape (rows, columns), True where there is image: not padding, not outside the
-            collimator or shutter that the header declares. None when everything is.
-        spacing_mm: Distance of pixel centres (rows, columns) in millimetre, None when unknown.
-        path: The file it was read from.
-        header: Further facts.
+            detector: LIN (proportional) or LOG (pixels are affine in attenuation already; so are
+            values for presentation and those of files that declare nothing).
+        path: The file that it was read from.
+        valid: Pixels that show the image, bool, shape (rows, columns): neither padding nor outside
+            the collimator or shutter that the header declares. None means all.
+        spacing_mm: Distance of pixel centres (rows, columns) in millimetres, None when unknown.
+        header: Further elements of the header.
     """
 
     pixels: npt.NDArray[np.uint16]
@@ -92,6 +93,6 @@ class Radiograph:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and columns."""
         rows, columns = self.pixels.shape
         return rows, columns

@@ -1,10 +1,10 @@
 """A radiograph from a DICOM, PNG, TIFF or NPY file.
 
-    file -> stored values -> Modality LUT -> (VOI LUT) -> complement if bone is dark -> Radiograph
+    file -> stored values -> Modality LUT -> (VOI LUT) -> complement if inverted -> Radiograph
 
 What a value means is declared, never guessed: bit depth and polarity come from the header, else
-from the user's rule, and a file that leaves them open is refused. The chain is made of whole
-numbers, so that nothing is lost. docs/reference/reading.md lists the rules.
+from the user's declaration, and a file that leaves them open is refused. The chain is made of whole
+numbers, so that nothing is lost. docs/reference/reading.md lists what decides.
 """
 
 from collections.abc import Iterator
@@ -17,60 +17,68 @@ import numpy as np
 import numpy.typing as npt
 
 from radenhance.dicom.attributes import Attributes
-from radenhance.dicom.declaration import Rule
+from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts, pixel_spacing_mm
 from radenhance.dicom.image_file import image_format, read_image
 from radenhance.dicom.modality_lut import ModalityLut, modality_lut
 from radenhance.dicom.pixel_data import containers, stored_values
 from radenhance.dicom.pixel_format import PixelFormat, pixel_format
-from radenhance.dicom.polarity import bone_is_high
+from radenhance.dicom.polarity import is_inverted
 from radenhance.dicom.projection import check_projection
-from radenhance.dicom.radiograph import Header, Radiograph
+from radenhance.dicom.radiograph import Header, Radiograph, Relationship
 from radenhance.dicom.valid_area import valid_area
-from radenhance.dicom.voi import viewed
+from radenhance.dicom.voi import presentation_values
 from radenhance.errors import RadiographError
 
-__all__ = ["Rule", "read", "read_header"]
+__all__ = ["Declaration", "read", "read_header"]
 
 _START_BYTES = 132
 _Pixels = npt.NDArray[np.uint16]
 
 
 def read(
-    path: str | PathLike[str], *, rule: Rule | None = None, viewing: bool = False
+    path: str | PathLike[str],
+    *,
+    declaration: Declaration | None = None,
+    for_presentation: bool = False,
 ) -> Radiograph:
-    """Read a radiograph, recognised by its content.
+    """Read a radiograph, recognized by its content.
 
     Args:
         path: A DICOM, PNG, TIFF or NPY file, whatever its suffix.
-        rule: What the user declares about files that do not.
-        viewing: Give the values as the file wants them viewed, that is after VOI LUT or window:
-            for targets that are meant for the eye. Raw images are read without.
+        declaration: What the user declares about files that do not; None declares nothing.
+        for_presentation: Whether to apply the VOI LUT or window of a DICOM file, as for targets,
+            which are made for the eye. Raw images are read without.
 
     Returns:
-        Bone bright. With `viewing`, `bits` are 16 or those of the VOI LUT, and the relationship is
-        LOG.
+        The radiograph, bone bright. For presentation, `bits` is 16 or that of the VOI LUT, and the
+        relationship is LOG.
 
     Raises:
         RadiographError: The file is not a single grayscale projection image, is damaged or cut off,
-            or does not tell what its values mean. The message names file and tag.
+            or does not say what its values mean. The message names file and tag.
     """
-    path, rule = Path(path), rule or Rule()
+    path, declaration = Path(path), declaration or Declaration()
     with _opened(path) as file:
         kind = _kind(path, file)
         if kind == "DICOM":
-            return _read_dicom(parse(path, file), rule, viewing=viewing)
+            dicom = parse(path, file)
+            return _read_dicom(dicom, declaration, for_presentation=for_presentation)
         image = read_image(path, file, kind)
-    bits = _declared_bits(path, image.values, rule.bits or image.bits, image.bits)
-    bright = image.bright_is_high if rule.bone is None else rule.bone == "bright"
-    pixels = image.values if bright else _complement(image.values, bits)
-    relationship = "LOG" if viewing else rule.relationship or "LOG"
+    bits = _declared_bits(path, image.values, declaration.bits or image.bits, image.bits)
+    inverted = image.white_is_zero if declaration.bone is None else declaration.bone == "dark"
+    pixels = _complement(image.values, bits) if inverted else image.values
+    relationship = "LOG" if for_presentation else declaration.relationship or "LOG"
     return Radiograph(pixels=pixels, bits=bits, relationship=relationship, path=path)
 
 
 def read_header(path: str | PathLike[str]) -> Header:
-    """Read what a file tells besides its pixels, which are not touched.
+    """Read the header of a file, without its pixels.
+
+    Args:
+        path: A DICOM, PNG, TIFF or NPY file. Only DICOM has such a header: for the others
+            everything in the result is unknown.
 
     Raises:
         RadiographError: The file is neither DICOM, PNG, TIFF nor NPY, or its header is damaged.
@@ -101,31 +109,31 @@ def _kind(path: Path, file: BinaryIO) -> str:
     return kind
 
 
-def _read_dicom(dicom: DicomFile, rule: Rule, *, viewing: bool) -> Radiograph:
+def _read_dicom(
+    dicom: DicomFile, declaration: Declaration, *, for_presentation: bool
+) -> Radiograph:
     attributes = dicom.attributes
     path = attributes.path
     check_projection(attributes)
     layout = pixel_format(attributes)
     header = header_facts(attributes)
     modality = modality_lut(attributes, signed=layout.signed)
-    high = bone_is_high(header, modality, rule=rule, viewing=viewing, path=path)
+    inverted = is_inverted(
+        header, modality, declaration=declaration, for_presentation=for_presentation, path=path
+    )
     container = containers(dicom, layout)
     stored = stored_values(container, layout)
     valid = valid_area(attributes, layout, container=container, stored=stored)
-    if viewing or modality.table is not None:
-        pixels, bits = _mapped(stored, attributes, layout, modality, viewing=viewing)
-    else:
-        pixels, bits = stored, layout.stored
-    if rule.override and rule.bits and not viewing:
-        bits = _declared_bits(path, pixels, rule.bits, layout.allocated)
-    if not high:
-        pixels = _complement(pixels, bits)
-    declared = rule.relationship if rule.override else None
-    relationship = declared or header.relationship or rule.relationship or "LOG"
+    pixels, bits = stored, layout.stored
+    if for_presentation or modality.table is not None:
+        table, bits = _table(attributes, layout, modality, for_presentation=for_presentation)
+        pixels = table[stored]
+    if declaration.override and declaration.bits and not for_presentation:
+        bits = _declared_bits(path, pixels, declaration.bits, layout.allocated)
     return Radiograph(
-        pixels=pixels,
+        pixels=_complement(pixels, bits) if inverted else pixels,
         bits=bits,
-        relationship="LOG" if viewing else relationship,
+        relationship="LOG" if for_presentation else _relationship(header, declaration),
         path=path,
         valid=valid,
         spacing_mm=pixel_spacing_mm(attributes),
@@ -133,37 +141,43 @@ def _read_dicom(dicom: DicomFile, rule: Rule, *, viewing: bool) -> Radiograph:
     )
 
 
-def _mapped(
-    stored: _Pixels,
+def _relationship(header: Header, declaration: Declaration) -> Relationship:
+    declared = declaration.relationship
+    first = declared if declaration.override else None
+    return first or header.relationship or declared or "LOG"
+
+
+def _table(
     attributes: Attributes,
     layout: PixelFormat,
     modality: ModalityLut,
     *,
-    viewing: bool,
+    for_presentation: bool,
 ) -> tuple[_Pixels, int]:
-    # All that a pixel can be, mapped once; then the image is a look-up.
+    """Return what each stored value is mapped to, and the bits of that: one look-up per pixel."""
     possible = np.arange(1 << layout.stored, dtype=np.float64) - layout.offset
-    if viewing:
+    if for_presentation:
         values = modality(possible)
         if not np.isfinite(values).all():
             raise attributes.error("RescaleSlope", "takes the pixel values beyond all numbers")
-        table, bits = viewed(attributes, values)
+        table, bits = presentation_values(attributes, values)
     else:
         assert modality.table is not None
         table, bits = modality.table(possible), modality.table.bits
-    return table[stored], bits
+    return table, bits
 
 
 def _declared_bits(path: Path, pixels: _Pixels, bits: int, container: int) -> int:
     if bits > container:
         raise RadiographError(
-            f"{path}: {bits} bits are declared by the rule, but pixels are stored in {container}"
+            f"{path}: {bits} bits are declared, but pixels are stored in {container}; correct the "
+            "declaration"
         )
     largest = int(pixels.max())
     if largest >= 1 << bits:
         raise RadiographError(
             f"{path}: the largest pixel is {largest}, but {bits} bits are declared, which hold "
-            f"{(1 << bits) - 1} at most; correct the rule"
+            f"{(1 << bits) - 1} at most; correct the declaration"
         )
     return bits
 

@@ -1,9 +1,9 @@
-"""Where a DICOM image is image: not padding, nor behind a collimator or shutter.
+"""The part of a DICOM image that is image: neither padding nor behind a collimator or shutter.
 
-Padding (PS3.3 C.7.5.1.1.2) is told by value, collimators (C.8.7.3) and display shutters (C.7.6.11)
-by geometry: rows and columns counted from 1, the named edge included. Devices fill in geometry
-carelessly, in millimetres or from another origin (a file of pydicom-data has columns from -184 to
-184), so that a shape is believed only where it lies in the image and leaves a fair part of it.
+Padding (PS3.3 C.7.5.1.1.2) is declared by value, collimators (C.8.7.3) and display shutters
+(C.7.6.11) by geometry: rows and columns counted from 1, the named edge included. Devices fill in
+geometry carelessly, in millimetres or from another origin (a file of pydicom-data has columns from
+-184 to 184), so a shape is believed only where it lies in the image and leaves a fair part of it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _log = getLogger(__name__)
 
 
 MIN_AREA = 0.1
-"""Part of the image that a collimator or shutter must leave open to be believed."""
+"""Smallest part of the image that a believable collimator or shutter leaves open."""
 
 _MAX_VERTICES = 1000
 
@@ -73,16 +73,16 @@ def valid_area(
     container: npt.NDArray[np.uint16],
     stored: npt.NDArray[np.uint16],
 ) -> Mask | None:
-    """Return where there is image.
+    """Return the pixels that are neither padding nor behind a collimator or shutter.
 
     Args:
-        attributes: The image.
-        layout: Its pixel format.
-        container: Pixels as the file has them, shape (rows, columns).
-        stored: Their stored values.
+        attributes: The image's elements.
+        layout: The image's pixel format.
+        container: The containers, uint16, shape (rows, columns).
+        stored: The stored values, same shape.
 
     Returns:
-        Bool, shape (rows, columns); None when all of it is image.
+        The mask, bool, shape (rows, columns); None when it is True everywhere.
 
     Raises:
         RadiographError: Padding is malformed, or nothing is left.
@@ -199,7 +199,11 @@ def _circle(shape: tuple[int, int], center: Sequence[int], radius: int | None) -
 
 
 def _polygon(shape: tuple[int, int], vertices: Sequence[int]) -> Mask | None:
-    """Fill by the even-odd rule: a pixel is inside if an odd number of edges are left of it."""
+    """Fill by the even-odd rule: a pixel is inside if an odd number of edges are left of it.
+
+    An edge through a pixel's centre counts as left of it. So neighbouring polygons share no pixel,
+    as they would with cv2.fillPoly, which draws the outline too.
+    """
     points = np.asarray(vertices, dtype=np.float64)
     if points.size % 2 or not 6 <= points.size <= 2 * _MAX_VERTICES:
         return None

@@ -1,32 +1,38 @@
-"""Values as the file wants them viewed: the VOI LUT module of DICOM (PS3.3 C.11.2).
+"""Values for presentation: what the VOI LUT module makes of them (PS3.3 C.11.2).
 
 Everything here works on a table of the at most 65536 values that a pixel can have; an image of 17
-million pixels then takes one look-up each.
+million pixels then takes one look-up each. The windows' arithmetic is pydicom's; what it is given
+is checked here first, because pydicom takes what it finds.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.pixels import apply_windowing
 
 from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.lookup_table import lookup_table
 
-VIEWING_BITS = 16
-"""Bits of a viewed pixel where no table says otherwise."""
+PRESENTATION_BITS = 16
+"""Bits of a value for presentation where no table says otherwise."""
+
+_TINY = np.finfo(float).tiny
+_SMALLEST_WIDTH = {"LINEAR": 1.0, "LINEAR_EXACT": _TINY, "SIGMOID": _TINY}
 
 _Values = npt.NDArray[np.float64]
 
 
-def viewed(attributes: Attributes, values: _Values) -> tuple[npt.NDArray[np.uint16], int]:
+def presentation_values(
+    attributes: Attributes, values: _Values
+) -> tuple[npt.NDArray[np.uint16], int]:
     """Apply the VOI LUT, else the first window, else stretch to full scale.
 
     Args:
-        attributes: The image.
+        attributes: The image's elements.
         values: Modality values of all pixel values, in the order of the latter.
 
     Returns:
-        uint16 of the same shape, and the bits that they are declared to have.
+        The values for presentation, uint16, of the same shape, and the bits declared for them.
 
     Raises:
         RadiographError: The module is malformed.
@@ -35,14 +41,16 @@ def viewed(attributes: Attributes, values: _Values) -> tuple[npt.NDArray[np.uint
     if items:
         table = lookup_table(items[0], signed=bool(values.min() < 0))
         return table(values), table.bits
-    unit = _windowed(attributes, values)
-    if unit is None:
-        low, high = values.min(), values.max()
-        unit = (values - low) / max(high - low, np.finfo(float).tiny)
-    return np.rint(unit * (2**VIEWING_BITS - 1)).astype(np.uint16), VIEWING_BITS
+    window = _first_window(attributes)
+    if window is not None:
+        return np.rint(_windowed(values, *window)).astype(np.uint16), PRESENTATION_BITS
+    low, high = values.min(), values.max()
+    unit = (values - low) / max(high - low, _TINY)
+    return np.rint(unit * (2**PRESENTATION_BITS - 1)).astype(np.uint16), PRESENTATION_BITS
 
 
-def _windowed(attributes: Attributes, values: _Values) -> _Values | None:
+def _first_window(attributes: Attributes) -> tuple[str, float, float] | None:
+    """Return function, center and width of the first window, None where there is none."""
     centers, widths = attributes.numbers("WindowCenter"), attributes.numbers("WindowWidth")
     if not centers and not widths:
         return None
@@ -50,38 +58,21 @@ def _windowed(attributes: Attributes, values: _Values) -> _Values | None:
         raise attributes.error(
             "WindowCenter", f"has {len(centers)} values, (0028,1051) Window Width {len(widths)}"
         )
-    name = attributes.text("VOILUTFunction").upper() or "LINEAR"
-    function = _FUNCTIONS.get(name)
-    if function is None:
+    function = attributes.text("VOILUTFunction").upper() or "LINEAR"
+    if function not in _SMALLEST_WIDTH:
         raise attributes.error(
-            "VOILUTFunction", f"is {name}, expected LINEAR, LINEAR_EXACT or SIGMOID"
+            "VOILUTFunction", f"is {function}, expected LINEAR, LINEAR_EXACT or SIGMOID"
         )
-    smallest = 1.0 if name == "LINEAR" else np.finfo(float).tiny
-    if widths[0] < smallest:
+    if widths[0] < _SMALLEST_WIDTH[function]:
         raise attributes.error("WindowWidth", f"is {widths[0]:g}, which is no width")
-    return function(values, centers[0], widths[0])
+    return function, centers[0], widths[0]
 
 
-def _linear(values: _Values, center: float, width: float) -> _Values:
-    # C.11.2.1.2.1: an integer width counts values, so that the ramp is half a value narrower at
-    # either end. With a width of 1 it is a step.
-    if width == 1:
-        return (values > center - 0.5).astype(np.float64)
-    return _linear_exact(values, center - 0.5, width - 1)
-
-
-def _linear_exact(values: _Values, center: float, width: float) -> _Values:
-    # C.11.2.1.3.2
-    return np.clip((values - center) / width + 0.5, 0, 1)
-
-
-def _sigmoid(values: _Values, center: float, width: float) -> _Values:
-    # C.11.2.1.3.1; beyond +-700 the exponential overflows, and the result is 0 or 1 all the same.
-    return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700)))
-
-
-_FUNCTIONS: dict[str, Callable[[_Values, float, float], _Values]] = {
-    "LINEAR": _linear,
-    "LINEAR_EXACT": _linear_exact,
-    "SIGMOID": _sigmoid,
-}
+def _windowed(values: _Values, function: str, center: float, width: float) -> _Values:
+    window = Dataset()
+    window.VOILUTFunction, window.WindowCenter, window.WindowWidth = function, center, width
+    window.PhotometricInterpretation = "MONOCHROME2"  # its own is applied later: polarity.py
+    window.BitsStored, window.PixelRepresentation = PRESENTATION_BITS, 0  # of the result
+    with np.errstate(over="ignore"):  # far from a sigmoid's center, where it is 0 all the same
+        scaled: _Values = apply_windowing(values, window)
+    return scaled

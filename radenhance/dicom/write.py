@@ -17,8 +17,8 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
 from radenhance.dicom.derive import derive
+from radenhance.dicom.integer_pixels import integer_pixels
 from radenhance.dicom.provenance import MANUFACTURER, written_by_radenhance
-from radenhance.dicom.stored import stored_values
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
 
@@ -33,13 +33,13 @@ def write(path: str | Path, dataset: Dataset) -> None:
     """Write a derived image as a DICOM file (PS3.10).
 
     Args:
-        path: File to write. An existing one is replaced only if this program wrote it and it is not
-            the source of `dataset`.
-        dataset: What `derive` returned.
+        path: The file to write. An existing one is replaced only if this program wrote it and it is
+            not the source of `dataset`.
+        dataset: The derived image, as `derive` returns it.
 
     Raises:
-        UsageError: `path` is the source, or a file of somebody else.
-        RadenhanceError: The disk is full, the folder is missing or cannot be written to.
+        UsageError: `path` is the source, or a file that another program wrote.
+        RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
     """
     path = Path(path)
     if path.exists():
@@ -61,21 +61,23 @@ def write_png(
     """Write an enhanced image as greyscale PNG of 16 bits, where the source is not DICOM.
 
     Args:
-        path: File to write. An existing one is replaced only if this function wrote it.
-        enhanced: Shape (rows, columns), attenuation bright; floating point in [0, 1], or uint16 in
-            [0, 2**bits - 1].
-        bits: Largest value is 2**bits - 1, 8 to 16; viewers expect 16.
-        description: Model, its hash and settings. Kept in the file as text "Description".
-        software_version: Kept in the file as text "Software".
+        path: The file to write. An existing one is replaced only if this function wrote it.
+        enhanced: The pixels, shape (rows, columns), bone bright; floating point in [0, 1], or
+            uint16 in [0, 2**bits - 1].
+        bits: Bits per pixel, 8 to 16: the largest value is 2**bits - 1. Viewers expect 16.
+        description: The model, its hash and settings; the file has them as text "Description".
+        software_version: The version of this program; the file has it as text "Software".
 
     Raises:
-        UsageError: `path` is a file of somebody else, or `enhanced` holds values out of range.
-        RadenhanceError: The disk is full, the folder is missing or cannot be written to.
+        ParameterError: `bits` is not in 8 to 16.
+        UsageError: `path` is a file that another program wrote, or `enhanced` holds values out of
+            range.
+        RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
     """
     path = Path(path)
     if path.exists() and not _is_our_png(path):
         raise _not_ours(path)
-    _, encoded = cv2.imencode(".png", stored_values(enhanced, bits))
+    _, encoded = cv2.imencode(".png", integer_pixels(enhanced, bits))
     png = encoded.tobytes()
     text = _png_text("Software", f"{MANUFACTURER} {software_version}")
     if description:
@@ -100,7 +102,7 @@ def _check_replaceable(path: Path, dataset: Dataset) -> None:
 
 def _not_ours(path: Path) -> UsageError:
     return UsageError(
-        f"{path} exists and was not written by {MANUFACTURER}, so that it is not replaced; choose "
+        f"{path} exists and was not written by {MANUFACTURER}, so it is not replaced; choose "
         "another folder or name"
     )
 

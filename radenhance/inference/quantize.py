@@ -76,7 +76,10 @@ def convert(checkpoint: Path, output: Path, root: Path) -> dict[str, Measured]:
         )
     trained = _load(checkpoint, MemoryTechniques(quantization="qat"))
     data = RadiographDataModule(
-        root=root, image_size=flags["data.image_size"], window=flags["data.window"], num_workers=0
+        root=root,
+        image_size=flags["data.image_size"],
+        intensity_range=flags["data.intensity_range"],
+        num_workers=0,
     )
     data.prepare_data()
     data.setup("validate")

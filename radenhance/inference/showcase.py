@@ -78,7 +78,7 @@ def compare(checkpoint: Path, root: Path) -> tuple[list[Comparison], list[Row]]:
         data = RadiographDataModule(
             root=folder,
             image_size=flags["data.image_size"],
-            window=flags["data.window"],
+            intensity_range=flags["data.intensity_range"],
             num_workers=0,
         )
         extremes = BestAndWorst()

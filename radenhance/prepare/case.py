@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from radenhance.dataset.description import Rules
+from radenhance.dataset.description import Declarations
 from radenhance.dataset.manifest import header_columns, image_columns
 from radenhance.dataset.pair import Pair
-from radenhance.dicom.declaration import Rule
+from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.dicom.read import read
 from radenhance.dicom.write import write_png
@@ -45,7 +45,7 @@ class Settings:
         link: Whether raw and target files are hard links, where they are as they came.
     """
 
-    rules: Rules
+    rules: Declarations
     preset: str = "default"
     reference: bool = True
     anonymize: bool = False
@@ -150,8 +150,8 @@ def _make(job: Job, rejected: list[Rejected]) -> Pair:
     )
 
 
-def _read_raw(source: Source, rule: Rule) -> Radiograph:
-    raw = read(source.found.path, rule=rule)
+def _read_raw(source: Source, rule: Declaration) -> Radiograph:
+    raw = read(source.found.path, declaration=rule)
     if min(raw.shape) < MIN_SIDE_PX:
         raise ImageSizeError(
             f"has {raw.shape} rows and columns, expected {MIN_SIDE_PX} or more of a radiograph"
@@ -160,10 +160,10 @@ def _read_raw(source: Source, rule: Rule) -> Radiograph:
 
 
 def _read_target(
-    source: Source, rule: Rule, *, raw: Radiograph, rejected: list[Rejected]
+    source: Source, rule: Declaration, *, raw: Radiograph, rejected: list[Rejected]
 ) -> Radiograph | None:
     try:
-        target = read(source.found.path, rule=rule, viewing=True)
+        target = read(source.found.path, declaration=rule, for_presentation=True)
         if target.shape == raw.shape:
             return target
         why = f"has {target.shape} rows and columns, its raw image {raw.shape}; crop neither"
@@ -198,7 +198,8 @@ def _check_pixels_stayed(
 ) -> None:
     rule = job.settings.rules.target if viewing else job.settings.rules.raw
     try:
-        stayed = np.array_equal(read(path, rule=rule, viewing=viewing).pixels, image.pixels)
+        copy = read(path, declaration=rule, for_presentation=viewing)
+        stayed = np.array_equal(copy.pixels, image.pixels)
     except RadiographError:
         stayed = False
     if not stayed:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from radenhance.dataset.description import DESCRIPTION, load_rules
+from radenhance.dataset.description import DESCRIPTION, load_declarations
 from radenhance.dataset.manifest import MANIFEST, Pair, check_patients, listed_pairs
 from radenhance.errors import DatasetError, UsageError
 from radenhance.prepare.case import Job, Made, Settings, make_case
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run `radenhance prepare RAW OUT`."""
     options = _parser().parse_args(arguments[1:])
     settings = Settings(
-        rules=load_rules(options.out),
+        rules=load_declarations(options.out),
         preset=options.preset,
         reference=not options.no_reference,
         anonymize=options.anonymize,

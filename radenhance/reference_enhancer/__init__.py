@@ -1,1 +1,1 @@
-"""The steps of the reference enhancer."""
+"""The conventional enhancer that makes training targets, and the baselines beside it."""

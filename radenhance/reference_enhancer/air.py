@@ -25,7 +25,7 @@ FADE = 0.03  # further attenuation over which black turns into what is there
 
 
 def find_air(image: Image, field: Mask) -> Image | None:
-    """Finds the air beside the patient.
+    """Find the air beside the patient.
 
     Air is the darkest mode of the histogram, if a valley sets it off, where it reaches the border
     of the field and shows no structure; lung that fills the field shows vessels and ribs.
@@ -35,9 +35,9 @@ def find_air(image: Image, field: Mask) -> Image | None:
         field: The exposed field.
 
     Returns:
-        Attenuation up to which a pixel is air, float32, shape (H, W): the beam's, which is uneven
-        (heel effect, scatter) and is continued behind the patient, and its noise on top. None if
-        no air is seen.
+        The attenuation up to which a pixel is air, float32, shape (H, W): that of the beam, which
+        is uneven (heel effect, scatter) and is continued behind the patient, plus its noise. None
+        if no air is seen.
     """
     small, inside = thumbnail(image, field)
     air = _air(small, inside)
@@ -52,12 +52,12 @@ def find_air(image: Image, field: Mask) -> Image | None:
 
 
 def blacken_air(enhanced: Image, image: Image, ceiling: Image) -> None:
-    """Fades air to black, in place.
+    """Fade air to black, in place.
 
     Args:
-        enhanced: What is to be blackened.
-        image: Scaled attenuation.
-        ceiling: From `find_air`.
+        enhanced: The image to blacken, float32, shape (H, W), in [0, 1].
+        image: Scaled attenuation, same shape.
+        ceiling: The attenuation up to which a pixel is air, as `find_air` returns it.
     """
     fade = image - ceiling
     fade *= np.float32(1 / FADE)
@@ -66,7 +66,7 @@ def blacken_air(enhanced: Image, image: Image, ceiling: Image) -> None:
 
 
 def thumbnail(image: Image, field: Mask) -> tuple[Image, Mask]:
-    """Image and field at no more than 512 pixels a side: means, hence with little noise."""
+    """Return image and field at no more than 512 pixels a side: means, hence with little noise."""
     scale = max(1.0, max(image.shape) / THUMBNAIL_SIDE)
     size = (max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale)))
     inside = cv2.resize(field.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
@@ -74,7 +74,7 @@ def thumbnail(image: Image, field: Mask) -> tuple[Image, Mask]:
 
 
 def air_levels(values: Image) -> list[float]:
-    """Upper ends of the dark modes of attenuations; none if none is set off near 0.
+    """Return the upper ends of the dark modes of attenuations, [] if none near 0 is set off.
 
     The end of a mode is a valley: the lowest count before counts rise again to the double.
     """
@@ -94,7 +94,7 @@ def air_levels(values: Image) -> list[float]:
 
 
 def _air(image: Image, field: Mask) -> Mask | None:
-    """Where there is air, less a margin of two pixels.
+    """Return where there is air, less a margin of two pixels.
 
     An uneven beam gives air several modes; those after the first must be as smooth as air.
     """
@@ -118,7 +118,7 @@ def _resized(image: Image, size: tuple[int, int], interpolation: int) -> Image:
 
 
 def _reaching_border(candidates: Mask, field: Mask) -> Mask:
-    """The connected parts of `candidates` that reach the border of the field and are not tiny."""
+    """Return the connected parts of `candidates` that reach the field's border and are not tiny."""
     framed = cv2.copyMakeBorder(field.view(np.uint8), 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(framed, np.ones((5, 5), np.uint8))[2:-2, 2:-2]
     found = (candidates & field).view(np.uint8)
@@ -131,7 +131,7 @@ def _reaching_border(candidates: Mask, field: Mask) -> Mask:
 
 
 def _texture(image: Image, mask: Mask) -> float:
-    """Median difference between means over 3 and 15 pixels, of what lies under the mask."""
+    """Return the median difference between means over 3 and 15 pixels, under the mask."""
     weight = mask.astype(np.float32)
     fine, coarse = (
         cv2.blur(image * weight, (n, n))[mask] / cv2.blur(weight, (n, n))[mask] for n in (3, 15)
@@ -140,13 +140,13 @@ def _texture(image: Image, mask: Mask) -> float:
 
 
 def _gradient(image: Image, mask: Mask) -> float:
-    """Median gradient under the mask, per pixel."""
+    """Return the median gradient under the mask, per pixel."""
     across, along = cv2.Sobel(image, -1, 1, 0, scale=1 / 8), cv2.Sobel(image, -1, 0, 1, scale=1 / 8)
     return float(np.median(np.hypot(across[mask], along[mask])))
 
 
 def _roughness(image: Image, beam: Image, air: Mask) -> np.float32:
-    """How far nearly all pixels of air stay below, counted from the beam."""
+    """Return the height above the beam that nearly all pixels of air stay below."""
     above = image[::2, ::2][air[::2, ::2]] - beam[::2, ::2][air[::2, ::2]]
     if not above.size:
         return np.float32(MAX_ROUGHNESS)

@@ -33,16 +33,16 @@ MAX_SAMPLES = 1 << 20
 
 
 def amplify(image: Image, field: Mask, preset: Preset, *, spacing_mm: float | None = None) -> Image:
-    """Amplifies an image level by level.
+    """Amplify an image level by level.
 
     Args:
-        image: Float32, shape (H, W), attenuation in [0, 1]; filled smoothly outside the field.
-        field: Bool, same shape: where noise is measured.
-        preset: Gains and noise gate.
-        spacing_mm: Distance of pixel centres; None counts as 0.1.
+        image: Attenuation in [0, 1], float32, shape (H, W); filled smoothly outside the field.
+        field: Pixels at which noise is measured, bool, same shape.
+        preset: The gains and the noise gate.
+        spacing_mm: Distance of pixel centres in millimetres; None counts as 0.1.
 
     Returns:
-        Float32, shape (H, W), range about that of the image.
+        The amplified image, float32, shape (H, W), with about the range of `image`.
     """
     num = pyramid.num_levels(pyramid.shape_of(image))
     gains = level_gains(num, preset, spacing_mm)
@@ -69,14 +69,14 @@ def amplify(image: Image, field: Mask, preset: Preset, *, spacing_mm: float | No
 
 
 def level_gains(num: int, preset: Preset, spacing_mm: float | None) -> list[float]:
-    """Gain G of each of `num` pyramid levels: that of the octave which the level's pixels span."""
+    """Return the gain G of each of `num` pyramid levels: that of the octave its pixels span."""
     shift = 0.0 if spacing_mm is None else math.log2(spacing_mm / REFERENCE_SPACING_MM)
     octaves = np.arange(len(preset.octave_gains))
     return [float(np.interp(i + shift, octaves, preset.octave_gains)) for i in range(num)]
 
 
 def power_gain(detail: Image, gain: float, preset: Preset) -> Image:
-    """Factor for each value of a level; `gain` at `preset.unit_contrast`."""
+    """Return the factor of each value of a level; it is `gain` at `preset.unit_contrast`."""
     factor = np.abs(detail)
     factor *= np.float32(1 / preset.unit_contrast)
     np.maximum(factor, np.float32(preset.core_contrast / preset.unit_contrast), out=factor)
@@ -86,13 +86,13 @@ def power_gain(detail: Image, gain: float, preset: Preset) -> Image:
 
 
 def noise_gate(detail: Image, image: Image, field: Mask, preset: Preset) -> Image:
-    """Weight in [0, 1] of a level's gain: 0 where the local contrast is noise, 1 well above it.
+    """Return the weight of a level's gain: 0 where the local contrast is noise, 1 well above it.
 
     Args:
-        detail: A level of the pyramid.
-        image: The image that level was taken from, in [0, 1].
-        field: Where noise is measured, same shape.
-        preset: Onset and width of the gate.
+        detail: A level of the pyramid, float32, shape (H, W).
+        image: The image that level was taken from, in [0, 1], same shape.
+        field: Pixels at which noise is measured, bool, same shape.
+        preset: The onset and width of the gate, in standard deviations of the noise.
     """
     contrast = local_contrast(detail)
     tones = np.asarray(cv2.convertScaleAbs(image, alpha=255), np.uint8)
@@ -104,7 +104,7 @@ def noise_gate(detail: Image, image: Image, field: Mask, preset: Preset) -> Imag
 
 
 def local_contrast(detail: Image) -> Image:
-    """Root mean square of a level in a Gaussian window of 2 pixels."""
+    """Return the root mean square of a level in a Gaussian window of 2 pixels."""
     square = detail * detail
     cv2.GaussianBlur(square, (0, 0), CONTRAST_SIGMA_PX, dst=square)
     np.sqrt(square, out=square)
@@ -112,10 +112,10 @@ def local_contrast(detail: Image) -> Image:
 
 
 def noise_by_tone(contrast: Image, tones: npt.NDArray[np.uint8], field: Mask) -> Image:
-    """Standard deviation of the noise at each of 256 brightnesses.
+    """Return the standard deviation of the noise at each of 256 brightnesses.
 
-    Every n-th pixel is looked at, n such that a million remain; brightnesses that are rare take the
-    value of their neighbours.
+    Only every n-th pixel is used, with n such that a million remain; brightnesses that are rare
+    take the value of their neighbours.
     """
     stride = max(1, math.isqrt(contrast.size // MAX_SAMPLES))
     samples = (slice(None, None, stride),) * 2

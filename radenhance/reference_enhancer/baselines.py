@@ -18,35 +18,35 @@ NUM_TILES = 8
 
 
 def identity(attenuation: Image, *, valid: Mask | None = None) -> Image:
-    """The radiograph as it is.
+    """Return the radiograph as it is.
 
     Args:
-        attenuation: Float32, shape (H, W), in [0, 1].
-        valid: Not looked at.
+        attenuation: Attenuation in [0, 1], float32, shape (H, W).
+        valid: An argument that all baselines have; this one ignores it.
     """
     del valid
     return attenuation.copy()
 
 
 def tone_curve(attenuation: Image, *, valid: Mask | None = None) -> Image:
-    """Window and gamma of the default preset, the same for every pixel.
+    """Apply one tone curve to every pixel: percentiles and gamma of the default preset.
 
     Args:
-        attenuation: Float32, shape (H, W), in [0, 1].
-        valid: Bool, same shape, where the percentiles are taken; None when everywhere.
+        attenuation: Attenuation in [0, 1], float32, shape (H, W).
+        valid: Pixels of which the percentiles are taken, bool, same shape; None takes all.
     """
     where = np.ones(attenuation.shape, np.bool_) if valid is None else valid
     return apply_tone(attenuation.copy(), where, Preset())
 
 
 def clahe(attenuation: Image, *, valid: Mask | None = None) -> Image:
-    """Contrast-limited adaptive histogram equalisation: 8 x 8 tiles, clip limit 2.
+    """Equalize the histogram adaptively with limited contrast: 8 x 8 tiles, clip limit 2.
 
     K. Zuiderveld, Contrast Limited Adaptive Histogram Equalization, Graphics Gems IV, 1994.
 
     Args:
-        attenuation: Float32, shape (H, W), in [0, 1].
-        valid: Bool, same shape, where the range is taken; None when everywhere.
+        attenuation: Attenuation in [0, 1], float32, shape (H, W).
+        valid: Pixels of which the range is taken, bool, same shape; None takes all.
     """
     where = np.ones(attenuation.shape, np.bool_) if valid is None else valid
     preset = Preset()

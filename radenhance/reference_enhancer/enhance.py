@@ -3,10 +3,11 @@
 It compresses the broad density differences of a radiograph and amplifies faint structures of every
 size, so that lung, mediastinum, bone and soft tissue can be read in one image:
 
-    field -> window -> fill outside -> amplify -> tone -> black air and shutter
+    field -> tone range -> fill outside -> amplify -> tone -> black air and shutter
 
 A target pixel depends on the whole image: percentiles, and structures a quarter of the image wide.
-docs/reference/reference_enhancer.md tells what each parameter does and what the enhancer cannot do.
+docs/reference/reference_enhancer.md describes what each parameter does, and what the enhancer cannot
+do.
 """
 
 import math
@@ -15,13 +16,13 @@ import numpy as np
 
 from radenhance.arrays import Image, Mask
 from radenhance.dataset.field import field_mask, find_field
-from radenhance.errors import ImageSizeError, RadiographError, UsageError
+from radenhance.errors import ImageSizeError, ParameterError, RadiographError
 from radenhance.reference_enhancer.air import blacken_air, find_air
 from radenhance.reference_enhancer.amplify import amplify
 from radenhance.reference_enhancer.field import fill_outside, find_anatomy, shutter
 from radenhance.reference_enhancer.presets import ALGORITHM, PRESETS, Preset
 from radenhance.reference_enhancer.tone import apply_tone
-from radenhance.reference_enhancer.window import apply_window, find_window
+from radenhance.reference_enhancer.tone_range import find_tone_range, scale_to_range
 
 __all__ = ["ALGORITHM", "PRESETS", "Preset", "enhance"]
 
@@ -36,35 +37,35 @@ def enhance(
     spacing_mm: float | tuple[float, float] | None = None,
     preset: str | Preset = "default",
 ) -> Image:
-    """Enhances a radiograph.
+    """Enhance a radiograph.
 
     Args:
-        attenuation: Float32, shape (H, W) of 32 pixels or more, in [0, 1], affine in log
-            attenuation: bone is bright.
-        valid: Bool, same shape, True where there is image; None when everywhere. Collimator edges
-            are looked for in any case.
-        spacing_mm: Distance of pixel centres, or of (rows, columns), in millimetre. Decides how
+        attenuation: Image in [0, 1], affine in log attenuation (bone is bright); float32, shape
+            (H, W), of 32 pixels or more on each side.
+        valid: Pixels that show the image, bool, same shape; None means all. Collimator edges are
+            looked for in either case.
+        spacing_mm: Distance of pixel centres, or of (rows, columns), in millimetres. It decides how
             many pixels wide the structures are that gain most; None counts as 0.1.
-        preset: A name of PRESETS, or parameters of your own.
+        preset: A name of PRESETS, or other parameters.
 
     Returns:
-        Float32, shape (H, W), in [0, 1]; 0 outside the field, in air, and everywhere if the image
-        is constant.
+        The enhanced image in [0, 1], float32, shape (H, W); 0 outside the field, in air, and
+        everywhere if the image is constant.
 
     Raises:
         ImageSizeError: The image is smaller than 32 pixels on a side, or the mask does not fit it.
         RadiographError: The values are not numbers in [0, 1], no pixel is valid, or the spacing is
             not positive.
-        UsageError: There is no preset of that name.
+        ParameterError: There is no preset of that name.
     """
     parameters = _preset(preset)
     _check(attenuation, valid)
     attenuation = np.ascontiguousarray(attenuation)
     field = _exposed_field(attenuation, valid, find_collimator=parameters.find_collimator)
-    window = find_window(attenuation, field, parameters)
-    if window is None:
+    tone_range = find_tone_range(attenuation, field, parameters)
+    if tone_range is None:
         return np.zeros(attenuation.shape, np.float32)
-    image = fill_outside(apply_window(attenuation, *window), field)
+    image = fill_outside(scale_to_range(attenuation, *tone_range), field)
     enhanced = amplify(image, field, parameters, spacing_mm=_mean_spacing(spacing_mm))
     air = find_air(image, field)
     apply_tone(enhanced, find_anatomy(image, field, air), parameters)
@@ -79,29 +80,29 @@ def _preset(preset: str | Preset) -> Preset:
     if isinstance(preset, Preset):
         return preset
     if preset not in PRESETS:
-        raise UsageError(f"preset is {preset!r}; expected one of {', '.join(PRESETS)}")
+        raise ParameterError("preset", got=preset, expected=f"one of {', '.join(PRESETS)}")
     return PRESETS[preset]
 
 
 def _check(attenuation: Image, valid: Mask | None) -> None:
     if attenuation.ndim != 2 or min(attenuation.shape) < MIN_SIDE:
         raise ImageSizeError(
-            f"the image has shape {attenuation.shape}; expected (H, W) of {MIN_SIDE} pixels or more"
+            f"the image has shape {attenuation.shape}, expected (H, W) of {MIN_SIDE} pixels or more"
         )
     if attenuation.dtype != np.float32:
         raise RadiographError(
-            f"attenuation is {attenuation.dtype}; expected float32 in [0, 1], "
-            "see radenhance.dataset.normalize"
+            f"attenuation is {attenuation.dtype}, expected float32 in [0, 1]; use "
+            "radenhance.dataset.normalize"
         )
     low, high = float(attenuation.min()), float(attenuation.max())
     if not (low >= 0 and high <= 1):
         raise RadiographError(
-            f"attenuation runs from {low:g} to {high:g}; expected numbers in [0, 1], "
-            "see radenhance.dataset.normalize"
+            f"attenuation runs from {low:g} to {high:g}, expected numbers in [0, 1]; use "
+            "radenhance.dataset.normalize"
         )
     if valid is not None and valid.shape != attenuation.shape:
         raise ImageSizeError(
-            f"the valid mask has shape {valid.shape}; expected {attenuation.shape} as the image"
+            f"the valid mask has shape {valid.shape}, expected {attenuation.shape} as the image"
         )
     if valid is not None and not valid.any():
         raise RadiographError(
@@ -127,6 +128,6 @@ def _mean_spacing(spacing_mm: float | tuple[float, float] | None) -> float | Non
     mean = math.sqrt(math.prod(spacing_mm)) if isinstance(spacing_mm, tuple) else spacing_mm
     if not mean > 0:
         raise RadiographError(
-            f"pixel spacing is {spacing_mm}; expected millimetres above 0, or none if unknown"
+            f"pixel spacing is {spacing_mm}, expected millimetres above 0, or None if unknown"
         )
     return mean

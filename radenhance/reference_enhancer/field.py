@@ -14,7 +14,7 @@ SMALLEST_SIDE = 4  # of a pyramid level
 
 
 def fill_outside(image: Image, field: Mask) -> Image:
-    """Continues an image smoothly from the field over the rest; inside nothing changes.
+    """Continue an image smoothly from the field over the rest; inside nothing changes.
 
     The jump at the border of the field would otherwise be enhanced like anatomy.
     """
@@ -25,14 +25,15 @@ def fill_outside(image: Image, field: Mask) -> Image:
 
 
 def pull_push(total: Image, weight: Image) -> Image:
-    """Mean `total / weight`, and where the weight is 0 the mean of what is nearby.
+    """Return the mean `total / weight`, and where the weight is 0 the mean of what is nearby.
 
     Near means as far as need be: what a level of the pyramid does not know is taken from the next
     coarser one (Gortler et al., The Lumigraph, SIGGRAPH 1996).
 
     Args:
-        total: Sum of values times their weights.
-        weight: 0 or more, at least one above 0; from 1/4 on a mean is trusted fully.
+        total: Sums of values times their weights, float32, shape (H, W).
+        weight: The weights, same shape, 0 or more and at least one above 0; a mean of weight 1/4
+            or more is trusted fully.
     """
     mean: Image = np.divide(total, np.maximum(weight, 1e-30), dtype=np.float32)
     if min(total.shape) < SMALLEST_SIDE:
@@ -50,18 +51,18 @@ def pull_push(total: Image, weight: Image) -> Image:
 
 
 def shutter(field: Mask, *, feather_px: float) -> Image:
-    """Weight of each pixel: 0 outside the field, rising to 1 over `feather_px` inside it."""
+    """Return a weight per pixel: 0 outside the field, rising to 1 over `feather_px` inside it."""
     inward = cv2.distanceTransform(field.view(np.uint8), cv2.DIST_L2, 3)
     return np.asarray(np.minimum(inward / feather_px, 1, out=inward), np.float32)
 
 
 def find_anatomy(image: Image, field: Mask, air: Image | None) -> Mask:
-    """Where the patient is: the field without metal and air, or all of it if nothing is left.
+    """Return where the patient is: the field less metal and air, or all of it if nothing is left.
 
     Args:
-        image: Scaled attenuation.
-        field: The exposed field.
-        air: Attenuation up to which a pixel is air, or None if there is no air.
+        image: Scaled attenuation, float32, shape (H, W).
+        field: The exposed field, bool, same shape.
+        air: The attenuation up to which a pixel is air, same shape; None if there is no air.
     """
     anatomy = field & (image < METAL)
     if air is not None:

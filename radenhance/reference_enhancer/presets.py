@@ -16,7 +16,7 @@ OCTAVE_GAINS = (1.0, 1.3, 1.6, 1.7, 1.6, 1.4, 1.1, 0.9, 0.75)
 class Preset:
     """Every number that decides how the reference enhancer renders a radiograph.
 
-    Contrasts are in units of the image's range after percentile normalisation; 0.05 is a structure
+    Contrasts are in units of the image's range after percentile normalization; 0.05 is a structure
     that absorbs a twentieth of the range more than its surroundings.
 
     Args:
@@ -30,8 +30,8 @@ class Preset:
         num_noisy_levels: Finest pyramid levels in which noise is kept from being amplified.
         noise_onset: Local contrast, in standard deviations of noise, up to which the gain is 1.
         noise_width: Further standard deviations after which the whole gain is used.
-        low_percentile: Part of the field below the black end of normalisation, in percent.
-        high_percentile: Part of the field below the white end of normalisation, in percent.
+        low_percentile: Part of the field below the black end of the tone range, in percent.
+        high_percentile: Part of the field below the white end of the tone range, in percent.
         black_percentile: Part of the anatomy that turns black, in percent.
         white_percentile: Part of the anatomy below the white point, in percent.
         middle: Brightness of the anatomy's median, in (0, 1).
@@ -60,13 +60,13 @@ class Preset:
     find_collimator: bool = True
 
     def fingerprint(self) -> str:
-        """First 16 hex digits of a SHA-256 over the algorithm's version and all parameters."""
+        """Return the first 16 hex digits of a SHA-256 over algorithm version and parameters."""
         facts = {"algorithm": ALGORITHM, **dataclasses.asdict(self)}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _scaled(*factors: float) -> tuple[float, ...]:
-    """OCTAVE_GAINS times a factor per octave, 1 for those not given."""
+    """Return OCTAVE_GAINS times a factor per octave, 1 for those not given."""
     filled = factors + (1.0,) * (len(OCTAVE_GAINS) - len(factors))
     return tuple(round(gain * factor, 4) for gain, factor in zip(OCTAVE_GAINS, filled, strict=True))
 

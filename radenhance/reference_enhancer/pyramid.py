@@ -28,23 +28,23 @@ RESIDUAL_SIDE = 16
 
 
 def num_levels(shape: tuple[int, int]) -> int:
-    """Number of detail levels for an image of this shape: 8 at 4188 x 4188, 1 at 32 x 32."""
+    """Return the number of detail levels of a shape: 8 at 4188 x 4188, 1 at 32 x 32."""
     return max(0, int(math.log2(max(1, min(shape) / RESIDUAL_SIDE))))
 
 
 def reduce(image: npt.NDArray[Floating]) -> npt.NDArray[Floating]:
-    """Blurs and halves an image: n pixels become (n + 1) // 2; borders reflect."""
+    """Blur and halve an image: n pixels become (n + 1) // 2; borders reflect."""
     return np.asarray(cv2.pyrDown(image, borderType=cv2.BORDER_REFLECT_101), image.dtype)
 
 
 def expand(image: npt.NDArray[Floating], shape: tuple[int, int]) -> npt.NDArray[Floating]:
-    """Doubles an image to `shape`, the shape that `reduce` made it from."""
+    """Double an image to `shape`, the shape that `reduce` made it from."""
     rows, columns = shape
     return np.asarray(cv2.pyrUp(image, dstsize=(columns, rows)), image.dtype)
 
 
 def gaussian(image: npt.NDArray[Floating], num: int) -> list[npt.NDArray[Floating]]:
-    """The image and its `num` successive halvings; the image itself is the first entry."""
+    """Return the image, as the first entry, and its `num` successive halvings."""
     images = [image]
     for _ in range(num):
         images.append(reduce(images[-1]))
@@ -52,14 +52,14 @@ def gaussian(image: npt.NDArray[Floating], num: int) -> list[npt.NDArray[Floatin
 
 
 def decompose(image: npt.NDArray[Floating], num: int) -> list[npt.NDArray[Floating]]:
-    """Splits an image into `num` detail levels, finest first, and the residual.
+    """Split an image into `num` detail levels, finest first, and the residual.
 
     Args:
-        image: Float32 or float64, shape (H, W).
-        num: Number of detail levels, see `num_levels`.
+        image: The image, float32 or float64, shape (H, W).
+        num: Number of detail levels, at most what `num_levels` returns.
 
     Returns:
-        `num + 1` arrays; `compose` adds them up to the image again.
+        A list of `num + 1` arrays; `compose` adds them up to the image again.
     """
     images = gaussian(image, num)
     levels = []
@@ -70,7 +70,7 @@ def decompose(image: npt.NDArray[Floating], num: int) -> list[npt.NDArray[Floati
 
 
 def compose(levels: Sequence[npt.NDArray[Floating]]) -> npt.NDArray[Floating]:
-    """Adds up what `decompose` returned, to within rounding."""
+    """Return the image that `decompose` split, to within rounding."""
     image = levels[-1]
     for detail in reversed(levels[:-1]):
         image = expand(image, shape_of(detail)) + detail
@@ -78,6 +78,6 @@ def compose(levels: Sequence[npt.NDArray[Floating]]) -> npt.NDArray[Floating]:
 
 
 def shape_of(image: npt.NDArray[Floating]) -> tuple[int, int]:
-    """Rows and columns of an image."""
+    """Return the rows and columns of an image."""
     rows, columns = image.shape
     return rows, columns

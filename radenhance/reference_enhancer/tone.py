@@ -13,14 +13,14 @@ NUM_BINS = 1 << 16
 
 
 def percentiles(image: Image, mask: Mask, percents: Sequence[float]) -> list[float]:
-    """Percentiles of the pixels under a mask, to 1/65536 of their range.
+    """Return percentiles of the pixels under a mask, to 1/65536 of their range.
 
-    A histogram: sorting 17 million pixels takes six times as long and a copy of them.
+    They come from a histogram: sorting 17 million pixels takes six times as long, and a copy.
 
     Args:
-        image: Float32, shape (H, W), finite.
-        mask: Bool, same shape, at least one pixel True.
-        percents: In [0, 100].
+        image: Finite values, float32, shape (H, W).
+        mask: The pixels to count, bool, same shape, at least one of them True.
+        percents: The percentiles wanted, each in [0, 100].
     """
     flags = mask.view(np.uint8)
     low, high, _, _ = cv2.minMaxLoc(image, flags)
@@ -35,18 +35,18 @@ def percentiles(image: Image, mask: Mask, percents: Sequence[float]) -> list[flo
 
 
 def apply_tone(image: Image, anatomy: Mask, preset: Preset) -> Image:
-    """Maps an amplified image to brightness, so that the anatomy fills [0, 1].
+    """Map an amplified image to brightness, so that the anatomy fills [0, 1].
 
     y = t**gamma with t the position between the anatomy's black and white percentile, and gamma
     such that its median becomes `preset.middle`; the brightest part is bent, not cut.
 
     Args:
-        image: Float32, shape (H, W); overwritten.
-        anatomy: Bool, same shape, where the patient is.
-        preset: Percentiles, middle, range of gammas and shoulder.
+        image: The amplified image, float32, shape (H, W); it is overwritten.
+        anatomy: Pixels that show the patient, bool, same shape.
+        preset: The percentiles, the middle, the range of gammas and the shoulder.
 
     Returns:
-        Float32, shape (H, W), in [0, 1].
+        The brightness in [0, 1], float32, shape (H, W).
     """
     black, median, white = percentiles(
         image, anatomy, (preset.black_percentile, 50, preset.white_percentile)
@@ -60,7 +60,7 @@ def apply_tone(image: Image, anatomy: Mask, preset: Preset) -> Image:
 
 
 def compress_highlights(image: Image, *, start: float) -> Image:
-    """Bends what is above `start` so that it only nears 1, in place: dense bone keeps detail.
+    """Bend what is above `start` so that it only nears 1, in place: dense bone keeps detail.
 
     y = start + (1 - start) * (1 - exp(-(t - start) / (1 - start))), which goes on at slope 1.
     """
@@ -78,7 +78,7 @@ def compress_highlights(image: Image, *, start: float) -> Image:
 
 
 def gamma(median: float, preset: Preset) -> float:
-    """Exponent that takes `median`, in [0, 1], to `preset.middle`, within `preset.gammas`."""
+    """Return the exponent in `preset.gammas` that takes `median`, in [0, 1], to `preset.middle`."""
     wanted = math.log(preset.middle) / math.log(min(max(median, 0.05), 0.95))
     low, high = preset.gammas
     return min(max(wanted, low), high)

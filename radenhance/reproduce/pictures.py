@@ -138,7 +138,7 @@ def _enhanced(run: Run) -> list[_Enhanced]:
     data = RadiographDataModule(
         run.study.data,
         image_size=flags["data.image_size"],
-        window=flags["data.window"],
+        intensity_range=flags["data.intensity_range"],
         num_workers=0,
     )
     data.setup("validate")

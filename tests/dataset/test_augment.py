@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from radenhance.dataset.augment import Geometry, cut, random_exposure, resample
+from radenhance.dataset.augment import Geometry, mirrored_crop, random_exposure
 
 
 def image(rows, columns):
@@ -11,11 +11,28 @@ def image(rows, columns):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_same_geometry_on_both_halves(seed):
+def test_same_geometry_on_both_images(seed):
     raw = image(96, 80)
     moved_raw, moved_target = Geometry(64)(raw, 1 - raw, seed)
     assert moved_raw.shape == (64, 64)
     assert moved_target == pytest.approx(1 - moved_raw, abs=1e-6)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("seed", range(25))
+def test_raw_and_target_stay_aligned_whatever_the_size_and_the_crop(seed, moves):
+    """The target is an affine map of raw: where they come apart by a pixel, it is none."""
+    random = np.random.default_rng(seed)
+    rows, columns = (int(side) for side in random.integers(33, 140, 2))
+    crop = random.choice([None, int(random.integers(8, min(rows, columns) + 1))])
+    raw = image(rows, columns)
+    moved_raw, moved_target = Geometry(crop, moves=moves)(raw, 0.25 + raw / 2, seed)
+    assert moved_raw.dtype == moved_target.dtype == np.float32
+    assert moved_target == pytest.approx(0.25 + moved_raw / 2, abs=1e-6)
+    if crop is not None:
+        assert moved_raw.shape == moved_target.shape == (crop, crop)
+    else:
+        assert sorted(moved_raw.shape) == sorted((rows, columns))
 
 
 def test_seed_alone_decides():
@@ -87,7 +104,7 @@ def test_place_and_exposure_are_drawn_independently():
 def test_a_rectangle_over_the_border_is_mirrored(corner):
     small = image(12, 10)
     expected = np.pad(small, 8, mode="reflect")[8 + corner[0] :, 8 + corner[1] :][:9, :8]
-    assert np.array_equal(cut(small, corner, (9, 8)), expected)
+    assert np.array_equal(mirrored_crop(small, corner, (9, 8)), expected)
 
 
 def test_without_moves_only_the_crop_is_left():
@@ -95,26 +112,6 @@ def test_without_moves_only_the_crop_is_left():
     cropped, _ = Geometry(32, moves=False)(raw, raw, 3)
     windows = np.lib.stride_tricks.sliding_window_view(raw, (32, 32)).reshape(-1, 32, 32)
     assert any(np.array_equal(cropped, window) for window in windows)
-
-
-def test_resampling_keeps_proportions_and_mean():
-    raw = image(120, 90)
-    small = resample(raw, 45)
-    assert small.shape == (60, 45)
-    assert small.mean() == pytest.approx(raw.mean(), rel=1e-3)
-    assert small.dtype == np.float32
-
-
-def test_no_resampling_at_the_size_it_has():
-    raw = image(50, 60)
-    assert resample(raw, 50) is raw
-
-
-def test_enlarging_stays_between_the_values_it_has():
-    small = image(20, 30)
-    large = resample(small, 50)
-    assert large.shape == (50, 75)
-    assert small.min() <= large.min() <= large.max() <= small.max()
 
 
 def test_exposure_is_within_its_bounds():

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,11 +17,15 @@ import radenhance
 from radenhance.dataset import cache as cache_module
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import decode
-from radenhance.dicom.declaration import Rule
+from radenhance.dicom.declaration import Declaration
 from radenhance.errors import RadiographError, UsageError
 
 WHOLE = (slice(None), slice(None))
-OPTIONS = {"rule": Rule(relationship="LIN"), "viewing": False, "image_size": "native"}
+OPTIONS = {
+    "declaration": Declaration(relationship="LIN"),
+    "for_presentation": False,
+    "image_size": "native",
+}
 
 
 def saved(path, seed=0, shape=(40, 50)):
@@ -57,15 +62,17 @@ def same(one, other):
         np.array_equal(one.pixels, other.pixels)
         and one.pixels.dtype == other.pixels.dtype
         and np.array_equal(one[WHOLE], other[WHOLE])
-        and (one.bits, one.relationship, one.window, one.valid, one.native_shape)
-        == (other.bits, other.relationship, other.window, other.valid, other.native_shape)
+        and (one.bits, one.relationship, one.intensity_range, one.valid, one.native_shape)
+        == (other.bits, other.relationship, other.intensity_range, other.valid, other.native_shape)
     )
 
 
 @pytest.mark.parametrize("image_size", ["native", 16, 64])
-@pytest.mark.parametrize("viewing", [False, True])
-def test_cold_and_warm_give_the_bits_of_the_file(file, cache, monkeypatch, image_size, viewing):
-    options = OPTIONS | {"image_size": image_size, "viewing": viewing}
+@pytest.mark.parametrize("for_presentation", [False, True])
+def test_cold_and_warm_give_the_bits_of_the_file(
+    file, cache, monkeypatch, image_size, for_presentation
+):
+    options = OPTIONS | {"image_size": image_size, "for_presentation": for_presentation}
     expected = decode(file, **options)
     assert same(cache.decode(file, **options), expected)
     decoding_fails(monkeypatch)
@@ -90,11 +97,11 @@ def test_an_area_is_that_part_of_the_whole(file, cache):
 @pytest.mark.parametrize(
     "other",
     [
-        {"viewing": True},
+        {"for_presentation": True},
         {"image_size": 20},
         {"image_size": 21},
-        {"rule": Rule(relationship="LOG")},
-        {"rule": Rule(relationship="LIN", bone="dark")},
+        {"declaration": Declaration(relationship="LOG")},
+        {"declaration": Declaration(relationship="LIN", bone="dark")},
     ],
 )
 def test_other_options_are_another_entry(file, cache, other):
@@ -111,25 +118,90 @@ def test_another_version_of_the_reading_code_decodes_anew(file, cache, monkeypat
         cache.decode(file, **OPTIONS)
 
 
-def test_all_code_that_decoding_runs_is_in_the_hash(tmp_path, monkeypatch):
+WITHOUT_A_SAY = ("__init__.py", "arrays.py", "errors.py")
+"""Modules that decoding imports, and that cannot change a pixel."""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package, whose code the hash is taken of."""
+    copy = shutil.copytree(Path(radenhance.__file__).parent, tmp_path / "radenhance")
+    monkeypatch.setattr(radenhance, "__file__", str(copy / "__init__.py"))
+    return copy
+
+
+def run_by_decoding():
     package = Path(radenhance.__file__).parent
-    copy = shutil.copytree(package, tmp_path / "radenhance")
     code = (
-        "import sys, radenhance.dataset.normalize, radenhance.dicom.read;"
+        "import sys, radenhance.dataset.decoded;"
         "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('radenhance.')))"
     )
     output = subprocess.run(
         [sys.executable, "-c", code], cwd=package.parent, capture_output=True, text=True, check=True
     )
-    run = [Path(file).relative_to(package) for file in output.stdout.split()]
-    run = [file for file in run if file.name not in ("__init__.py", "errors.py")]
-    assert len(run) > 20
-    monkeypatch.setattr(radenhance, "__file__", str(copy / "__init__.py"))
-    reading_code = cache_module.reading_code.__wrapped__
-    for file in run:
-        before = reading_code()
-        (copy / file).write_text((copy / file).read_text() + "# changed\n")
-        assert reading_code() != before, file
+    files = [Path(file).relative_to(package) for file in output.stdout.split()]
+    return [file for file in files if file.name not in WITHOUT_A_SAY]
+
+
+def change(path):
+    path.write_text(path.read_text() + "# changed\n")
+
+
+def hash_of_code():
+    return cache_module.reading_code.__wrapped__()
+
+
+def test_a_change_of_any_module_that_decoding_runs_makes_entries_anew(request):
+    files = run_by_decoding()
+    assert {"field.py", "collimator_edge.py", "normalize.py", "read.py", "voi.py"} <= {
+        file.name for file in files
+    }
+    package = request.getfixturevalue("package")
+    for file in files:
+        before = hash_of_code()
+        change(package / file)
+        assert hash_of_code() != before, file
+
+
+def test_a_change_of_any_other_module_keeps_the_entries(request):
+    run = run_by_decoding()
+    package = request.getfixturevalue("package")
+    others = [
+        file
+        for file in package.rglob("*.py")
+        if file.relative_to(package) not in run and file.parent.name != "dicom"
+    ]
+    assert len(others) > 100
+    before = hash_of_code()
+    for file in others:
+        change(file)
+    assert hash_of_code() == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_file_and_the_options_the_cache_gives_the_same_as_decoding(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    bits = int(random.choice([8, 16]))
+    shape = tuple(int(side) for side in random.integers(33, 90, 2))
+    values = random.integers(0, 2**bits, shape).astype(f"uint{bits}")
+    path = tmp_path / f"a{random.choice(['.png', '.tif', '.npy'])}"
+    if path.suffix == ".npy":
+        np.save(path, values)
+    else:
+        cv2.imwrite(str(path), values, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+    cache = open_cache(tmp_path, tmp_path / "cache")
+    for bone in ("bright", "dark"):
+        for relationship in ("LIN", "LOG"):
+            options = {
+                "declaration": Declaration(bone=bone, relationship=relationship),
+                "for_presentation": bool(random.integers(2)),
+                "image_size": random.choice(["native", 20, 60]),
+            }
+            if options["image_size"] != "native":
+                options["image_size"] = int(options["image_size"])
+            expected = decode(path, **options)
+            for _ in ("cold", "warm"):
+                assert same(cache.decode(path, **options), expected)
 
 
 def test_other_content_of_equal_size_and_date_is_noticed(file, cache):
@@ -222,7 +294,7 @@ def test_a_disk_that_gets_full_is_said_once_and_files_are_read(file, cache, monk
             assert same(cache.decode(file, **options), decode(file, **options))
     assert len(caplog.records) == 1
     assert "MiB of the disk are free" in caplog.text
-    assert "set --data.cache to a folder elsewhere" in caplog.text
+    assert "set RadiographDataModule.cache to a folder elsewhere" in caplog.text
     assert not list(cache.folder.iterdir())
 
 
@@ -266,7 +338,7 @@ def test_the_cache_is_in_the_dataset_where_that_can_be_written_to(tmp_path, monk
 
 def test_a_named_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"--data\.cache .*file/cache is not a folder"):
+    with pytest.raises(UsageError, match=r"DataModule\.cache is .*file/cache', expected a folder"):
         open_cache(tmp_path, tmp_path / "file/cache")
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from radenhance.dataset.description import Rules, load_rules, write_description
-from radenhance.dicom.declaration import Rule
+from radenhance.dataset.description import Declarations, load_declarations, write_description
+from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError
 
 HERE = Path()
@@ -14,19 +14,19 @@ def write(text):
 
 
 def test_a_folder_without_it_leaves_all_to_the_files():
-    assert load_rules(HERE) == Rules(Rule(), Rule())
+    assert load_declarations(HERE) == Declarations(Declaration(), Declaration())
 
 
-def test_rules_of_both_halves_are_read():
+def test_declarations_for_both_folders_are_read():
     write("raw: {bone: dark, bits: 12, relationship: LIN, override: true}\ntarget: {bits: 16}\n")
-    raw = Rule(bone="dark", bits=12, relationship="LIN", override=True)
-    assert load_rules(HERE) == Rules(raw, Rule(bits=16))
+    raw = Declaration(bone="dark", bits=12, relationship="LIN", override=True)
+    assert load_declarations(HERE) == Declarations(raw, Declaration(bits=16))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "raw:\ntarget:\nname: mine\n"])
 def test_what_is_left_empty_declares_nothing(text):
     write(text)
-    assert load_rules(HERE) == Rules()
+    assert load_declarations(HERE) == Declarations()
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_what_is_left_empty_declares_nothing(text):
         ("raws: {}\n", "the file has the unknown key raws; it may have name, licence, raw, target"),
         ("raw: {bone: dark, bit: 12}\n", "raw has the unknown key bit; it may have bone, bits"),
         ("raw: dark\n", "raw is 'dark', expected keys bone"),
-        ("raw: {bone: black}\n", "raw: bone: 'black' was given, expected bright or dark"),
-        ("target: {bits: 17}\n", "target: bits: 17 was given, expected 1 to 16"),
-        ("target: {bits: twelve}\n", "target: bits: 'twelve' was given"),
+        ("raw: {bone: black}\n", "raw: bone is 'black', expected bright or dark"),
+        ("target: {bits: 17}\n", "target: bits is 17, expected 1 to 16"),
+        ("target: {bits: twelve}\n", "target: bits is 'twelve', expected 1 to 16"),
         ("raw: {bits: true}\n", "raw: bits must be 1 to 16"),
-        ("raw: {bits: [1]}\n", r"raw: bits: \[1\] was given"),
+        ("raw: {bits: [1]}\n", r"raw: bits is \[1\], expected 1 to 16"),
         ("raw: {override: maybe}\n", "override true or false"),
         ("- raw\n", "expected keys name"),
         ("raw: {bone: [\n", "dataset.yaml is not YAML"),
@@ -48,7 +48,7 @@ def test_what_is_left_empty_declares_nothing(text):
 def test_a_wrong_entry_is_one_clear_error(text, message):
     write(text)
     with pytest.raises(DatasetError, match=message) as caught:
-        load_rules(HERE)
+        load_declarations(HERE)
     assert "dataset.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -56,7 +56,7 @@ def test_a_wrong_entry_is_one_clear_error(text, message):
 def test_what_is_written_is_read_back():
     write_description(HERE, species={"dog": 2, "cat": 1}, targets={"device": 3})
     text = Path("dataset.yaml").read_text()
-    assert load_rules(HERE) == Rules()
+    assert load_declarations(HERE) == Declarations()
     assert "species:\n  cat: 1\n  dog: 2\n" in text
     assert "targets:\n  device: 3\n" in text
 
@@ -65,7 +65,7 @@ def test_what_the_user_wrote_stays():
     write("licence: CC0\nraw: {bone: dark}\n")
     for count in (1, 2):
         write_description(HERE, species={"cat": count}, targets={})
-    assert load_rules(HERE) == Rules(Rule(bone="dark"))
+    assert load_declarations(HERE) == Declarations(Declaration(bone="dark"))
     text = Path("dataset.yaml").read_text()
     assert "licence: CC0\n" in text
     assert "cat: 2\n" in text

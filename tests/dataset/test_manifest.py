@@ -1,7 +1,21 @@
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from radenhance.dataset.manifest import Pair, find_pairs, read_manifest, write_manifest
+from radenhance.dataset.manifest import (
+    Pair,
+    describe,
+    find_pairs,
+    image_columns,
+    listed_pairs,
+    may_be_radiograph,
+    read_manifest,
+    stem_of,
+    write_manifest,
+)
+from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.errors import DatasetError
 
 
@@ -137,3 +151,45 @@ def test_a_spreadsheet_in_another_encoding_is_told_the_remedy(root, encoding):
     (root / "pairs.csv").write_text(text, encoding=encoding)
     with pytest.raises(DatasetError, match="not UTF-8 text; save it"):
         read_manifest(root)
+
+
+def test_listing_shows_rejected_pairs_too_and_needs_no_files(root):
+    write_manifest(root, [pair("a", accept=0), pair("gone")])
+    assert [p.case_id for p in listed_pairs(root)] == ["a", "gone"]
+
+
+def test_a_line_tells_what_the_header_does_and_no_identity(root):
+    header = Header(
+        study_uid="1.2.840.1", patient="0123456789ab", species="Canine", view="LAT", kvp=52.0
+    )
+    line = describe(root, root / "raw/a.npy", root / "target/a.npy", header, notes="n")
+    assert (line.case_id, line.raw_path, line.target_path) == ("a", "raw/a.npy", "target/a.npy")
+    assert (line.species, line.view, line.kvp, line.notes) == ("dog", "LAT", 52.0, "n")
+    assert line.patient_id == "0123456789ab"
+    assert line.study_uid == hashlib.sha256(b"1.2.840.1").hexdigest()[:12]
+
+
+def test_equal_pixels_have_one_hash_whatever_the_file(root):
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    columns = [
+        image_columns(Radiograph(pixels, 12, "LOG", Path(name), spacing_mm=(0.1, 0.2)))
+        for name in ("a.dcm", "b.png")
+    ]
+    assert columns[0] == columns[1]
+    assert (columns[0]["rows"], columns[0]["cols"], columns[0]["bits_stored"]) == (3, 4, 12)
+    assert columns[0]["pixel_spacing_mm"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "radiograph"),
+    [
+        ("a.dcm", "a", True),
+        ("A.PNG", "A", True),
+        ("1.2.840.113", "1.2.840.113", True),
+        ("IM0001", "IM0001", True),
+        ("notes.txt", "notes", False),
+    ],
+)
+def test_scanners_names_without_a_suffix_are_radiographs(name, stem, radiograph):
+    assert stem_of(Path(name)) == stem
+    assert may_be_radiograph(Path(name)) == radiograph

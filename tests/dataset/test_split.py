@@ -1,10 +1,11 @@
-from collections import Counter
+from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 
 from radenhance.dataset.manifest import Pair
 from radenhance.dataset.split import split_by_patient
-from radenhance.errors import DatasetError
+from radenhance.errors import ParameterError
 
 PAPER = {"cat": 24, "dog": 34, "turtle": 2}
 
@@ -54,5 +55,44 @@ def test_order_is_kept_and_seed_decides():
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 20])
 def test_a_fraction_outside_its_range_is_refused(fraction):
-    with pytest.raises(DatasetError, match="val_fraction must be in"):
+    with pytest.raises(ParameterError, match=r"val_fraction is .*, expected a fraction"):
         split_by_patient(pairs(PAPER), val=fraction)
+
+
+def drawn_at_random(seed):
+    """Pairs of patients of any number of radiographs, some of several species, some unnamed."""
+    random = np.random.default_rng(seed)
+    num_patients = int(random.integers(1, 30))
+    return [
+        Pair(
+            case_id=f"case{i}",
+            patient_id=str(random.choice(["", f"p{random.integers(num_patients)}"], p=[0.1, 0.9])),
+            raw_path="",
+            target_path="",
+            split="train",
+            species=str(random.choice(["cat", "dog", "turtle", ""])),
+        )
+        for i in range(int(random.integers(1, 80)))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_patient_is_in_two_splits_whoever_the_patients_are(seed):
+    random = np.random.default_rng([seed, 1])
+    counts = {name: int(random.integers(6)) for name in ("cat", "dog", "turtle")}
+    pairs = drawn_at_random(seed)
+    for val in (float(random.uniform(0, 1)), counts):
+        splits = defaultdict(set)
+        for pair in split_by_patient(pairs, val=val, seed=seed):
+            splits[pair.patient].add(pair.split)
+        assert all(len(found) == 1 for found in splits.values())
+        assert {split for found in splits.values() for split in found} <= {"train", "val"}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_split_changes_nothing_but_the_split(seed):
+    pairs = drawn_at_random(seed)
+    after = split_by_patient(pairs, val=0.3, seed=seed)
+    assert [(p.case_id, p.patient_id, p.species) for p in after] == [
+        (p.case_id, p.patient_id, p.species) for p in pairs
+    ]

@@ -334,7 +334,7 @@ def test_values_above_the_declared_bits_are_refused(digital_xray):
         derive(digital_xray, levels, bits=12, **MADE_BY)
     with pytest.raises(UsageError, match="int64, expected floating point or uint16"):
         derive(digital_xray, levels.astype(np.int64), **MADE_BY)
-    with pytest.raises(UsageError, match="17 bits"):
+    with pytest.raises(UsageError, match="bits is 17, expected 8 to 16"):
         derive(digital_xray, levels, bits=17, **MADE_BY)
 
 

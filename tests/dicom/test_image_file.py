@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from saved_files import allocating_few_bytes
 
-from radenhance.dicom.read import Rule, read
+from radenhance.dicom.read import Declaration, read
 from radenhance.errors import RadiographError
 
 VALUES = np.arange(5 * 7, dtype=np.uint16).reshape(5, 7) * 1800
@@ -96,8 +96,8 @@ def test_white_is_zero_is_complemented_once(bits):
     ]
     path = write(tiff(tags, pixels.tobytes()))
     assert np.array_equal(read(path).pixels, 2**bits - 1 - pixels)
-    # The rule speaks of stored values.
-    assert np.array_equal(read(path, rule=Rule(bone="bright")).pixels, pixels)
+    # The declaration speaks of stored values.
+    assert np.array_equal(read(path, declaration=Declaration(bone="bright")).pixels, pixels)
 
 
 def test_fortran_order_is_read():
@@ -105,9 +105,9 @@ def test_fortran_order_is_read():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "NPY"])
-def test_rule_declares_polarity_bits_and_relationship(kind):
+def test_declaration_declares_polarity_bits_and_relationship(kind):
     path = write(encoded(VALUES >> 4, kind))
-    radiograph = read(path, rule=Rule(bone="dark", bits=12, relationship="LIN"))
+    radiograph = read(path, declaration=Declaration(bone="dark", bits=12, relationship="LIN"))
     assert (radiograph.bits, radiograph.relationship) == (12, "LIN")
     assert np.array_equal(radiograph.pixels, 4095 - (VALUES >> 4))
 
@@ -115,13 +115,13 @@ def test_rule_declares_polarity_bits_and_relationship(kind):
 def test_value_above_the_declared_bits_names_both():
     path = write(encoded(VALUES, "PNG"))
     with pytest.raises(RadiographError, match="largest pixel is 61200, but 15 bits are declared"):
-        read(path, rule=Rule(bits=15))
+        read(path, declaration=Declaration(bits=15))
 
 
-def test_rule_of_more_bits_than_the_file_has_is_refused():
+def test_declaration_of_more_bits_than_the_file_has_is_refused():
     path = write(encoded((VALUES >> 8).astype(np.uint8), "PNG"))
     with pytest.raises(RadiographError, match="12 bits are declared.*stored in 8"):
-        read(path, rule=Rule(bits=12))
+        read(path, declaration=Declaration(bits=12))
 
 
 def test_colour_palette_alpha_and_two_pages_are_refused():

@@ -5,7 +5,7 @@ import pytest
 from pydicom import Dataset
 from saved_files import save
 
-from radenhance.dicom.read import Rule, read
+from radenhance.dicom.read import Declaration, read
 from radenhance.errors import RadiographError
 
 STORED = np.arange(24 * 32).reshape(24, 32)
@@ -51,7 +51,7 @@ def test_photometric_interpretation_decides_for_presentation(
     ("photometric", "complement"), [("MONOCHROME1", True), ("MONOCHROME2", False)]
 )
 @pytest.mark.parametrize("slope", ["-10", "1", "0.684"])
-def test_photometric_interpretation_decides_without_sign_and_a_falling_slope_turns_it(
+def test_photometric_interpretation_decides_without_sign_and_a_negative_slope_turns_it(
     slope, photometric, complement, computed_radiograph
 ):
     computed_radiograph.RescaleSlope = slope
@@ -73,23 +73,25 @@ def test_presentation_lut_shape_is_not_asked(shape, digital_xray):
 
 @pytest.mark.parametrize(("bone", "complement"), [("bright", False), ("dark", True)])
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_overriding_rule_speaks_of_stored_values(bone, complement, photometric, digital_xray):
+def test_overriding_declaration_speaks_of_stored_values(
+    bone, complement, photometric, digital_xray
+):
     digital_xray.PhotometricInterpretation = photometric
-    rule = Rule(bone=bone, override=True)
-    assert complemented(digital_xray, rule=rule) == complement
+    declaration = Declaration(bone=bone, override=True)
+    assert complemented(digital_xray, declaration=declaration) == complement
 
 
 @pytest.mark.parametrize(("bone", "complement"), [("bright", False), ("dark", True)])
-def test_rule_decides_where_the_file_is_silent(bone, complement, computed_radiograph):
+def test_declaration_decides_where_the_file_is_silent(bone, complement, computed_radiograph):
     computed_radiograph.PhotometricInterpretation = ""
     with pytest.raises(RadiographError, match=r"\(0028,0004\) Photometric Interpretation"):
         read(save(computed_radiograph, "a.dcm"))
-    assert complemented(computed_radiograph, rule=Rule(bone=bone)) == complement
+    assert complemented(computed_radiograph, declaration=Declaration(bone=bone)) == complement
 
 
 @pytest.mark.parametrize("rises", [True, False])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_modality_table_that_falls_turns_the_sign(sign, rises, digital_xray):
+def test_modality_table_that_inverts_turns_the_sign(sign, rises, digital_xray):
     # Stored s becomes s or 4095 - s; either way bone must come out where the sign says it is.
     table = np.arange(4096) if rises else np.arange(4096)[::-1]
     item = Dataset()
@@ -100,19 +102,24 @@ def test_modality_table_that_falls_turns_the_sign(sign, rises, digital_xray):
     assert complemented(digital_xray) == (sign == 1)
 
 
-def test_viewing_follows_photometric_interpretation_against_the_sign(digital_xray):
+def test_presentation_follows_photometric_interpretation_against_the_sign(digital_xray):
     digital_xray.PixelIntensityRelationshipSign = 1
     digital_xray.PhotometricInterpretation = "MONOCHROME2"
-    radiograph = read(save(digital_xray, "a.dcm"), viewing=True)
+    radiograph = read(save(digital_xray, "a.dcm"), for_presentation=True)
     assert radiograph.pixels[0, 0] < radiograph.pixels[-1, -1]
     digital_xray.PhotometricInterpretation = "MONOCHROME1"
     assert np.array_equal(
-        read(save(digital_xray, "a.dcm"), viewing=True).pixels, 65535 - radiograph.pixels
+        read(save(digital_xray, "a.dcm"), for_presentation=True).pixels, 65535 - radiograph.pixels
     )
 
 
-def test_relationship_is_the_rules_where_the_file_is_silent(computed_radiograph):
+def test_relationship_is_the_declared_one_where_the_file_is_silent(computed_radiograph):
     save(computed_radiograph, "a.dcm")
     assert read("a.dcm").relationship == "LOG"
-    assert read("a.dcm", rule=Rule(relationship="LIN")).relationship == "LIN"
-    assert read("a.dcm", rule=Rule(relationship="LIN"), viewing=True).relationship == "LOG"
+    assert read("a.dcm", declaration=Declaration(relationship="LIN")).relationship == "LIN"
+    assert (
+        read(
+            "a.dcm", declaration=Declaration(relationship="LIN"), for_presentation=True
+        ).relationship
+        == "LOG"
+    )

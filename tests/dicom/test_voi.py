@@ -37,7 +37,7 @@ def test_modality_table_of_a_real_file_is_that_of_pydicom():
 
 def test_voi_table_of_a_real_file_is_that_of_pydicom():
     dataset = pydicom.dcmread(SAMPLES / "vlut_04.dcm")
-    radiograph = read(SAMPLES / "vlut_04.dcm", viewing=True)
+    radiograph = read(SAMPLES / "vlut_04.dcm", for_presentation=True)
     assert radiograph.bits == dataset.VOILUTSequence[0].LUTDescriptor[2]
     assert np.array_equal(radiograph.pixels, apply_voi(dataset.pixel_array, dataset))
 
@@ -48,7 +48,7 @@ def test_window_is_that_of_pydicom_and_inverted_after_it(name, function):
     dataset = pydicom.dcmread(SAMPLES / name)
     if function:
         dataset.VOILUTFunction = function
-    radiograph = read(save(dataset, "a.dcm"), viewing=True)
+    radiograph = read(save(dataset, "a.dcm"), for_presentation=True)
     scale = 65535 / (2**dataset.BitsStored - 1)
     expected = 65535 - apply_windowing(dataset.pixel_array, dataset) * scale
     assert radiograph.bits == 16
@@ -64,7 +64,7 @@ def test_voi_is_never_applied_to_what_is_not_viewed(bright):
 def test_voi_table_is_preferred_to_the_window(bright):
     bright.WindowCenter, bright.WindowWidth = 100, 10
     bright.VOILUTSequence = [lut(np.arange(1000) * 3, 0, 12), lut(np.zeros(9), 0, 12)]
-    radiograph = read(save(bright, "a.dcm"), viewing=True)
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
     assert radiograph.bits == 12
     assert np.array_equal(radiograph.pixels, STORED * 3)
 
@@ -72,13 +72,13 @@ def test_voi_table_is_preferred_to_the_window(bright):
 def test_first_of_several_windows_is_taken(bright):
     bright.WindowCenter, bright.WindowWidth = [384, 1], [768, 2]
     bright.VOILUTFunction = "LINEAR_EXACT"
-    radiograph = read(save(bright, "a.dcm"), viewing=True)
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
     assert np.abs(radiograph.pixels - STORED / 768 * 65535).max() <= 0.5 + 1e-6
 
 
 def test_values_outside_a_table_take_its_first_and_last_entry(bright):
     bright.VOILUTSequence = [lut(np.arange(50, 150), 200, 8)]
-    radiograph = read(save(bright, "a.dcm"), viewing=True)
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
     assert np.array_equal(radiograph.pixels, np.clip(STORED - 200, 0, 99) + 50)
 
 
@@ -86,20 +86,20 @@ def test_window_works_on_rescaled_values(bright):
     bright.RescaleSlope, bright.RescaleIntercept = "2", "-100"
     bright.WindowCenter, bright.WindowWidth = 0, 200
     bright.VOILUTFunction = "LINEAR_EXACT"
-    radiograph = read(save(bright, "a.dcm"), viewing=True)
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
     expected = np.clip((2 * STORED - 100) / 200 + 0.5, 0, 1) * 65535
     assert np.array_equal(radiograph.pixels, np.rint(expected))
 
 
 def test_without_voi_values_are_stretched_to_16_bits(bright):
-    radiograph = read(save(bright, "a.dcm"), viewing=True)
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
     assert radiograph.bits == 16
     assert np.array_equal(radiograph.pixels, np.rint(STORED / 4095 * 65535))
 
 
 def test_window_of_width_one_is_a_step(bright):
     bright.WindowCenter, bright.WindowWidth = 100, 1
-    radiograph = read(save(bright, "a.dcm"), viewing=True)
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
     assert np.array_equal(radiograph.pixels, np.where(STORED > 99.5, 65535, 0))
 
 
@@ -148,7 +148,7 @@ def test_entries_of_eight_bits_may_be_words_or_bytes(item, bright):
 def test_malformed_table_is_named(sequence, item, message, bright):
     setattr(bright, sequence, [item])
     with pytest.raises(RadiographError, match=message):
-        read(save(bright, "a.dcm"), viewing=True)
+        read(save(bright, "a.dcm"), for_presentation=True)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_malformed_table_is_named(sequence, item, message, bright):
 def test_malformed_window_is_named(center, width, function, message, bright):
     bright.WindowCenter, bright.WindowWidth, bright.VOILUTFunction = center, width, function
     with pytest.raises(RadiographError, match=message):
-        read(save(bright, "a.dcm"), viewing=True)
+        read(save(bright, "a.dcm"), for_presentation=True)
 
 
 def test_table_of_angiography_back_to_linear_is_not_applied(bright):
@@ -175,3 +175,24 @@ def test_table_of_angiography_back_to_linear_is_not_applied(bright):
     assert np.array_equal(read(save(bright, "a.dcm")).pixels, STORED)
     bright.PixelIntensityRelationship = "LIN"
     assert not read(save(bright, "a.dcm")).pixels.any()
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize("seed", range(6))
+def test_any_window_is_that_of_the_standard(function, seed, bright):
+    """The formulas of PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2."""
+    random = np.random.default_rng(seed)
+    center, width = (
+        round(random.uniform(-50, 800), 2),
+        round(float(np.exp(random.uniform(0.1, 8))), 2),
+    )
+    bright.WindowCenter, bright.WindowWidth, bright.VOILUTFunction = center, width, function
+    position = (STORED - center) / width
+    if function == "LINEAR":
+        position = (STORED - (center - 0.5)) / (width - 1)
+    if function == "SIGMOID":
+        unit = 1 / (1 + np.exp(-4 * position))
+    else:
+        unit = np.clip(position + 0.5, 0, 1)
+    pixels = read(save(bright, "a.dcm"), for_presentation=True).pixels
+    assert np.array_equal(pixels, np.rint(unit * 65535))

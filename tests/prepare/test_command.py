@@ -76,7 +76,7 @@ def test_an_export_becomes_a_dataset_that_reads(clinic, capsys):
     assert [pair.case_id for pair in pairs] == ["cat0001", "dog0001", "dog0002"]
     assert [pair.species for pair in pairs] == ["cat", "dog", "dog"]
     for pair in pairs:
-        raw, target = read(OUT / pair.raw_path), read(OUT / pair.target_path, viewing=True)
+        raw, target = read(OUT / pair.raw_path), read(OUT / pair.target_path, for_presentation=True)
         assert raw.shape == target.shape == (pair.rows, pair.cols)
         assert (pair.bits_stored, pair.intent) == (raw.bits, "FOR PROCESSING")
         assert (pair.pixel_intensity, pair.sign) == (raw.header.relationship, raw.header.sign)

@@ -38,7 +38,10 @@ def test_the_command_makes_pairs_that_read_and_match():
     pairs = read_manifest(root)
     assert [pair.species for pair in pairs] == ["cat", "cat", "turtle"]
     for pair in pairs:
-        raw, target = read(root / pair.raw_path), read(root / pair.target_path, viewing=True)
+        raw, target = (
+            read(root / pair.raw_path),
+            read(root / pair.target_path, for_presentation=True),
+        )
         assert raw.shape == target.shape
         assert raw.header.intent == "FOR PROCESSING"
         assert normalize(target).std() > 0.02

@@ -149,7 +149,7 @@ def test_impossible_spacing_is_refused(spacing_mm):
 
 
 def test_unknown_preset_is_refused_with_the_names_of_all():
-    with pytest.raises(UsageError, match="'sharp'; expected one of soft, default, bone"):
+    with pytest.raises(UsageError, match="'sharp', expected one of soft, default, bone"):
         enhance(limb(64), preset="sharp")
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from radenhance.console import say
-from radenhance.dataset.description import load_rules
+from radenhance.dataset.description import load_declarations
 from radenhance.dataset.manifest import MANIFEST, find_pairs, listed_pairs
 from radenhance.dataset.pair import Pair
 from radenhance.dataset.split import split_by_patient
@@ -72,7 +72,7 @@ def check(
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    rules = load_rules(root)
+    rules = load_declarations(root)
     pairs = _pairs(root)
     accepted = [Job(root, rules, pair) for pair in pairs if pair.accept]
     found = in_parallel(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from radenhance.dataset.description import Rules
-from radenhance.dataset.normalize import normalize, window
+from radenhance.dataset.description import Declarations
+from radenhance.dataset.normalize import intensity_range, normalize
 from radenhance.dataset.pair import Pair
 from radenhance.dicom.attributes import tag_name
-from radenhance.dicom.declaration import Rule
+from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read
 from radenhance.errors import RadiographError
@@ -81,7 +81,7 @@ class Job:
     """A pair to examine: the dataset folder, its rules, and the line of the manifest."""
 
     root: Path
-    rules: Rules
+    rules: Declarations
     pair: Pair
 
 
@@ -94,7 +94,9 @@ def examine(job: Job) -> Examination:
         ("target", job.pair.target_path, job.rules.target),
     ):
         try:
-            images[half] = read(job.root / path, rule=rule, viewing=half == "target")
+            images[half] = read(
+                job.root / path, declaration=rule, for_presentation=half == "target"
+            )
         except RadiographError as error:
             faults.append(str(error).replace(f"{job.root / path}", path))
     raw = _half(images["raw"], job.rules.raw, viewing=False) if "raw" in images else None
@@ -113,7 +115,7 @@ def examine(job: Job) -> Examination:
     return Examination(job.pair, raw, target, alignment, tuple(faults), tuple(warnings))
 
 
-def bone_declared_by(header: Header, rule: Rule, *, viewing: bool) -> str:
+def bone_declared_by(header: Header, rule: Declaration, *, viewing: bool) -> str:
     """Return what decides which values are bone, in the order of docs/reference/reading.md."""
     if rule.bone is not None and (rule.override or header == Header()):
         return "rule"
@@ -126,7 +128,7 @@ def bone_declared_by(header: Header, rule: Rule, *, viewing: bool) -> str:
     return [*order, "rule"][0]
 
 
-def bits_declared_by(header: Header, rule: Rule, *, viewing: bool) -> str:
+def bits_declared_by(header: Header, rule: Declaration, *, viewing: bool) -> str:
     """Return what decides the bits per pixel."""
     silent = header == Header()  # not a DICOM file
     if rule.bits is not None and (silent or (rule.override and not viewing)):
@@ -136,10 +138,10 @@ def bits_declared_by(header: Header, rule: Rule, *, viewing: bool) -> str:
     return "VOI LUT or window" if viewing else tag_name("BitsStored")
 
 
-def _half(radiograph: Radiograph, rule: Rule, *, viewing: bool) -> Half:
+def _half(radiograph: Radiograph, rule: Declaration, *, viewing: bool) -> Half:
     valid = radiograph.valid
     pixels = radiograph.pixels if valid is None or not valid.any() else radiograph.pixels[valid]
-    low, high = window(radiograph)
+    low, high = intensity_range(radiograph, normalize(radiograph))
     least, largest = int(pixels.min()), int(pixels.max())
     black, white = (float((pixels == end).mean()) for end in (0, radiograph.max_value))
     rows, cols = radiograph.shape

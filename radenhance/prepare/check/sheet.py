@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from radenhance.contact_sheet import Row, write_contact_sheet
-from radenhance.dataset.description import Rules, load_rules
-from radenhance.dataset.normalize import normalize, window
+from radenhance.dataset.description import Declarations, load_declarations
+from radenhance.dataset.normalize import intensity_range, normalize
 from radenhance.dicom.read import read
 from radenhance.errors import RadiographError
 from radenhance.prepare.check.alignment import Image, detail_of
@@ -31,7 +31,7 @@ def write_check_sheet(path: Path, root: Path, examinations: Sequence[Examination
     """
     used = [e for e in examinations if e.pair.accept]
     used.sort(key=lambda e: 0 if e.faults else 1 if e.warnings else 2)
-    rules = load_rules(root)
+    rules = load_declarations(root)
     write_contact_sheet(path, [_row(root, rules, e) for e in used[:NUM_ROWS]])
 
 
@@ -58,15 +58,17 @@ def difference(raw: Image, target: Image) -> Image:
     return np.asarray(0.5 + (one - other) / 8, np.float32)
 
 
-def _row(root: Path, rules: Rules, e: Examination) -> Row:
+def _row(root: Path, rules: Declarations, e: Examination) -> Row:
     problems = [*e.faults, *e.warnings]
     title = f"{e.pair.case_id} ({e.pair.split}): {problems[0] if problems else 'ok'}"
     raw = target = compared = _NOTHING
     try:
-        radiograph = read(root / e.pair.raw_path, rule=rules.raw)
-        low, high = window(radiograph)
-        raw = (normalize(radiograph) - np.float32(low)) / np.float32(high - low)
-        target = normalize(read(root / e.pair.target_path, rule=rules.target, viewing=True))
+        radiograph = read(root / e.pair.raw_path, declaration=rules.raw)
+        unit = normalize(radiograph)
+        low, high = intensity_range(radiograph, unit)
+        raw = (unit - np.float32(low)) / np.float32(high - low)
+        path = root / e.pair.target_path
+        target = normalize(read(path, declaration=rules.target, for_presentation=True))
     except RadiographError:
         assert e.faults  # the title tells
     if raw.shape == target.shape and raw is not _NOTHING:

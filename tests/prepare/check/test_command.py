@@ -9,7 +9,7 @@ import pytest
 from radenhance.cli import say_errors
 from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.dicom.radiograph import Header
-from radenhance.dicom.read import Rule, read
+from radenhance.dicom.read import Declaration, read
 from radenhance.prepare.check.command import check, main
 from radenhance.prepare.check.examination import bits_declared_by, bone_declared_by
 from radenhance.prepare.synthesize import synthesize
@@ -194,25 +194,25 @@ def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
 @pytest.mark.parametrize(
     ("header", "rule", "viewing", "bone_by", "bits_by"),
     [
-        (Header(), Rule(), False, "format", "format"),
-        (Header(), Rule(bone="dark", bits=12), True, "rule", "rule"),
+        (Header(), Declaration(), False, "format", "format"),
+        (Header(), Declaration(bone="dark", bits=12), True, "rule", "rule"),
         (
             Header(sign=-1, photometric="MONOCHROME2"),
-            Rule(bone="dark"),
+            Declaration(bone="dark"),
             False,
             "(0028,1041)",
             "(0028",
         ),
-        (Header(sign=-1, photometric="MONOCHROME2"), Rule(), True, "(0028,0004)", "VOI"),
+        (Header(sign=-1, photometric="MONOCHROME2"), Declaration(), True, "(0028,0004)", "VOI"),
         (
             Header(sign=1, photometric="MONOCHROME1", intent="FOR PRESENTATION"),
-            Rule(),
+            Declaration(),
             False,
             "(0028,0004)",
             "(0028,0101)",
         ),
-        (Header(sign=1), Rule(bone="dark", bits=10, override=True), False, "rule", "rule"),
-        (Header(species="cat"), Rule(bone="dark"), False, "rule", "(0028,0101)"),
+        (Header(sign=1), Declaration(bone="dark", bits=10, override=True), False, "rule", "rule"),
+        (Header(species="cat"), Declaration(bone="dark"), False, "rule", "(0028,0101)"),
     ],
 )
 def test_what_declares_polarity_and_bits_is_named(header, rule, viewing, bone_by, bits_by):

@@ -1,4 +1,4 @@
-"""The range of attenuation that matters, and its scaling to about [0, 1].
+"""The tone range: the attenuations that air and anatomy span, scaled to about [0, 1].
 
 The gains of the enhancer depend on contrasts as parts of the anatomy's range. That range must not
 depend on how much lead or steel happens to be in the field: a limb may span a fifth of what the
@@ -19,16 +19,16 @@ MIN_PATIENT = 0.01  # of the field
 METAL_SLOPE = 0.25  # of what lies above the range: implants keep their shape, but not their edge
 
 
-def find_window(attenuation: Image, field: Mask, preset: Preset) -> tuple[float, float] | None:
-    """Finds the ends of the range of attenuation that air and anatomy span.
+def find_tone_range(attenuation: Image, field: Mask, preset: Preset) -> tuple[float, float] | None:
+    """Find the ends of the range of attenuation that air and anatomy span.
 
     Args:
-        attenuation: Float32, shape (H, W), in [0, 1].
-        field: The exposed field.
-        preset: Its percentiles.
+        attenuation: Attenuation in [0, 1], float32, shape (H, W).
+        field: The exposed field, bool, same shape.
+        preset: The low and high percentile.
 
     Returns:
-        (low, high), or None if the field is all alike.
+        The pair (low, high), or None if the field is constant.
     """
     low, high = percentiles(attenuation, field, (preset.low_percentile, preset.high_percentile))
     if high - low < MIN_RANGE:
@@ -44,8 +44,8 @@ def find_window(attenuation: Image, field: Mask, preset: Preset) -> tuple[float,
     return low, low + min(1.0, HEADROOM * dense) * (high - low)
 
 
-def apply_window(attenuation: Image, low: float, high: float) -> Image:
-    """Scales [low, high] to [0, 1]; cuts below, compresses above."""
+def scale_to_range(attenuation: Image, low: float, high: float) -> Image:
+    """Scale [low, high] to [0, 1]; clip below it and compress above it."""
     image: Image = attenuation - np.float32(low)
     image *= np.float32(1 / (high - low))
     np.maximum(image, 0, out=image)

@@ -1,26 +1,31 @@
-"""Enhanced pixels as the whole numbers that a file stores."""
+"""Enhanced pixels as the whole numbers that a file stores.
+
+Values out of range are refused and never clipped: what is written must be what was computed.
+"""
 
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError, UsageError
 
 
-def stored_values(enhanced: npt.NDArray[np.generic], bits: int) -> npt.NDArray[np.uint16]:
-    """Turn values in [0, 1] into whole numbers in [0, 2**bits - 1]; let such numbers pass.
+def integer_pixels(enhanced: npt.NDArray[np.generic], bits: int) -> npt.NDArray[np.uint16]:
+    """Return values in [0, 1] as whole numbers in [0, 2**bits - 1]; such numbers stay as they are.
 
     Args:
-        enhanced: Shape (rows, columns), floating point in [0, 1] or uint16 in [0, 2**bits - 1].
-        bits: 8 to 16.
+        enhanced: The pixels, shape (rows, columns); floating point in [0, 1], or uint16 in
+            [0, 2**bits - 1].
+        bits: Bits per pixel of the result, 8 to 16.
 
     Returns:
-        uint16, shape (rows, columns).
+        The whole numbers, uint16, shape (rows, columns).
 
     Raises:
-        UsageError: A value is out of range or not a number, or the type is neither.
+        ParameterError: `bits` is not in 8 to 16.
+        UsageError: A pixel is out of range or not a number, or the type is neither.
     """
     if not 8 <= bits <= 16:
-        raise UsageError(f"{bits} bits per pixel were asked for, expected 8 to 16")
+        raise ParameterError("bits", got=bits, expected="8 to 16 bits per pixel")
     max_value = (1 << bits) - 1
     levels = _levels(enhanced, max_value)
     low, high = levels.min(), levels.max()
