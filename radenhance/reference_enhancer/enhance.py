@@ -6,8 +6,7 @@ size, so that lung, mediastinum, bone and soft tissue can be read in one image:
     field -> tone range -> fill outside -> amplify -> tone -> black air and shutter
 
 A target pixel depends on the whole image: percentiles, and structures a quarter of the image wide.
-docs/reference/reference_enhancer.md describes what each parameter does, and what the enhancer cannot
-do.
+What each parameter does, and what the enhancer cannot do: docs/reference/reference_enhancer.md.
 """
 
 import math
