@@ -41,7 +41,8 @@ def test_gradients_are_those_of_the_twin_in_one_step(autocast, limit):
 
 
 def test_other_encoders_are_refused_with_the_remedy():
-    with pytest.raises(UsageError, match="use --model.encoder resnet18"):
+    remedy = r'got TimmUniversalEncoder; use ContrastEnhancer\(encoder="resnet18"\)'
+    with pytest.raises(UsageError, match=remedy):
         MemoryTechniques(momentum=0.9).stages_of(build_unet("tu-mobilenetv3_small_050"))
 
 
