@@ -1,13 +1,13 @@
-"""The U-Net as a sequence of stages, each a sequence of units, and the skips that cross it.
+r"""The U-Net as a sequence of stages, each a sequence of units, and the skips that cross it.
 
 Memory techniques and placement need to get between the parts of a network; its own `forward` hides
 them. `run_stages` does the very operations of `smp.Unet.forward`, in order, as a loop:
 
     stem  layer1  layer2  layer3  layer4 | decoder0  decoder1  decoder2  decoder3  decoder4  head
-      |      |       |       \\______________/         |         |         |
-      |      |       \\________________________________/         |         |
-      |      \\__________________________________________________/         |
-      \\___________________________________________________________________/
+      |      |       |       \______________/         |         |         |
+      |      |       \________________________________/         |         |
+      |      \__________________________________________________/         |
+      \___________________________________________________________________/
 
 A unit is a residual block, or convolution, BatchNorm and ReLU. What has no parameters of its own
 (pooling, upsampling, concatenation) is what the unit after it does first, so that its output need

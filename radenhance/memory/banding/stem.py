@@ -1,7 +1,7 @@
-"""The stem of a ResNet in bands of rows, its map never stored.
+r"""The stem of a ResNet in bands of rows, its map never stored.
 
     image -- conv 7x7, stride 2 -- z0 -|norm|- ReLU -- f0 -- max 3x3, stride 2 -- layer1
-                                                      \\------ skip ------ decoder3
+                                                      \------ skip ------ decoder3
 
 f0 is the largest map of the encoder, the first to be made and the last to be needed: 1 GiB at
 4096 px. The image that it comes from is 1/16 of it, and a convolution of one channel costs little.
