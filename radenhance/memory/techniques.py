@@ -21,8 +21,9 @@ from radenhance.network.stages import Stage, run_stages, stages_of
 class MemoryTechniques:
     """What to do about memory.
 
-    All of it combines, and but for momentum and quantization leaves losses and gradients as they
-    are. Mixed precision is Trainer(precision="16-mixed") or Trainer(precision="bf16-mixed").
+    Techniques combine, but for quantization with momentum or bands. Only momentum and quantization
+    change losses and gradients. Mixed precision is Trainer(precision="16-mixed") or
+    Trainer(precision="bf16-mixed").
 
     Args:
         checkpointing: Keep only what goes from stage to stage, or from unit to unit (a residual
@@ -31,8 +32,8 @@ class MemoryTechniques:
         momentum: gamma in (0, 1) of a Momentum ResNet (0.9 in its paper), whose residual layers
             rebuild their inputs in the backward pass; null for the ResNet. It changes the function,
             not the weights, and needs a ResNet encoder.
-        momentum_reversible: Whether they rebuild them; if not, the same function keeps them, to
-            compare with.
+        momentum_reversible: Whether momentum layers rebuild their inputs; if not, the same function
+            keeps them, to compare with.
         quantization: qat for a network that computes with what int8 inference will see, to be
             converted by `radenhance quantize` afterwards. It keeps activations in a byte each for
             the backward pass, changes the function a little, and needs a ResNet encoder.
