@@ -83,12 +83,12 @@ def test_a_file_of_the_user_goes_before_a_recipe_of_the_same_name(capsys):
         (["--model.encodr", "resnet18"], "encodr"),
         (["--data.batch_size", "many"], "batch_size"),
         (["--trainer.max_epok", "3"], "max_epok"),
-        (["--model.encoder", "resnet35"], "resnet35 is not an encoder"),
+        (["--model.encoder", "resnet35"], "--model.encoder is 'resnet35', expected an encoder"),
         (["--data.root", "nowhere"], "--data.root nowhere: no such folder"),
         (["--ckpt_path", "gone.ckpt"], "--ckpt_path gone.ckpt: no such file"),
         (["--ckpt_path", "last"], "no run under lightning_logs has a checkpoint of that name"),
         (["--trainer.accelerator", "abacus"], "abacus"),
-        (["--model.num_scales", "7"], "1 to 5 scales, got 7"),
+        (["--model.num_scales", "7"], "--model.num_scales is 7, expected 1 to 5 scales"),
         (["--data.image_size", "-5"], "--data.image_size is -5, expected native or at least 1"),
         (["--data.batch_size", "0"], "--data.batch_size is 0, expected at least 1"),
         (["--model.optimizer=Adam", "--model.optimizer.lr=-1"], "Invalid learning rate: -1.0"),
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_image_is_named_also_by_a_worker(
 
 def test_an_image_too_small_for_the_loss_is_told_the_remedy(capsys, tiny_flags):
     message = fails(capsys, "fit", *tiny_flags, "--model.num_scales=5")
-    assert "at least 161 pixels a side, got 64; use --model.num_scales 3 or auto" in message
+    assert "at least 161 pixels a side, got 64; use --model.num_scales=3 or auto" in message
 
 
 def test_images_of_different_size_in_one_batch_are_told_the_remedy(capsys, tiny_flags):

@@ -1,7 +1,13 @@
-"""Each technique on and off: the same losses, gradients and BatchNorm buffers."""
+"""Each technique on and off: the same losses, gradients and BatchNorm buffers.
 
+The techniques, the values to try them with, and the pairs that exclude each other are those that
+`MemoryTechniques.known` declares: a new technique is tried here as soon as it is in that list.
+"""
+
+import copy
 import functools
 import itertools
+import re
 
 import pytest
 import torch
@@ -12,19 +18,58 @@ from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet
 
 PLAIN = MemoryTechniques()
-ENCODERS = ["resnet18", "tu-mobilenetv3_small_050"]
 STEPS = 3
+FAMILIES = [
+    "resnet18",
+    "vgg11_bn",
+    "densenet121",
+    "efficientnet-b0",
+    "mobilenet_v2",
+    "mit_b0",
+    "tu-mobilenetv3_small_050",
+    "tu-test_convnext",
+]
 
 
-def train(
-    techniques, *, encoder="resnet18", dtype=torch.float64, autocast=None, size=64, adam=True
-):
-    """Three steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
-    torch.manual_seed(0)
-    unet = build_unet(encoder).to(dtype)
-    with torch.no_grad():  # away from the symmetric start, where a sign error could hide
+def named(values):
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+KINDS = {named(values): kind for kind in PLAIN.known for values in kind.examples}
+VALUES = {named(values): values for kind in PLAIN.known for values in kind.examples}
+KEEP_FUNCTION = [name for name, kind in KINDS.items() if not kind.changes_function]
+PAIRS = [
+    pair
+    for pair in itertools.combinations(KINDS, 2)
+    if type(KINDS[pair[0]]) is not type(KINDS[pair[1]])
+]
+
+
+def reason_against(pair):
+    """Why the techniques of a pair exclude each other, or None."""
+    first, second = (KINDS[name] for name in pair)
+    return first.excludes.get(type(second)) or second.excludes.get(type(first))
+
+
+GO_TOGETHER = [pair for pair in PAIRS if reason_against(pair) is None]
+
+
+def techniques_of(names):
+    return MemoryTechniques(**{key: value for name in names for key, value in VALUES[name].items()})
+
+
+def away_from_the_start(unet):
+    """Change all weights a little: at the symmetric start a sign error could hide."""
+    with torch.no_grad():
         for parameter in unet.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
+    return unet
+
+
+def train(techniques, *, dtype=torch.float64, autocast=None, size=64, adam=True):
+    """Three steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
+    torch.manual_seed(0)
+    unet = away_from_the_start(build_unet("resnet18").to(dtype))
     kind, rate = (torch.optim.Adam, 1e-3) if adam else (torch.optim.SGD, 1e-5)
     optimizer = kind(unet.parameters(), lr=rate)
     generator = torch.Generator().manual_seed(1)
@@ -62,30 +107,6 @@ def assert_same_course(result, expected, *, rtol):
     assert all(value == STEPS for value in counters)
 
 
-GAMMA = 0.9
-TECHNIQUES = {
-    "chkp stage": {"checkpointing": "stage"},
-    "chkp unit": {"checkpointing": "unit"},
-    "offload": {"offload_mib": 64},
-    "small offload": {"offload_mib": 2},
-    "band": {"band_rows": 5},
-    "momentum": {"momentum": GAMMA},
-    "quantization": {"quantization": "qat"},
-}
-CHANGE_FUNCTION = ("momentum", "quantization")
-REFUSED = [{"momentum", "quantization"}, {"band", "quantization"}]
-PAIRS = [
-    pair
-    for pair in itertools.combinations(TECHNIQUES, 2)
-    if not TECHNIQUES[pair[0]].keys() & TECHNIQUES[pair[1]].keys()
-]
-GO_TOGETHER = [pair for pair in PAIRS if set(pair) not in REFUSED]
-
-
-def techniques_of(names):
-    return MemoryTechniques(**{key: value for n in names for key, value in TECHNIQUES[n].items()})
-
-
 @pytest.fixture(scope="module")
 def alone():
     """Training with only what changes the function of `names`, remembered."""
@@ -95,34 +116,44 @@ def alone():
         return train(techniques_of(names), **options)
 
     def reference(names, **options):
-        return trained(tuple(name for name in names if name in CHANGE_FUNCTION), **options)
+        return trained(tuple(name for name in names if name not in KEEP_FUNCTION), **options)
 
     return reference
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("name", [name for name in TECHNIQUES if name not in CHANGE_FUNCTION])
-def test_a_technique_is_plain_training(alone, name, encoder):
-    # Adam would step by the sign of the rounding where a gradient is 0
-    options = {"encoder": encoder, "adam": encoder == "resnet18"}
-    assert_same(train(techniques_of([name]), **options), alone((), **options), rtol=1e-10)
+def test_every_technique_gives_values_that_turn_it_on_and_no_other():
+    assert PLAIN.chosen == []
+    for name, kind in KINDS.items():
+        assert [type(one) for one in techniques_of([name]).chosen] == [type(kind)]
+    assert {type(kind) for kind in KINDS.values()} == {type(kind) for kind in PLAIN.known}
+
+
+@pytest.mark.parametrize("name", KEEP_FUNCTION)
+def test_a_technique_is_plain_training(alone, name):
+    assert_same(train(techniques_of([name])), alone(()), rtol=1e-10)
 
 
 @pytest.mark.parametrize("pair", GO_TOGETHER, ids=" + ".join)
 def test_a_pair_is_what_its_function_is_alone(alone, pair):
     # the inputs that momentum rebuilds are rounded, and Adam divides by gradients near 0
-    options = {"adam": set(pair) != {"band", "momentum"}}
+    kinds = [KINDS[name] for name in pair]
+    rounded = any(k.reorders_sums for k in kinds) and any(k.changes_function for k in kinds)
+    options = {"adam": not rounded}
     assert_same(train(techniques_of(pair), **options), alone(pair, **options), rtol=1e-10)
 
 
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if set(pair) in REFUSED], ids=" + ".join)
+@pytest.mark.parametrize(
+    "pair", [pair for pair in PAIRS if pair not in GO_TOGETHER], ids=" + ".join
+)
 def test_a_pair_that_cannot_work_is_refused_with_the_reason(pair):
-    with pytest.raises(UsageError, match="does not go with"):
+    with pytest.raises(UsageError, match="does not go with .*" + re.escape(reason_against(pair))):
         techniques_of(pair)
 
 
 @pytest.mark.parametrize(
-    "pair", [pair for pair in GO_TOGETHER if "band" not in pair], ids=" + ".join
+    "pair",
+    [pair for pair in GO_TOGETHER if not any(KINDS[name].reorders_sums for name in pair)],
+    ids=" + ".join,
 )
 def test_a_pair_under_bfloat16_is_what_its_function_is_alone_bit_for_bit(alone, pair):
     options = {"dtype": torch.float32, "autocast": torch.bfloat16, "size": 32}
@@ -130,15 +161,68 @@ def test_a_pair_under_bfloat16_is_what_its_function_is_alone_bit_for_bit(alone, 
 
 
 @pytest.fixture(scope="module")
+def family():
+    """A network of each family, and a step of the library's own forward pass."""
+
+    @functools.cache
+    def made(encoder):
+        torch.manual_seed(0)
+        unet = away_from_the_start(build_unet(encoder).double())
+        return unet, one_step(unet, lambda own, image: own(image))
+
+    return made
+
+
+def one_step(unet, run):
+    """The output, the gradients of a step, and the buffers after it."""
+    unet = copy.deepcopy(unet)
+    raw, target = torch.rand(2, 2, 1, 64, 64, generator=torch.Generator().manual_seed(1)).double()
+    torch.manual_seed(2)  # of dropped paths
+    enhanced = run(unet, raw)
+    ms_ssim_loss(enhanced, target, num_scales="auto").backward()
+    gradients = {name: p.grad for name, p in unet.named_parameters() if p.grad is not None}
+    return enhanced.detach(), gradients, dict(unet.named_buffers())
+
+
+@pytest.mark.parametrize("name", ["", *KEEP_FUNCTION])
+@pytest.mark.parametrize("encoder", FAMILIES)
+def test_a_step_is_that_of_the_library_with_encoders_of_every_family(family, encoder, name):
+    unet, expected = family(encoder)
+    techniques = techniques_of([name] if name else [])
+    result = one_step(unet, techniques.run)
+    rounding = 1e-4 * torch.stack([plain.norm() for plain in expected[1].values()]).norm()
+    assert (result[0] - expected[0]).norm() <= 1e-10 * expected[0].norm()
+    for ours, plain, least in zip(result[1:], expected[1:], (rounding, 0.0), strict=True):
+        assert ours.keys() == plain.keys()
+        for key, value in plain.items():
+            difference = (ours[key].double() - value.double()).norm()
+            assert difference <= 1e-10 * max(value.double().norm(), least), key
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in KEEP_FUNCTION])
+@pytest.mark.parametrize("encoder", FAMILIES)
+def test_what_changes_the_function_names_the_encoder_that_it_cannot_work_on(family, encoder, name):
+    unet, _ = family(encoder)
+    if encoder.startswith("resnet"):
+        enhanced, gradients, _ = one_step(unet, techniques_of([name]).run)
+        assert enhanced.isfinite().all()
+        assert len(gradients) == len(list(unet.parameters()))
+        return
+    reason = f"needs an encoder of residual layers .*got {type(unet.encoder).__name__}; use"
+    with pytest.raises(UsageError, match=f"{KINDS[name].parameter} {reason}"):
+        techniques_of([name]).stages_of(copy.deepcopy(unet))
+
+
+@pytest.fixture(scope="module")
 def momentum_twin():
     """Momentum with the activations kept: the same function under ordinary backpropagation."""
-    techniques = MemoryTechniques(momentum=GAMMA, momentum_reversible=False)
+    techniques = MemoryTechniques(momentum=0.9, momentum_reversible=False)
     return train(techniques, dtype=torch.float32, size=128, adam=False)
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "stage", "unit"])
 def test_momentum_is_its_twin_that_keeps_activations(momentum_twin, checkpointing):
-    techniques = MemoryTechniques(momentum=GAMMA, checkpointing=checkpointing)
+    techniques = MemoryTechniques(momentum=0.9, checkpointing=checkpointing)
     # its gradients, to 1e-5, are in memory/test_momentum.py: that of MS-SSIM at the random start
     # enlarges the float32 rounding of rebuilt inputs a thousandfold
     result = train(techniques, dtype=torch.float32, size=128, adam=False)
@@ -149,6 +233,6 @@ def test_momentum_changes_the_function_and_not_the_weights():
     unet = build_unet("resnet18").eval()
     image = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        plain, other = PLAIN.run(unet, image), MemoryTechniques(momentum=GAMMA).run(unet, image)
+        plain, other = PLAIN.run(unet, image), MemoryTechniques(momentum=0.9).run(unet, image)
     assert not torch.allclose(plain, other, rtol=1e-2)
     assert unet.state_dict().keys() == build_unet("resnet18").state_dict().keys()

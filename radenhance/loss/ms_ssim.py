@@ -1,4 +1,7 @@
-"""Multi-scale structural similarity, as pure functions.
+"""Multi-scale structural similarity, as pure functions: the definition, and the oracle of tests.
+
+What trains is `streamed_ms_ssim.py`, which gives the same numbers in less memory; validation
+measures with the functions here.
 
 The definition is that of Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image
 quality assessment" (Asilomar 2003), with the choices of their published evaluation: an 11-tap
@@ -25,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from radenhance.errors import ImageSizeError
+from radenhance.errors import ImageSizeError, ParameterError
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, fine to coarse (Wang et al. 2003, section 3.2)."""
@@ -115,18 +118,24 @@ def smallest_side(num_scales: int) -> int:
 def scale_weights(side: int, num_scales: NumScales) -> list[float]:
     """Return the exponents of the scales for an image whose smaller side has `side` pixels.
 
+    Args:
+        side: The smaller side in pixels.
+        num_scales: 1 to 5, or "auto" for as many as the image has room for.
+
     Raises:
-        ImageSizeError: `num_scales` is not 1 to 5 or "auto", or the image has no room for them.
+        ParameterError: `num_scales` is not 1 to 5 or "auto".
+        ImageSizeError: The image has no room for them.
     """
     possible = [n for n in range(1, NUM_SCALES + 1) if side >= smallest_side(n)]
     chosen = max(possible, default=1) if num_scales == "auto" else num_scales
     if not 1 <= chosen <= NUM_SCALES:
-        raise ImageSizeError(
-            f"MS-SSIM has 1 to {NUM_SCALES} scales, got {chosen}; "
-            f"set --model.num_scales to one of these or to auto"
+        raise ParameterError(
+            "ContrastEnhancer.num_scales",
+            got=chosen,
+            expected=f"1 to {NUM_SCALES} scales, or auto for as many as the image has room for",
         )
     if chosen not in possible:
-        fits = f"use --model.num_scales {possible[-1]} or auto, or " if possible else ""
+        fits = f"use ContrastEnhancer(num_scales={possible[-1]}) or auto, or " if possible else ""
         raise ImageSizeError(
             f"MS-SSIM with {chosen} scales needs images of at least {smallest_side(chosen)} pixels "
             f"a side, got {side}; {fits}use larger images"

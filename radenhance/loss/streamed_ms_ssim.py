@@ -1,4 +1,4 @@
-"""The loss of `ms_ssim.py` and its gradient, in bands of rows: the same numbers, few maps at once.
+"""The loss that trains: the one that `ms_ssim.py` defines, and its gradient, in bands of rows.
 
 Autograd keeps 18 maps of the size of the image for MS-SSIM. But a scale enters the loss only
 through its mean m_s over the image, and the gradient of a mean is a sum over places: a band of rows

@@ -1,1 +1,1 @@
-"""Same function, fewer bytes: one technique per file."""
+"""Same function, fewer bytes: `techniques.py` folds one `Technique` per file or folder."""

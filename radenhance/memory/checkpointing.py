@@ -14,29 +14,64 @@ recomputed:
 
 Upsampling and concatenation are inside their unit: kept are the small feature map and the skip,
 which is there anyway, and not the concatenation, which is the largest tensor of a decoder stage.
+Units that recompute by themselves, those of banded stages, stay as they are.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from typing_extensions import override
 
-from radenhance.network.stages import Part, Stage, one_after_the_other
+from radenhance.errors import ParameterError
+from radenhance.memory.technique import Technique
+from radenhance.network.stages import Part, Stage, Unit
 
-Checkpointing = Literal["none", "stage", "unit"]
+CheckpointingMode = Literal["none", "stage", "unit"]
 
 
-def checkpointed_parts(stages: Sequence[Stage], mode: Checkpointing) -> list[Part]:
-    """Return what to run for each stage.
+@dataclass(frozen=True)
+class Checkpointing(Technique):
+    """Recompute what is inside of stages or units.
 
     Args:
-        stages: Of the network, in order.
-        mode: none runs them as they are; stage and unit keep only the inputs of those.
+        mode: The parts whose inputs are kept: stage or unit; none keeps everything.
     """
-    return [_stage_part(stage, mode) for stage in stages]
+
+    mode: CheckpointingMode = "none"
+
+    parameter: ClassVar[str] = "MemoryTechniques.checkpointing"
+    examples: ClassVar = ({"checkpointing": "stage"}, {"checkpointing": "unit"})
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(CheckpointingMode):
+            expected = f"one of {', '.join(get_args(CheckpointingMode))}"
+            raise ParameterError(self.parameter, got=self.mode, expected=expected)
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        return self.mode != "none"
+
+    @override
+    def running(self, stages: list[Stage]) -> list[Stage]:
+        """Return the stages with their units recomputed, or each stage as one recomputed unit."""
+        if self.mode == "stage":
+            stages = [replace(stage, units=(_as_one_unit(stage),)) for stage in stages]
+        return [replace(stage, units=tuple(map(_checkpointed, stage.units))) for stage in stages]
+
+
+def _as_one_unit(stage: Stage) -> Unit:
+    recomputes = all(unit.recomputes for unit in stage.units)
+    return Unit(stage, stage.modules, recomputes=recomputes)
+
+
+def _checkpointed(unit: Unit) -> Unit:
+    return unit if unit.recomputes else Unit(recomputed(unit, unit.modules), unit.modules)
 
 
 def recomputed(part: Part, modules: Sequence[nn.Module]) -> Part:
@@ -45,8 +80,8 @@ def recomputed(part: Part, modules: Sequence[nn.Module]) -> Part:
     Where no gradient is wanted it runs as it is. Random numbers are drawn again as the first time.
 
     Args:
-        part: Any function of tensors.
-        modules: Those it runs, whose buffers the recomputation must leave alone.
+        part: A function of tensors.
+        modules: The modules that it runs, whose buffers the recomputation must leave alone.
     """
 
     def run(*inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -75,13 +110,3 @@ def unchanged_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
             # .data: a graph that was made in the block saved the buffer, though a BatchNorm in
             # training never reads it again, and must not take this for a change
             buffer.data.copy_(value)
-
-
-def _stage_part(stage: Stage, mode: Checkpointing) -> Part:
-    units: list[Part] = [unit.run for unit in stage.units]
-    if mode == "unit":
-        units = [recomputed(unit.run, unit.modules) for unit in stage.units]
-    whole = one_after_the_other(units)
-    if mode != "stage":
-        return whole
-    return recomputed(whole, [module for unit in stage.units for module in unit.modules])

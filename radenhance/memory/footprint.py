@@ -26,7 +26,7 @@ _on_host: ContextVar[bool] = ContextVar("on_host", default=False)
 def on_host() -> Iterator[None]:
     """Let a `Footprint` count what is made in the block as memory of the host.
 
-    A device's tensors wait in it; where a CPU plays the device, nothing else tells the two apart.
+    A device's tensors wait there; where a CPU plays the device, nothing else tells the two apart.
     """
     token = _on_host.set(True)
     try:
@@ -42,10 +42,12 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
         step()
     footprint.peak_bytes
 
-    What is made counts as of the `kind` that is set then; `kinds_at_peak` are the bytes of each.
+    A storage counts as of the `kind` that is set when it is made; `kinds_at_peak` are the bytes of
+    each kind.
 
     Args:
-        device_type: Whose tensors to count, such as cuda; of any device when nothing is said.
+        device_type: The type of the devices whose tensors are counted, such as cuda; of all devices
+            by default.
     """
 
     def __init__(self, device_type: str | None = None) -> None:

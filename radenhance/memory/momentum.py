@@ -23,41 +23,62 @@ momentumnet needs three things put right around it, and one for planning (`compa
 The first block of a layer changes the number of channels or the size and stays as it is.
 """
 
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
+import segmentation_models_pytorch as smp
 import torch
 from momentumnet import MomentumNet
 from torch import Tensor, nn
+from typing_extensions import override
 
 from radenhance.compat.momentumnet import run_reversibly
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError
 from radenhance.memory.checkpointing import unchanged_buffers
+from radenhance.memory.technique import Technique, refuse_without_residual_layers
 from radenhance.network.stages import Stage, Unit
 
 
-def with_momentum(stages: Sequence[Stage], gamma: float, *, reversible: bool = True) -> list[Stage]:
-    """Return the stages with the residual layers of the encoder as momentum layers.
+@dataclass(frozen=True)
+class Momentum(Technique):
+    """Residual layers of the encoder as momentum layers.
 
     Args:
-        stages: Of a network whose encoder is a ResNet.
-        gamma: How much of the velocity stays, in (0, 1).
-        reversible: False keeps the activations instead of rebuilding them: the same function with
+        gamma: The share of the velocity that stays from block to block, in (0, 1); None for the
+            ResNet as it is.
+        reversible: Whether inputs are rebuilt; if not, activations are kept: the same function with
             ordinary backpropagation, to compare with.
-
-    Raises:
-        UsageError: The encoder is not a ResNet.
     """
-    if not any(stage.name.startswith("layer") for stage in stages):
-        raise UsageError(
-            "--model.memory.momentum needs an encoder of residual layers; use --model.encoder "
-            "resnet18, resnet34, resnet50, ... or leave momentum out"
-        )
-    return [
-        _momentum_stage(stage, gamma, reversible) if stage.name.startswith("layer") else stage
-        for stage in stages
-    ]
+
+    gamma: float | None = None
+    reversible: bool = True
+
+    parameter: ClassVar[str] = "MemoryTechniques.momentum"
+    changes_function: ClassVar[bool] = True
+    examples: ClassVar = ({"momentum": 0.9},)
+
+    def __post_init__(self) -> None:
+        if self.gamma is not None and not 0 < self.gamma < 1:
+            expected = "gamma between 0 and 1, such as 0.9, or None"
+            raise ParameterError(self.parameter, got=self.gamma, expected=expected)
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        return self.gamma is not None
+
+    @override
+    def stages(self, stages: list[Stage], unet: smp.Unet) -> list[Stage]:
+        """Return the stages with the residual layers of the encoder as momentum layers."""
+        refuse_without_residual_layers(self, stages, unet)
+        assert self.gamma is not None
+        return [
+            _momentum_stage(stage, self.gamma, self.reversible)
+            if stage.name.startswith("layer")
+            else stage
+            for stage in stages
+        ]
 
 
 def representable(gamma: float) -> float:

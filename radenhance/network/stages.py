@@ -1,17 +1,19 @@
-"""The U-Net as a sequence of stages, each a sequence of units, and the skips that cross it.
+r"""The U-Net as a sequence of stages, each a sequence of units, and the skips that cross it.
 
 Memory techniques and placement need to get between the parts of a network; its own `forward` hides
 them. `run_stages` does the very operations of `smp.Unet.forward`, in order, as a loop:
 
     stem  layer1  layer2  layer3  layer4 | decoder0  decoder1  decoder2  decoder3  decoder4  head
-      |      |       |       \\______________/         |         |         |
-      |      |       \\________________________________/         |         |
-      |      \\__________________________________________________/         |
-      \\___________________________________________________________________/
+      |      |       |       \______________/         |         |         |
+      |      |       \________________________________/         |         |
+      |      \__________________________________________________/         |
+      \___________________________________________________________________/
 
 A unit is a residual block, or convolution, BatchNorm and ReLU. What has no parameters of its own
-(pooling, upsampling, concatenation) belongs to the unit after it, so that its output need not live
-longer than that unit. An encoder that is not a ResNet is one stage of one unit.
+(pooling, upsampling, concatenation) is what the unit after it does first, so that its output need
+not live longer than that unit. An encoder that is not a ResNet is one stage of one unit.
+
+That these are the library's operations is not taken on trust: `comparison.py` compares both.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
+from segmentation_models_pytorch.decoders.unet.decoder import UnetCenterBlock, UnetDecoderBlock
 from segmentation_models_pytorch.encoders.resnet import ResNetEncoder
 from torch import Tensor, nn
 
@@ -33,12 +35,22 @@ class Unit:
     """The smallest part that a technique treats as one.
 
     Args:
-        run: What it computes.
-        modules: What it uses for that, for their parameters and buffers.
+        block: The function that it computes.
+        modules: The modules that it uses for that, with their parameters and buffers.
+        before: A function without parameters that its input goes through first, such as pooling
+            or `Upsampling`.
+        recomputes: Whether its backward pass makes by itself what it needs and was not kept, so
+            that checkpointing leaves it alone.
     """
 
-    run: Part
+    block: Part
     modules: tuple[nn.Module, ...]
+    before: Part | None = None
+    recomputes: bool = False
+
+    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return the unit's output."""
+        return self.block(*inputs) if self.before is None else self.block(self.before(*inputs))
 
 
 @dataclass(frozen=True)
@@ -46,41 +58,103 @@ class Stage:
     """The units between two skips.
 
     Args:
-        name: Such as stem, layer1, decoder0 or head.
-        units: In order; the first one gets the skip, if there is one.
+        name: A name such as stem, layer1, decoder0 or head.
+        units: The units in order; the first one gets the skip, if there is one.
         gives_skip: Whether its output is needed again in the decoder.
         takes_skip: Whether it needs the deepest skip that is left.
-        upsampling: How it first enlarges its input twice, as `F.interpolate` calls it, if it does.
-        pooling: What its first unit does before its block, if it shrinks its input so.
     """
 
     name: str
     units: tuple[Unit, ...]
     gives_skip: bool = False
     takes_skip: bool = False
-    upsampling: str | None = None
-    pooling: nn.Module | None = None
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The modules of all units."""
+        return tuple(module for unit in self.units for module in unit.modules)
+
+    @property
+    def upsampling(self) -> "Upsampling | None":
+        """How it upsamples its input, if it is a stage of the decoder."""
+        first = self.units[0].before
+        return first if isinstance(first, Upsampling) else None
+
+    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return the stage's output: features, or skips and features."""
+        return Sequential(self.units)(*inputs)
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Parts one after the other, the first one with the skip.
+
+    Args:
+        parts: The parts in order.
+    """
+
+    parts: Sequence[Part]
+
+    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return the output of the last part."""
+        result = self.parts[0](*inputs)
+        for part in self.parts[1:]:
+            result = part(result)
+        return result
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """Twice as many rows and columns, with the channels of the skip beside them.
+
+    Args:
+        mode: A mode of `F.interpolate`.
+    """
+
+    mode: str
+
+    def __call__(self, features: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Return a map of shape (N, C + S, 2H, 2W).
+
+        Args:
+            features: Shape (N, C, H, W).
+            skip: Shape (N, S, 2H, 2W), if the stage has one.
+        """
+        rows, columns = 2 * features.shape[-2], 2 * features.shape[-1]
+        features = F.interpolate(features, (rows, columns), mode=self.mode)
+        return features if skip is None else torch.cat([features, skip], dim=1)
+
+
+@dataclass(frozen=True)
+class SkipsAndFeatures:
+    """All feature maps of an encoder of the library, as the output of one stage.
+
+    Args:
+        encoder: The encoder.
+    """
+
+    encoder: nn.Module
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the skips and the features, without the first map, which is the image itself."""
+        return tuple(self.encoder(image)[1:])
 
 
 def run_stages(
-    stages: Sequence[Stage],
-    parts: Sequence[Part],
-    features: Tensor,
-    skips: list[Tensor] | None = None,
+    stages: Sequence[Stage], features: Tensor, skips: list[Tensor] | None = None
 ) -> Tensor:
     """Return the network's output, or the features after the last of `stages`.
 
     Args:
-        stages: As `stages_of` gives them: all, or some that follow each other.
-        parts: What to run for each of them.
+        stages: All stages that `stages_of` gives, or some that follow each other.
         features: The image, shape (N, 1, H, W), both sides multiples of 32; or the features that
             the stage before gave.
         skips: The skips that are open before the first stage, the deepest last; left in it are
             those that are open after the last stage. None where there are none, as before the stem.
     """
     skips = [] if skips is None else skips
-    for stage, part in zip(stages, parts, strict=True):
-        result = part(features, skips.pop()) if stage.takes_skip else part(features)
+    for stage in stages:
+        result = stage(features, skips.pop()) if stage.takes_skip else stage(features)
         if isinstance(result, tuple):
             *more, features = result
             skips.extend(more)
@@ -91,82 +165,47 @@ def run_stages(
     return features
 
 
-def one_after_the_other(parts: Sequence[Part]) -> Part:
-    """Return a part that runs several, the first one with the skip."""
-
-    def run(*inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        result = parts[0](*inputs)
-        for part in parts[1:]:
-            result = part(result)
-        return result
-
-    return run
-
-
 def stages_of(unet: smp.Unet) -> list[Stage]:
     """Return the stages of a U-Net in the order in which they run."""
-    encoder = unet.encoder
+    encoder, center = unet.encoder, unet.decoder.center
     known = isinstance(encoder, ResNetEncoder)
-    head = Unit(unet.segmentation_head, (unet.segmentation_head,))
     return [
         *(_resnet_stages(encoder) if known else [_whole_encoder(encoder)]),
+        *([Stage("center", _units(center))] if isinstance(center, UnetCenterBlock) else []),
         *_decoder_stages(unet),
-        Stage("head", (head,)),
+        Stage("head", _units([unet.segmentation_head])),
     ]
+
+
+def _units(blocks: Sequence[nn.Module] | nn.Sequential) -> tuple[Unit, ...]:
+    return tuple(Unit(block, (block,)) for block in blocks)
 
 
 def _resnet_stages(encoder: ResNetEncoder) -> list[Stage]:
-    def stem(image: Tensor) -> Tensor:
-        result: Tensor = encoder.relu(encoder.bn1(encoder.conv1(image)))
-        return result
-
+    stem = Sequential((encoder.conv1, encoder.bn1, encoder.relu))
     first, *rest = encoder.layer1
-
-    def pool_and_first(features: Tensor) -> Tensor:
-        result: Tensor = first(encoder.maxpool(features))
-        return result
-
-    layer1 = (Unit(pool_and_first, (first,)), *(Unit(block, (block,)) for block in rest))
-    layers = [
-        Stage(name, tuple(Unit(block, (block,)) for block in getattr(encoder, name)), True)
-        for name in ("layer2", "layer3", "layer4")
-    ]
-    deepest = Stage("layer4", layers[-1].units)  # its output is the decoder's input, not a skip
+    pool_and_first = Unit(first, (first,), before=encoder.maxpool)
     return [
         Stage("stem", (Unit(stem, (encoder.conv1, encoder.bn1)),), gives_skip=True),
-        Stage("layer1", layer1, gives_skip=True, pooling=encoder.maxpool),
-        *layers[:-1],
-        deepest,
+        Stage("layer1", (pool_and_first, *_units(rest)), gives_skip=True),
+        Stage("layer2", _units(encoder.layer2), gives_skip=True),
+        Stage("layer3", _units(encoder.layer3), gives_skip=True),
+        Stage("layer4", _units(encoder.layer4)),  # its output is the decoder's input, not a skip
     ]
 
 
 def _whole_encoder(encoder: nn.Module) -> Stage:
-    def encode(image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(encoder(image)[1:])  # without the image itself
-
-    return Stage("encoder", (Unit(encode, (encoder,)),))
+    return Stage("encoder", (Unit(SkipsAndFeatures(encoder), (encoder,)),))
 
 
 def _decoder_stages(unet: smp.Unet) -> list[Stage]:
     blocks = list(unet.decoder.blocks)
     return [
-        Stage(
-            f"decoder{i}",
-            _decoder_units(block),
-            takes_skip=i < len(blocks) - 1,
-            upsampling=block.interpolation_mode,
-        )
+        Stage(f"decoder{i}", _decoder_units(block), takes_skip=i < len(blocks) - 1)
         for i, block in enumerate(blocks)
     ]
 
 
 def _decoder_units(block: UnetDecoderBlock) -> tuple[Unit, ...]:
-    def up_and_first(features: Tensor, skip: Tensor | None = None) -> Tensor:
-        rows, columns = 2 * features.shape[-2], 2 * features.shape[-1]
-        features = F.interpolate(features, (rows, columns), mode=block.interpolation_mode)
-        if skip is not None:
-            features = torch.cat([features, skip], dim=1)
-        result: Tensor = block.conv1(features)
-        return result
-
-    return (Unit(up_and_first, (block.conv1,)), Unit(block.conv2, (block.conv2,)))
+    upsampling = Upsampling(block.interpolation_mode)
+    return Unit(block.conv1, (block.conv1,), before=upsampling), *_units([block.conv2])

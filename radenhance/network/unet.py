@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import Tensor
 
-from radenhance.errors import ImageSizeError, UsageError
+from radenhance.errors import ImageSizeError, ParameterError, UsageError
+from radenhance.network.comparison import compare_once
 
 DEEPEST_STRIDE = 32
 """Input pixels per pixel of the encoder's last feature map; sides must be multiples of it."""
@@ -23,18 +24,23 @@ def build_unet(encoder: str = "resnet34", *, encoder_weights: str | None = None)
             or a name such as `imagenet`, which is downloaded unless it is in the local cache.
 
     Raises:
-        UsageError: No such encoder; or the weights are not there, or do not fit.
+        UsageError: There is no such encoder, or it cannot be taken apart into stages; the weights
+            are not there, or do not fit.
     """
     if encoder not in get_encoder_names() and not encoder.startswith("tu-"):
-        raise UsageError(
-            f"--model.encoder {encoder} is not an encoder of segmentation-models-pytorch; use one "
-            f"of {', '.join(get_encoder_names()[:6])}, ..., or tu-NAME for one of timm"
+        raise ParameterError(
+            "ContrastEnhancer.encoder",
+            got=encoder,
+            expected=f"an encoder of segmentation-models-pytorch "
+            f"({', '.join(get_encoder_names()[:6])}, ...) or tu-NAME for one of timm",
         )
     file = Path(encoder_weights) if encoder_weights else None
     if file is None or not file.suffix:
-        return _from_library(encoder, encoder_weights)
-    unet = _from_library(encoder, None)
-    _load_encoder(unet, file)
+        unet = _from_library(encoder, encoder_weights)
+    else:
+        unet = _from_library(encoder, None)
+        _load_encoder(unet, file)
+    compare_once(unet, encoder)
     return unet
 
 
@@ -49,7 +55,8 @@ def pad_to_stride(image: Tensor) -> Tensor:
     if below >= rows or right >= columns:
         raise ImageSizeError(
             f"images need at least {DEEPEST_STRIDE} pixels a side, got {rows} rows and {columns} "
-            f"columns; use larger images (--data.image_size, --data.crop_size)"
+            f"columns; use larger images (RadiographDataModule.image_size, "
+            f"RadiographDataModule.crop_size)"
         )
     if not below and not right:
         return image
@@ -61,21 +68,27 @@ def _from_library(encoder: str, weights: str | None) -> smp.Unet:
         return smp.Unet(encoder, encoder_weights=weights, in_channels=1, classes=1)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         if weights is None:
-            raise UsageError(f"--model.encoder {encoder} cannot be built: {error}") from error
+            raise UsageError(
+                f"ContrastEnhancer.encoder {encoder} cannot be built: {error}"
+            ) from error
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise UsageError(
-            f"--model.encoder_weights {weights} cannot be had for {encoder} ({reason}); without a "
-            f"network, give the path of a state dict, or leave the flag out for random weights"
+            f"ContrastEnhancer.encoder_weights {weights} is not available for {encoder} "
+            f"({reason}); without a network, give the path of a state dict, or None for random "
+            f"weights"
         ) from error
 
 
 def _load_encoder(unet: smp.Unet, file: Path) -> None:
     if not file.is_file():
-        raise UsageError(f"--model.encoder_weights {file}: no such file")
+        raise UsageError(
+            f"ContrastEnhancer.encoder_weights {file}: no such file; give the path of a state dict "
+            f"that torch.save wrote"
+        )
     try:
         unet.encoder.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:
         raise UsageError(
-            f"--model.encoder_weights {file} is not a state dict of this encoder with one input "
-            f"channel: {str(error).splitlines()[0]}"
+            f"ContrastEnhancer.encoder_weights {file} is not a state dict of this encoder with one "
+            f"input channel: {str(error).splitlines()[0]}"
         ) from error

@@ -46,7 +46,8 @@ def test_momentumnet_itself_stays_as_it_was_installed():
 
 
 def test_other_encoders_are_refused_with_the_remedy():
-    with pytest.raises(UsageError, match="use --model.encoder resnet18"):
+    remedy = r'got TimmUniversalEncoder; use ContrastEnhancer\(encoder="resnet18"\)'
+    with pytest.raises(UsageError, match=remedy):
         MemoryTechniques(momentum=0.9).stages_of(build_unet("tu-mobilenetv3_small_050"))
 
 

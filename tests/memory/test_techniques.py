@@ -20,7 +20,7 @@ def test_tensorfloat_is_a_choice_for_convolutions_too(tf32):
     assert torch.backends.cuda.matmul.allow_tf32 is tf32
 
 
-def test_nothing_is_on_when_nothing_is_said():
+def test_nothing_is_on_by_default():
     assert MemoryTechniques() == MemoryTechniques(
         checkpointing="none",
         momentum=None,

@@ -36,9 +36,9 @@ def test_weights_of_another_encoder_are_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"encoder": "resnet35"}, "--model.encoder resnet35 is not an encoder"),
+        ({"encoder": "resnet35"}, "ContrastEnhancer.encoder is 'resnet35', expected an encoder"),
         ({"encoder_weights": "nowhere/encoder.pt"}, "nowhere/encoder.pt: no such file"),
-        ({"encoder_weights": "no-such-set"}, "no-such-set cannot be had for resnet34"),
+        ({"encoder_weights": "no-such-set"}, "no-such-set is not available for resnet34"),
     ],
 )
 def test_what_is_not_there_is_named(arguments, message):

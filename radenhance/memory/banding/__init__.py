@@ -1,1 +1,1 @@
-"""Decoder stages and stem in bands of rows: the same function, few rows at a time."""
+"""Decoder stages and stem in bands of rows: the same function, few rows at a time (`README.md`)."""

@@ -1,4 +1,4 @@
-"""Maps that are had in bands of rows, stored or computed when asked for.
+"""Maps of which a band of rows is read at a time, stored or computed on demand.
 
     rows of a map   -1 |  0  1  2  3 |  4  5  6  7 |  8  9
                      0 |   band 0    |   band 1    | band 2     bands(10, 4)
@@ -22,8 +22,8 @@ class Rows:
     """The rows of a map (N, C, H, W), with zeros above the first and below the last one.
 
     Args:
-        num_rows: H.
-        within: Returns rows [first, last) of those in [0, H).
+        num_rows: The number of rows, H.
+        within: A function that returns rows [first, last), both in [0, H].
     """
 
     num_rows: int
@@ -46,7 +46,7 @@ class Stored(Rows):
     """The rows of a map that is in memory.
 
     Args:
-        whole: The map.
+        whole: The map, shape (N, C, H, W).
     """
 
     whole: Tensor
@@ -62,7 +62,7 @@ def stored(whole: Tensor, dtype: torch.dtype | None = None) -> Stored:
 
 
 def remembered(rows: Rows) -> Rows:
-    """Return the same rows, the last ones asked for without computing them again.
+    """Return the same rows; those that were read last are not computed again.
 
     Nobody may write to them.
     """
@@ -78,10 +78,10 @@ def fill(rows: Rows, band_rows: int, into: Tensor | None = None) -> Tensor:
     """Return the whole map.
 
     Args:
-        rows: Of the map.
-        band_rows: How many of them to compute at once.
-        into: Where to write it, if not into a new tensor. `rows` may read from there what it has
-            not yet written.
+        rows: The rows of the map.
+        band_rows: The number of rows that are computed at once.
+        into: The tensor to write to, if not a new one. `rows` may read from it what is not yet
+            written.
     """
     for first, last in bands(rows.num_rows, band_rows):
         band = rows(first, last)

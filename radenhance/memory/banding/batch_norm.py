@@ -1,4 +1,4 @@
-"""BatchNorm and ReLU of a whole image that is had in bands of rows.
+"""BatchNorm and ReLU of a whole image that is seen in bands of rows.
 
 The mean and the variance are those of the image: nothing can be normalised before all bands have
 been seen, and nothing of the gradient goes below before its two sums over all bands are known.
@@ -41,7 +41,7 @@ class Moments:
         return given
 
     def mean_and_variance(self) -> tuple[Tensor, Tensor]:
-        """Return both of all values so far, in float64, the variance divided by their number."""
+        """Return the mean and the biased variance of all values so far, shape (C,), in float64."""
         assert self._pivot is not None
         assert self._sums is not None
         offset, square = self._sums / self.num_values
@@ -53,10 +53,10 @@ class Statistics:
     """What a BatchNorm normalises with.
 
     Args:
-        mean: Of each channel, shape (C,), in float32 at least.
-        variance: Biased, likewise.
-        num_values: How many values both were computed from; 0 if they are constants, as running
-            statistics are, through which no gradient goes.
+        mean: The mean of each channel, shape (C,), in float32 at least.
+        variance: The biased variance, likewise.
+        num_values: The number of values that both were computed from; 0 if they are constants, as
+            running statistics are, through which no gradient goes.
     """
 
     mean: Tensor
@@ -69,10 +69,10 @@ class Normalization:
     """What a BatchNorm does to a value once its statistics are known.
 
     Args:
-        statistics: Those.
-        weight: gamma.
-        bias: beta.
-        eps: Added to the variance.
+        statistics: The mean and the variance.
+        weight: gamma, shape (C,).
+        bias: beta, shape (C,).
+        eps: A number that is added to the variance.
     """
 
     statistics: Statistics
@@ -88,8 +88,8 @@ class Normalization:
         """Return a band's share of the gradients of weight and bias, shape (2, C), in float64.
 
         Args:
-            gradient: Of the normalised band, before its ReLU.
-            band: What is normalised.
+            gradient: The gradient of the normalised band, before its ReLU.
+            band: The band that is normalised.
         """
         _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, band, self.weight, self.statistics.mean, self.statistics.variance,
@@ -103,9 +103,9 @@ class Normalization:
             gamma / sigma * (gradient - sum_bias / n - normalised band * sum_weight / n)
 
         Args:
-            gradient: Of the normalised band, before its ReLU.
-            band: What is normalised.
-            sums: `gradient_sums` over all bands.
+            gradient: The gradient of the normalised band, before its ReLU.
+            band: The band that is normalised.
+            sums: The sum of `gradient_sums` over all bands.
         """
         num_values = self.statistics.num_values
         slope = self.weight * torch.rsqrt(self.statistics.variance + self.eps)
@@ -131,7 +131,7 @@ def observe(
     """Return what `norm` normalises with, and the map before it; update it as it does itself.
 
     Args:
-        norm: Uses statistics of the batch or running ones, as it is set.
+        norm: The norm, which uses statistics of the batch or running ones, as it is set.
         before: The map that it normalises.
         band_rows: Rows of a band.
         store: Whether to return a map in memory instead of `before`.

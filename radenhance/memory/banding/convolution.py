@@ -1,13 +1,13 @@
-"""3x3 convolutions of a band of rows, and of a band that was enlarged twice, with their gradients.
+"""3x3 convolutions of a band of rows, and of an upsampled band, with their gradients.
 
-Enlarging twice to the nearest neighbour and then convolving is *one* convolution, transposed, of
+Upsampling by two to the nearest neighbour and then convolving is *one* transposed convolution of
 stride 2: an output pixel sees two rows of the small map, whatever its three taps are.
 
     output row       2i - 1         2i        2i + 1       2i + 2
     tap of row i       2          1 and 2     0 and 1        0
 
 so the taps that fall on row i add up to a kernel of four rows, and likewise four columns: 4
-multiplications per output pixel where there were 9, and neither the enlarged map nor its gradient
+multiplications per output pixel where there were 9, and neither the upsampled map nor its gradient
 is ever made. That is algebra on the weights, exact but for rounding.
 """
 
@@ -32,13 +32,13 @@ def weight_gradient(rows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     Args:
         rows: The input's rows [a - 1, b + 1).
         gradient: The output's rows [a, b).
-        weight: For its shape.
+        weight: The weight, for its shape.
     """
     return _of_weight(rows, gradient, weight, stride=1)
 
 
 def upsampling_kernel(weight: Tensor) -> Tensor:
-    """Return the kernel (C, O, 4, 4) that enlarges twice and convolves with (O, C, 3, 3)."""
+    """Return the kernel (C, O, 4, 4) that upsamples by two and convolves with (O, C, 3, 3)."""
     taps = weight.flip(2, 3).transpose(0, 1)
     rows = F.pad(taps, (0, 0, 0, 1)) + F.pad(taps, (0, 0, 1, 0))
     return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
@@ -67,13 +67,13 @@ def kernel_gradient(rows: Tensor, gradient: Tensor, kernel: Tensor) -> Tensor:
     Args:
         rows: The small map's rows [a, b).
         gradient: The output's rows [2a - 1, 2b + 1).
-        kernel: For its shape.
+        kernel: The kernel, for its shape.
     """
     return _of_weight(gradient, rows, kernel, stride=2)
 
 
 def compute_dtype(features: Tensor, weight: Tensor) -> torch.dtype:
-    """Return what a convolution of both computes in, under the autocast that is on."""
+    """Return the dtype in which a convolution of both computes, under the autocast that is on."""
     dtype = torch.promote_types(features.dtype, weight.dtype)
     device_type = features.device.type
     if torch.is_autocast_enabled(device_type) and dtype != torch.float64:

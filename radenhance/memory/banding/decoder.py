@@ -1,10 +1,10 @@
 """A decoder stage, and the head after the last one, in bands of rows: forward and backward pass.
 
-    small map --enlarged--.
+    small map -upsampled--.
                           +-- conv -- z1 -|norm|- ReLU -- conv -- z2 -|norm|- ReLU (-- head)
     skip -----------------'
 
-Neither the enlarged map, nor the concatenation, nor what a norm or a ReLU gives is made at full
+Neither the upsampled map, nor the concatenation, nor what a norm or a ReLU gives is made at full
 size. Each | is a barrier: the statistics of the whole image, and in the backward pass the two sums
 of a BatchNorm's gradient, take a pass over all bands of their own.
 
@@ -22,11 +22,11 @@ is the largest map and the cheapest to compute, whenever a band of it is needed.
 statistics and without gradient there is no barrier, and nothing but the output is stored.
 
 The gradient of the small map takes the small map's own memory where no one else reads it: where a
-banded stage made it. A skip that a banded stem gives (`banded_stem.py`) is the image; f0 and its
+banded stage made it. A skip that a banded stem gives (`stem.py`) is the image; f0 and its
 gradient are computed in bands.
 
-A convolution of a band needs one row more above and below. Because each convolution's input is had
-again from the map before it, these halos do not add up to a receptive field.
+A convolution of a band needs one row more above and below. Because each convolution's input is
+computed anew from the map before it, these halos do not add up to a receptive field.
 """
 
 from collections.abc import Callable
@@ -65,11 +65,12 @@ class BandedStage:
     """A decoder stage that runs in bands.
 
     Args:
-        convolutions: Both, 3x3 without bias.
-        norms: The BatchNorm after each.
+        convolutions: Both convolutions, 3x3 without bias.
+        norms: The BatchNorm after each convolution.
         head: The 3x3 convolution to the network's output if this is the last stage, else None.
-        band_rows: Gives the rows of a band, an even number, for the shape (N, C, H, W) of z1.
-        stem: What gives the stage its skip, if that is to be computed here.
+        band_rows: A function that gives the rows of a band, an even number, for the shape
+            (N, C, H, W) of z1.
+        stem: The stem that gives the stage its skip, if that is to be computed here.
         owns_features: Whether the backward pass may write over the small map.
     """
 
@@ -85,8 +86,10 @@ class BandedStage:
 
         Args:
             features: Shape (N, C, h, w).
-            skip: Shape (N, S, 2h, 2w); or the image that `stem` makes it of.
+            skip: Shape (N, S, 2h, 2w); or the image, from which `stem` computes it.
         """
+        if skip is not None and skip.shape[1] == 0:
+            skip = None  # some encoders have no map of this size and give one of no channels
         (first, second), (first_norm, second_norm) = self.convolutions, self.norms
         head = (None, None) if self.head is None else (self.head.weight, self.head.bias)
         stem: tuple[Tensor | None, ...] = (None, None, None)
@@ -215,7 +218,7 @@ def _first_convolution_gradients(
 
 
 def _skip(stage: BandedStage, inputs: StageInputs, dtype: torch.dtype) -> Rows | None:
-    """Return the skip, stored or computed of the image."""
+    """Return the skip, stored or computed from the image."""
     if inputs.skip is None:
         return None
     if stage.stem is None:

@@ -35,7 +35,7 @@ def norm_sums(of_norm: Rows, before: Rows, norm: Normalization, band_rows: int) 
     Args:
         of_norm: dr.
         before: z.
-        norm: From z to r.
+        norm: The norm from z to r.
         band_rows: Rows of a band.
     """
     sums = _zeros(2, *norm.weight.shape, like=norm.weight)
@@ -60,9 +60,9 @@ def head_gradients(
     """Return the gradients of the head's weight and bias, in float64.
 
     Args:
-        activated: What the head gets.
-        of_output: The gradient of what it gives.
-        weight: Of the head, 3x3.
+        activated: The input of the head.
+        of_output: The gradient of its output.
+        weight: The weight of the head, 3x3.
         band_rows: Rows of a band.
     """
     of_weight, of_bias = _zeros(*weight.shape, like=weight), _zeros(len(weight), like=weight)
@@ -74,7 +74,7 @@ def head_gradients(
 
 
 def through_convolution(of_output: Rows, weight: Tensor) -> Rows:
-    """Return the gradient of what a 3x3 convolution gets from that of what it gives."""
+    """Return the gradient of a 3x3 convolution's input from that of its output."""
 
     def within(first: int, last: int) -> Tensor:
         return input_gradient(of_output(first - 1, last + 1), weight)
@@ -96,9 +96,9 @@ def second_convolution_gradients(
     Args:
         of_second: dz2. It may read `into`, of which nothing above the band's first row is read.
         first_map: z1.
-        norm: From z1 to r1.
-        weight: Of the second convolution.
-        into: Where to write dr1: z2's own memory.
+        norm: The norm from z1 to r1.
+        weight: The weight of the second convolution.
+        into: The tensor to write dr1 to: z2's own memory.
         band_rows: Rows of a band.
     """
     of_weight = _zeros(*weight.shape, like=weight)
@@ -124,9 +124,9 @@ def small_map_gradients(
     Args:
         of_first: dz1.
         features: The small map, shape (N, C, h, w).
-        weight: Of the first convolution, its C channels of input alone.
+        weight: The weight of the first convolution, its C channels of input alone.
         band_rows: Rows of a band of dz1, an even number.
-        into: Where to write the gradient if it is wanted: `features` itself will do.
+        into: The tensor to write the gradient to, if it is wanted; `features` itself will do.
     """
     kernel = upsampling_kernel(weight)
     small = stored(features, weight.dtype)
@@ -144,8 +144,8 @@ def skip_weight_gradient(of_first: Rows, skip: Rows, weight: Tensor, band_rows: 
 
     Args:
         of_first: dz1.
-        skip: Of S channels, as large.
-        weight: Of the first convolution, its S channels of input alone.
+        skip: The skip, of S channels and as many rows.
+        weight: The weight of the first convolution, its S channels of input alone.
         band_rows: Rows of a band.
     """
     of_weight = _zeros(*weight.shape, like=weight)

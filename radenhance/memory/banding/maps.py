@@ -1,6 +1,6 @@
 """The maps of a banded decoder stage, from the tensors that it computes with.
 
-z1 and z2 are drawn in `banded_stage.py`; each is had in rows from the map before it.
+z1 and z2 are drawn in `decoder.py`; rows of each are computed from rows of the map before it.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class StageInputs(NamedTuple):
 
     @property
     def stem(self) -> StemInputs:
-        """Return those of the stem."""
+        """The inputs of the stem."""
         image, weight, gamma, beta = self.skip, *self[3:6]
         assert image is not None
         assert weight is not None
@@ -47,17 +47,23 @@ class StageInputs(NamedTuple):
 
     @property
     def before_first_norm(self) -> tuple[Tensor | None, ...]:
-        """Return those that z1 is made of."""
+        """The inputs that z1 is made of."""
         return self[:6]
 
     @property
     def before_second_norm(self) -> tuple[Tensor | None, ...]:
-        """Return those that z2 is made of."""
+        """The inputs that z2 is made of."""
         return self[:9]
 
 
 def first_map(inputs: StageInputs, skip: Rows | None, dtype: torch.dtype) -> Rows:
-    """Return z1."""
+    """Return z1.
+
+    Args:
+        inputs: The tensors of the stage.
+        skip: The map beside the upsampled one, of as many rows, if there is one.
+        dtype: The dtype of the computation.
+    """
     weight = inputs.first_weight.to(dtype)
     num_small = inputs.features.shape[1]
     small, kernel = stored(inputs.features, dtype), upsampling_kernel(weight[:, :num_small])
@@ -74,13 +80,25 @@ def first_map(inputs: StageInputs, skip: Rows | None, dtype: torch.dtype) -> Row
 
 
 def second_map(first: Rows, norm: Normalization, weight: Tensor) -> Rows:
-    """Return z2."""
+    """Return z2.
+
+    Args:
+        first: z1.
+        norm: The norm from z1 to r1.
+        weight: The weight of the second convolution.
+    """
     activated = first.then(norm.activated)
     return Rows(first.num_rows, lambda a, b: convolve(activated(a - 1, b + 1), weight))
 
 
 def image_map(activated: Rows, inputs: StageInputs, dtype: torch.dtype) -> Rows:
-    """Return what the head gives."""
+    """Return the network's output.
+
+    Args:
+        activated: The output of the last stage.
+        inputs: The tensors of the stage, with those of the head.
+        dtype: The dtype of the computation.
+    """
     assert inputs.head_weight is not None
     weight = inputs.head_weight.to(dtype)
     bias = None if inputs.head_bias is None else inputs.head_bias.to(dtype)

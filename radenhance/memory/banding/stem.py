@@ -1,11 +1,11 @@
-"""The stem of a ResNet in bands of rows, its map never stored.
+r"""The stem of a ResNet in bands of rows, its map never stored.
 
     image -- conv 7x7, stride 2 -- z0 -|norm|- ReLU -- f0 -- max 3x3, stride 2 -- layer1
-                                                      \\------ skip ------ decoder3
+                                                      \------ skip ------ decoder3
 
 f0 is the largest map of the encoder, the first to be made and the last to be needed: 1 GiB at
 4096 px. The image that it comes from is 1/16 of it, and a convolution of one channel costs little.
-So only the statistics of the norm are kept, and both who read f0 compute its bands when they want
+So only the statistics of the norm are kept, and both readers of f0 compute its bands when they need
 them.
 
 Of the gradient of f0 neither share is stored either. The backward pass of norm and convolution is
@@ -43,10 +43,10 @@ class BandedStem:
     """A stem during one run of a network.
 
     Args:
-        convolution: 7x7 of stride 2, padding 3, without bias.
+        convolution: A 7x7 convolution of stride 2, padding 3, without bias.
         norm: The BatchNorm after it.
-        band_rows: Gives the rows of a band for the shape (N, C, H, W) of z0.
-        statistics: What the norm normalises with in this run, once that is known.
+        band_rows: A function that gives the rows of a band for the shape (N, C, H, W) of z0.
+        statistics: The statistics that the norm uses in this run, once they are known.
     """
 
     convolution: nn.Conv2d
@@ -55,7 +55,7 @@ class BandedStem:
     statistics: Statistics | None = None
 
     def pooled(self, image: Tensor) -> Tensor:
-        """Return what the first block of the encoder gets, shape (N, C, H / 4, W / 4)."""
+        """Return the input of the encoder's first block, shape (N, C, H / 4, W / 4)."""
         dtype = compute_dtype(image, self.convolution.weight)
         with torch.autocast(image.device.type, enabled=False):
             result: Tensor = _Pooled.apply(self, dtype, *self.inputs(image))
@@ -82,13 +82,13 @@ class BandedStem:
 
 @dataclass(frozen=True)
 class StemMap:
-    """The maps of a stem, in rows that are computed when asked for.
+    """The maps of a stem, whose rows are computed on demand.
 
     Args:
-        image: In the dtype of the computation.
-        weight: Of the convolution, likewise.
+        image: The image, in the dtype of the computation.
+        weight: The weight of the convolution, likewise.
         before: z0.
-        norm: From z0 to f0.
+        norm: The norm from z0 to f0.
         band_rows: Rows of a band of both.
     """
 
@@ -100,7 +100,7 @@ class StemMap:
 
     @property
     def activated(self) -> Rows:
-        """Return f0."""
+        """The map f0."""
         return self.before.then(self.norm.activated)
 
     def gradients(
@@ -110,7 +110,7 @@ class StemMap:
 
         Args:
             of_activated: A share of the gradient of f0.
-            wanted: Of which inputs a gradient is.
+            wanted: Whether the gradient of each input is wanted.
         """
         of_norm = relu_gradient(of_activated, self.before, self.norm)
         of_gamma, of_beta = sums = norm_sums(of_norm, self.before, self.norm, self.band_rows)

@@ -1,1 +1,1 @@
-"""Activations that wait for the backward pass in host memory."""
+"""Activations that wait on the host between the forward and the backward pass (`README.md`)."""

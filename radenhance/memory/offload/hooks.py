@@ -19,51 +19,72 @@ With checkpointing, what autograd saves are the inputs of the recomputed parts.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from typing_extensions import override
 
 from radenhance.compat.torch import version_of
-from radenhance.memory.offload.host_memory import MIB, HostMemory
+from radenhance.errors import ParameterError
+from radenhance.memory.offload.host_memory import HostMemory
 from radenhance.memory.offload.transfer import Transfer, transfer_of
+from radenhance.memory.technique import Technique
 from radenhance.network.stages import Stage
+from radenhance.units import MIB
 
 SMALLEST_BYTES = 2**16
 """A smaller storage stays: starting its copy takes longer than the copy."""
 
 
-@contextmanager
-def offloaded(
-    stages: Sequence[Stage], inputs: Sequence[Tensor], *, budget_mib: int
-) -> Iterator[None]:
-    """Let what autograd saves in the block wait on the host.
-
-    A network's host memory is made when it is first used and lives as long as the network.
+@dataclass(frozen=True)
+class Offloading(Technique):
+    """Let what autograd saves wait on the host.
 
     Args:
-        stages: What runs in the block; its parameters and buffers stay where they are.
-        inputs: What it starts from, which stays as well: whoever made it still has it.
-        budget_mib: Host memory that may be used; 0 is none.
-
-    Raises:
-        UsageError: The host does not have that much memory.
+        budget_mib: Host memory, in MiB, that may be used; 0 for none.
     """
-    if budget_mib == 0 or not torch.is_grad_enabled():
-        yield
-        return
-    modules = _modules(stages)
-    offload = _offloads.get(modules[0])
-    if offload is None or not offload.serves(inputs[0].device, budget_mib):
-        transfer = transfer_of(inputs[0])
-        offload = Offload(HostMemory(budget_mib * MIB, pinned=transfer.pinned), transfer)
-        _offloads[modules[0]] = offload
-    own = [t for module in modules for t in (*module.parameters(), *module.buffers())]
-    with offload.saving(but=[*inputs, *own]):
-        yield
+
+    budget_mib: int = 0
+
+    parameter: ClassVar[str] = "MemoryTechniques.offload_mib"
+    examples: ClassVar = ({"offload_mib": 64}, {"offload_mib": 2})  # room for all, and for some
+
+    def __post_init__(self) -> None:
+        if self.budget_mib < 0:
+            expected = "a number of MiB such as 4096, or 0 for none"
+            raise ParameterError(self.parameter, got=self.budget_mib, expected=expected)
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        return self.budget_mib != 0
+
+    @override
+    def saving(
+        self, stages: Sequence[Stage], inputs: Sequence[Tensor]
+    ) -> AbstractContextManager[object]:
+        """Return the context in which all but parameters, buffers and `inputs` wait on the host.
+
+        A network's host memory is made when it is first used and lives as long as the network.
+
+        Raises:
+            UsageError: The host does not have that much memory.
+        """
+        if not torch.is_grad_enabled():
+            return nullcontext()
+        modules = _modules(stages)
+        offload = _offloads.get(modules[0])
+        if offload is None or not offload.serves(inputs[0].device, self.budget_mib):
+            transfer = transfer_of(inputs[0])
+            offload = Offload(HostMemory(self.budget_mib * MIB, pinned=transfer.pinned), transfer)
+            _offloads[modules[0]] = offload
+        own = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+        return offload.saving(but=[*inputs, *own])
 
 
 def host_bytes(stages: Sequence[Stage]) -> int:
@@ -76,8 +97,8 @@ class Offload:
     """Where saved activations wait.
 
     Args:
-        host: Room for them.
-        transfer: How they get there and back.
+        host: The memory that they wait in.
+        transfer: The way there and back.
     """
 
     def __init__(self, host: HostMemory, transfer: Transfer) -> None:
@@ -91,7 +112,7 @@ class Offload:
         self._ahead: Callable[[], _Saved | None] = _nothing
 
     def serves(self, device: torch.device, budget_mib: int) -> bool:
-        """Tell whether it is for tensors on that device and has that budget."""
+        """Return whether it is for tensors on that device and has that budget."""
         return (self._transfer.device, self.host.num_bytes) == (device, budget_mib * MIB)
 
     @contextmanager
@@ -197,8 +218,11 @@ class _Saved:
 
     Args:
         waiting: The storage.
-        dtype, size, stride, offset: Of the view, in elements.
-        previous: Gives what was saved before, while autograd holds that.
+        dtype: The dtype of the view.
+        size: The size of the view.
+        stride: The stride of the view, in elements.
+        offset: The offset of the view, in elements.
+        previous: A function that gives what was saved before, while autograd holds that.
         fetched: The storage on the device, ahead of its use.
     """
 
@@ -212,7 +236,7 @@ class _Saved:
 
 
 def _is_cast_parameter(tensor: Tensor) -> bool:
-    """Tell whether autocast made it of a parameter, and keeps it until its block ends."""
+    """Return whether autocast made it of a parameter, and keeps it until its block ends."""
     made_by = tensor.grad_fn
     if made_by is None or made_by.name() != "ToCopyBackward0":
         return False
@@ -221,7 +245,7 @@ def _is_cast_parameter(tensor: Tensor) -> bool:
 
 
 def _modules(stages: Sequence[Stage]) -> list[nn.Module]:
-    return [module for stage in stages for unit in stage.units for module in unit.modules]
+    return [module for stage in stages for module in stage.modules]
 
 
 _offloads: WeakKeyDictionary[nn.Module, Offload] = WeakKeyDictionary()

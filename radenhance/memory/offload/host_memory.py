@@ -24,7 +24,7 @@ class HostMemory:
     """Pieces of one block of host memory.
 
     Args:
-        num_bytes: Of the block.
+        num_bytes: The size of the block.
         pinned: Whether a GPU copies to and from it, which it does without the CPU's help only when
             the memory cannot be moved.
 
@@ -71,7 +71,7 @@ class HostMemory:
 
 def _block(num_bytes: int) -> Tensor:
     refusal = (
-        f"--model.memory.offload_mib asks for {num_bytes // MIB} MiB of host memory, and this "
+        f"MemoryTechniques.offload_mib asks for {num_bytes // MIB} MiB of host memory, and this "
         f"machine has {_physical_bytes() // MIB}; ask for less"
     )
     try:
@@ -95,7 +95,7 @@ def _pin(block: Tensor) -> None:
     if code != 0:
         raise UsageError(
             f"{block.nbytes // MIB} MiB of host memory could not be pinned (CUDA error {code}); "
-            f"ask for less with --model.memory.offload_mib, or raise the limit (ulimit -l)"
+            f"ask for less with MemoryTechniques.offload_mib, or raise the limit (ulimit -l)"
         )
     weakref.finalize(block, _unpin, block.data_ptr()).atexit = False
 

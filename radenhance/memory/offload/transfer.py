@@ -18,7 +18,7 @@ class Transfer:
     """Copies that are done when the call returns: on a CPU, and of fake tensors.
 
     Args:
-        device: Of the tensors; the host's side of the copies is plain memory.
+        device: The tensors' device; the host's side of the copies is plain memory.
     """
 
     pinned = False

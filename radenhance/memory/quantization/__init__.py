@@ -1,1 +1,1 @@
-"""Training for int8 inference, with activations kept in a byte each."""
+"""Training for int8 inference, with activations kept in a byte each (`README.md`)."""

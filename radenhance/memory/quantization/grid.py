@@ -33,7 +33,7 @@ class Grid:
     """The values (code - zero_point) * scale.
 
     Args:
-        scale: Positive, a scalar or one that broadcasts to the values.
+        scale: The positive distance of two levels, a scalar or one that broadcasts to the values.
         zero_point: The code of 0: a whole number, as a float.
     """
 
@@ -57,9 +57,9 @@ def quantize_(values: Tensor, grid: Grid, *, relu: bool = False) -> Tensor:
     """Round `values` to a grid, in place and in their dtype; they are kept for backward as codes.
 
     Args:
-        values: Any shape.
-        grid: With zero point 0 where `relu`.
-        relu: Whether the ReLU of the values is meant.
+        values: Values of any shape.
+        grid: The grid, whose zero point is 0 where `relu`.
+        relu: Whether their ReLU is to be rounded.
     """
     result, codes = _Quantize.apply(values, grid, relu)
     dtype = values.dtype  # the values themselves must not live in what restores
@@ -162,8 +162,8 @@ def keep_as(tensor: Tensor, restore: Callable[[], Tensor]) -> None:
     """Let `keep_codes` keep what `restore` holds in place of `tensor`.
 
     Args:
-        tensor: With a storage of its own.
-        restore: Makes it again, bit for bit; must not hold the tensor itself.
+        tensor: A tensor with a storage of its own.
+        restore: A function that makes it again, bit for bit; it must not hold the tensor itself.
     """
     if not torch.is_grad_enabled():
         return
@@ -175,8 +175,9 @@ def rearranged(function: Part, *tensors: Tensor) -> Tensor:
     """Return `function(*tensors)`; kept as they are kept, and made again from them.
 
     Args:
-        function: Moves values about and changes none, such as pooling or concatenation.
-        tensors: Its inputs.
+        function: A function that rearranges values and changes none, such as pooling or
+            concatenation.
+        tensors: The inputs of the function.
     """
     result = function(*tensors)
     assert isinstance(result, Tensor)

@@ -24,11 +24,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from typing_extensions import override
 
 from radenhance.errors import UsageError
-from radenhance.memory.checkpointing import checkpointed_parts
 from radenhance.memory.quantization.grid import weight_scale
 from radenhance.memory.quantization.observer import Observer
 from radenhance.memory.quantization.stages import quantized_stages
-from radenhance.network.stages import Part, run_stages
+from radenhance.network.stages import Part, run_stages, stages_of
 from radenhance.network.unet import DEEPEST_STRIDE
 
 
@@ -36,15 +35,17 @@ class Int8Network:
     """An int8 model that runs on the CPU, for images of any size in multiples of 32.
 
     Args:
-        file: What `to_int8` gives, in a file.
+        file: The file of a model that `to_int8` gave.
 
     Raises:
-        UsageError: It is not there, or not such a file.
+        UsageError: There is no such file, or it is no ONNX model.
     """
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():
-            raise UsageError(f"--model.int8 {file}: no such file; `radenhance quantize` writes one")
+            raise UsageError(
+                f"ContrastEnhancer.int8 {file}: no such file; `radenhance quantize` writes one"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
@@ -52,7 +53,10 @@ class Int8Network:
                 file, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise UsageError(f"--model.int8 {file} is not an ONNX model: {error}") from error
+            raise UsageError(
+                f"ContrastEnhancer.int8 {file} is not an ONNX model ({error}); give a file that "
+                f"`radenhance quantize` wrote"
+            ) from error
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the enhanced image in float32, shape (N, 1, H, W), on the device of `image`."""
@@ -65,13 +69,16 @@ class Int8Network:
 def to_int8(unet: smp.Unet) -> onnx.ModelProto:
     """Return the int8 model of a network that was trained with quantization.
 
+    Args:
+        unet: The network, with its observers.
+
     Raises:
-        UsageError: It was not.
+        UsageError: It was trained without.
     """
     if not was_trained(unet):
         raise UsageError(
             "the network was not trained for int8: its activations have no ranges; train with "
-            "--model.memory.quantization qat (--config quant.yaml) first"
+            'MemoryTechniques(quantization="qat") first'
         )
     folded = deepcopy(unet).cpu().float().eval()
     network = _Network(folded).eval()
@@ -89,9 +96,11 @@ def to_int8(unet: smp.Unet) -> onnx.ModelProto:
 
 
 def was_trained(unet: smp.Unet) -> bool:
-    """Return whether every activation of the network has a range."""
-    ranges = getattr(unet, "ranges", None)
-    return ranges is not None and all(bool(r.bounds.isfinite().all()) for r in ranges.values())
+    """Return whether every activation of the network has been observed."""
+    observers = getattr(unet, "ranges", None)
+    if observers is None:
+        return False
+    return all(bool(observer.bounds.isfinite().all()) for observer in observers.values())
 
 
 class _Network(nn.Module):
@@ -101,23 +110,23 @@ class _Network(nn.Module):
 
     @override
     def forward(self, image: Tensor) -> Tensor:
-        stages = quantized_stages(self.unet, _OnnxQuantizer(self.unet.ranges))
-        return run_stages(stages, checkpointed_parts(stages, "none"), image)
+        quantizer = _OnnxQuantizer(self.unet.ranges)
+        return run_stages(quantized_stages(stages_of(self.unet), quantizer), image)
 
 
 class _OnnxQuantizer:
     """Writes down where values are rounded. A ReLU is the clamp of the code at zero."""
 
-    def __init__(self, ranges: nn.ModuleDict) -> None:
-        self.ranges = ranges
+    def __init__(self, observers: nn.ModuleDict) -> None:
+        self.observers = observers
 
     def declare(self, *names: str) -> tuple[nn.Module, ...]:
-        return tuple(self.ranges[name] for name in names)
+        return tuple(self.observers[name] for name in names)
 
-    def onto(self, name: str, *values: Tensor, relu: bool = False) -> Sequence[Tensor]:
+    def quantize(self, name: str, *values: Tensor, relu: bool = False) -> Sequence[Tensor]:
         return [self._rounded(name, value) for value in values]
 
-    def move(self, name: str, function: Part, *values: Tensor) -> Tensor:
+    def rearrange(self, name: str, function: Part, *values: Tensor) -> Tensor:
         result = function(*values)
         assert isinstance(result, Tensor)
         return self._rounded(name, result)
@@ -126,9 +135,9 @@ class _OnnxQuantizer:
         return convolution.weight
 
     def _rounded(self, name: str, value: Tensor) -> Tensor:
-        running = self.ranges[name]
-        assert isinstance(running, Observer)
-        grid = running.current()
+        observer = self.observers[name]
+        assert isinstance(observer, Observer)
+        grid = observer.current()
         step = (grid.scale, grid.zero_point.to(torch.uint8))
         codes = torch.onnx.ops.symbolic(
             "QuantizeLinear", (value, *step), dtype=torch.uint8, shape=value.shape

@@ -1,4 +1,8 @@
-"""Running ranges of activations, and the rounding that follows from them in one forward pass."""
+"""Observers of activations, and the rounding that follows from them in one forward pass.
+
+An observer is what torch.ao calls one: it watches values, keeps their running range, and gives the
+grid that covers it. It is a module with one buffer, so that ranges are a part of the checkpoint.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,8 +33,8 @@ class Observer(nn.Module):
         A range that never saw a value is that of these values.
 
         Args:
-            values: What is to share the grid.
-            relu: Whether their ReLU is meant.
+            values: The tensors that share the grid.
+            relu: Whether the grid is for their ReLU.
         """
         extremes = [torch.stack(torch.aminmax(value)).to(self.bounds.dtype) for value in values]
         lows, highs = torch.stack(extremes, dim=1)
@@ -50,12 +54,12 @@ class Quantizer(Protocol):
     """What rounds the values of a network in one forward pass."""
 
     def declare(self, *names: str) -> tuple[nn.Module, ...]:
-        """Return the modules behind the grids of these names."""
+        """Return the observers whose grids have these names."""
 
-    def onto(self, name: str, *values: Tensor, relu: bool = False) -> Sequence[Tensor]:
+    def quantize(self, name: str, *values: Tensor, relu: bool = False) -> Sequence[Tensor]:
         """Return `values`, or their ReLU, rounded in place to the grid called `name`."""
 
-    def move(self, name: str, function: Part, *values: Tensor) -> Tensor:
+    def rearrange(self, name: str, function: Part, *values: Tensor) -> Tensor:
         """Return `function(*values)`, which stays on the grid called `name`."""
 
     def weights(self, convolution: nn.Conv2d) -> Tensor:
@@ -69,29 +73,29 @@ class FakeQuantizer:
     does, finds those that it had, and moves no range a second time.
 
     Args:
-        ranges: By name; those that are missing are added.
+        observers: Observers by name; those that are missing are added.
     """
 
-    def __init__(self, ranges: nn.ModuleDict) -> None:
-        self.ranges = ranges
+    def __init__(self, observers: nn.ModuleDict) -> None:
+        self.observers = observers
         self.grids: dict[str, Grid] = {}
 
     def declare(self, *names: str) -> tuple[nn.Module, ...]:
-        """Return the ranges of these names."""
+        """Return the observers whose grids have these names."""
         for name in names:
-            if name not in self.ranges:
-                self.ranges[name] = Observer().train(self.ranges.training)
-        return tuple(self.ranges[name] for name in names)
+            if name not in self.observers:
+                self.observers[name] = Observer().train(self.observers.training)
+        return tuple(self.observers[name] for name in names)
 
-    def onto(self, name: str, *values: Tensor, relu: bool = False) -> Sequence[Tensor]:
+    def quantize(self, name: str, *values: Tensor, relu: bool = False) -> Sequence[Tensor]:
         """Return `values`, or their ReLU, rounded in place to the grid called `name`."""
         if name not in self.grids:
-            running = self.ranges[name]
-            assert isinstance(running, Observer)
-            self.grids[name] = running.grid(values, relu=relu)
+            observer = self.observers[name]
+            assert isinstance(observer, Observer)
+            self.grids[name] = observer.grid(values, relu=relu)
         return [quantize_(value, self.grids[name], relu=relu) for value in values]
 
-    def move(self, name: str, function: Part, *values: Tensor) -> Tensor:
+    def rearrange(self, name: str, function: Part, *values: Tensor) -> Tensor:
         """Return `function(*values)`, which stays on the grid called `name`."""
         return rearranged(function, *values)
 

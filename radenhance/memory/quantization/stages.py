@@ -22,40 +22,80 @@ concatenated: an int8 runtime copies bytes there, and for the backward pass the 
 and the concatenation is made again.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal, get_args
 
 import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch.encoders.resnet import ResNetEncoder
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
+from typing_extensions import override
 
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError
+from radenhance.memory.banding.stages import Banding
 from radenhance.memory.checkpointing import recomputed
+from radenhance.memory.momentum import Momentum
+from radenhance.memory.quantization.grid import keep_codes
 from radenhance.memory.quantization.observer import FakeQuantizer, Quantizer
-from radenhance.network.stages import Stage, Unit, stages_of
+from radenhance.memory.technique import Technique, refuse_without_residual_layers
+from radenhance.network.stages import Sequential, Stage, Unit
 
-Quantization = Literal["none", "qat"]
+QuantizationMode = Literal["none", "qat"]
 
 
-def with_quantization(unet: smp.Unet) -> list[Stage]:
-    """Return the stages of a network as they train for int8, for one forward pass.
+@dataclass(frozen=True)
+class Quantization(Technique):
+    """Train with what int8 inference will see, and keep it in a byte each.
 
-    The ranges of its activations become a part of the network with the first call, as
-    `unet.ranges`.
-
-    Raises:
-        UsageError: The encoder is not a ResNet.
+    Args:
+        mode: qat for quantization-aware training, or none.
     """
-    if not hasattr(unet, "ranges"):
-        ranges = nn.ModuleDict().train(unet.training)
-        quantized_stages(unet, FakeQuantizer(ranges))
-        unet.ranges = ranges.to(next(unet.parameters()).device)
-    return quantized_stages(unet, FakeQuantizer(unet.ranges))
+
+    mode: QuantizationMode = "none"
+
+    parameter: ClassVar[str] = "MemoryTechniques.quantization"
+    excludes: ClassVar[Mapping[type[Technique], str]] = {
+        Momentum: "a momentum layer rebuilds its input from exact sums, which are on no grid of 8 "
+        "bits",
+        Banding: "stages in bands are made of plain convolutions, which a quantized decoder is not",
+    }
+    changes_function: ClassVar[bool] = True
+    examples: ClassVar = ({"quantization": "qat"},)
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(QuantizationMode):
+            expected = f"one of {', '.join(get_args(QuantizationMode))}"
+            raise ParameterError(self.parameter, got=self.mode, expected=expected)
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        return self.mode != "none"
+
+    @override
+    def stages(self, stages: list[Stage], unet: smp.Unet) -> list[Stage]:
+        """Return the stages as they train for int8, for one forward pass.
+
+        The observers of its activations become a part of the network with the first call, as
+        `unet.ranges`.
+        """
+        refuse_without_residual_layers(self, stages, unet)
+        if not hasattr(unet, "ranges"):
+            observers = nn.ModuleDict().train(unet.training)
+            quantized_stages(stages, FakeQuantizer(observers))
+            unet.ranges = observers.to(next(unet.parameters()).device)
+        return quantized_stages(stages, FakeQuantizer(unet.ranges))
+
+    @override
+    def saving(
+        self, stages: Sequence[Stage], inputs: Sequence[Tensor]
+    ) -> AbstractContextManager[object]:
+        """Return the context in which autograd keeps the codes of rounded tensors."""
+        return keep_codes()
 
 
 def matched_ranges(
@@ -64,85 +104,88 @@ def matched_ranges(
     """Return a checkpoint's state with the ranges that this network has: dropped, or its own.
 
     Args:
-        state: Of a network that trained with quantization or without.
-        own: Of this network.
-        prefix: Of the names of ranges.
+        state: The state of a network that trained with quantization or without.
+        own: The state of this network.
+        prefix: The beginning of the names of ranges.
     """
     kept = {name: value for name, value in state.items() if not name.startswith(prefix)}
     ranges = {name: state.get(name, own[name]) for name in own if name.startswith(prefix)}
     return kept | ranges
 
 
-def quantized_stages(unet: smp.Unet, quantizer: Quantizer) -> list[Stage]:
+def quantized_stages(stages: Sequence[Stage], quantizer: Quantizer) -> list[Stage]:
     """Return the stages of a network with their activations and weights rounded by `quantizer`.
 
-    Raises:
-        UsageError: The encoder is not a ResNet.
+    Args:
+        stages: All stages of a network with a ResNet as its encoder.
+        quantizer: What rounds, in one forward pass.
     """
-    stages = stages_of(unet)
-    if stages[0].name != "stem":
-        raise UsageError(
-            "--model.memory.quantization needs an encoder of residual layers; use --model.encoder "
-            "resnet18, resnet34, resnet50, ... or leave quantization out"
-        )
     *before, last, head = stages
     result = []
     source = ""
     for stage in before:
-        units = _quantized_units(quantizer, unet, stage, source)
+        units = _quantized_units(quantizer, stage, source)
         result.append(replace(stage, units=units))
         source = f"{stage.name}_{len(units) - 1}"
-    units = _quantized_units(quantizer, unet, last, source, in_float=True)
+    units = _quantized_units(quantizer, last, source, in_float=True)
     return [*result, replace(last, units=units), _head(head, last.units[-1])]
 
 
 def _quantized_units(
-    quantizer: Quantizer, unet: smp.Unet, stage: Stage, source: str, *, in_float: bool = False
+    quantizer: Quantizer, stage: Stage, source: str, *, in_float: bool = False
 ) -> tuple[Unit, ...]:
+    """Return the units of a stage whose input is on the grid called `source`.
+
+    Args:
+        quantizer: What rounds.
+        stage: The stage.
+        source: The name of its input's grid.
+        in_float: Whether its last convolution computes in float.
+    """
     if stage.name == "stem":
-        return (_stem(quantizer, unet.encoder),)
-    modules = [module for unit in stage.units for module in unit.modules]
-    names = [f"{stage.name}_{i}" for i in range(len(modules))]
+        return (_stem(quantizer, *stage.modules),)
+    names = [f"{stage.name}_{i}" for i in range(len(stage.modules))]
     if stage.name.startswith("layer"):
-        units = [_residual_block(quantizer, *pair) for pair in zip(names, modules, strict=True)]
-        if stage.name == "layer1":
-            # made again, or its 64-bit indices would be kept
-            pool = recomputed(unet.encoder.maxpool, ())
-            units[0] = _after(partial(quantizer.move, source, pool), units[0])
-        return tuple(units)
-    rounded = zip(names, modules[:-1] if in_float else modules, strict=False)
-    units = [_conv_bn_relu(quantizer, *pair) for pair in rounded]
+        pairs = zip(names, stage.modules, strict=True)
+        return _with_pooling(
+            quantizer, stage, source, [_residual_block(quantizer, *p) for p in pairs]
+        )
+    rounded = zip(names, stage.modules[:-1] if in_float else stage.modules, strict=False)
+    first, *rest = (_conv_bn_relu(quantizer, *pair) for pair in rounded)
     if in_float:
-        convolution, *_ = modules[-1].children()
-        units.append(Unit(convolution, (convolution,)))
-    units[0] = _after(_upsampling(quantizer, stage, source), units[0])
+        convolution, *_ = stage.modules[-1].children()
+        rest.append(Unit(convolution, (convolution,)))
     shared = quantizer.declare(f"{stage.name}_in") if stage.takes_skip else ()
-    units[0] = replace(units[0], modules=(*units[0].modules, *shared))
-    return tuple(units)
+    upsampling = _upsampling(quantizer, stage, source)
+    return replace(first, modules=(*first.modules, *shared), before=upsampling), *rest
 
 
-def _stem(quantizer: Quantizer, encoder: ResNetEncoder) -> Unit:
+def _stem(quantizer: Quantizer, convolution: nn.Module, norm: nn.Module) -> Unit:
     def run(image: Tensor) -> Tensor:
-        (result,) = quantizer.onto("stem_0", encoder.bn1(encoder.conv1(image)), relu=True)
+        (result,) = quantizer.quantize("stem_0", norm(convolution(image)), relu=True)
         return result
 
-    return Unit(run, (encoder.conv1, encoder.bn1, *quantizer.declare("stem_0")))
+    return Unit(run, (convolution, norm, *quantizer.declare("stem_0")))
+
+
+def _with_pooling(
+    quantizer: Quantizer, stage: Stage, source: str, units: Sequence[Unit]
+) -> tuple[Unit, ...]:
+    """Return units of which the first pools as that of `stage` does, and stays on its grid."""
+    pool = stage.units[0].before
+    if pool is None:
+        return tuple(units)
+    # made again, or its 64-bit indices would be kept
+    pooling = partial(quantizer.rearrange, source, recomputed(pool, ()))
+    return replace(units[0], before=pooling), *units[1:]
 
 
 def _head(stage: Stage, last: Unit) -> Stage:
     """Return the head with what follows the last convolution, both run again for backward."""
     (module,), (head,) = last.modules, stage.units
     _, *rest = module.children()
-
-    def run(sums: Tensor) -> Tensor:
-        for layer in rest:
-            sums = layer(sums)
-        result = head.run(sums)
-        assert isinstance(result, Tensor)
-        return result
-
     modules = (*rest, *head.modules)
-    return replace(stage, units=(Unit(recomputed(run, modules), modules),))
+    return replace(stage, units=(Unit(recomputed(Sequential((*rest, head)), modules), modules),))
 
 
 def _conv_bn_relu(quantizer: Quantizer, name: str, module: nn.Module) -> Unit:
@@ -150,7 +193,7 @@ def _conv_bn_relu(quantizer: Quantizer, name: str, module: nn.Module) -> Unit:
 
     def run(features: Tensor) -> Tensor:
         sums = _convolved(quantizer, convolution, norm, features)
-        (result,) = quantizer.onto(name, sums, relu=True)
+        (result,) = quantizer.quantize(name, sums, relu=True)
         return result
 
     return Unit(run, (module, *quantizer.declare(name)))
@@ -166,12 +209,12 @@ def _residual_block(quantizer: Quantizer, name: str, block: BasicBlock | Bottlen
         branch = features
         for step, layer in zip(within, layers, strict=True):
             sums = _convolved(quantizer, *layer, branch)
-            (branch,) = quantizer.onto(step, sums, relu=step != within[-1])
+            (branch,) = quantizer.quantize(step, sums, relu=step != within[-1])
         if block.downsample is not None:
             convolution, norm = block.downsample.children()
             sums = _convolved(quantizer, convolution, norm, features)
-            (features,) = quantizer.onto(shortcut, sums)
-        (result,) = quantizer.onto(name, branch + features, relu=True)
+            (features,) = quantizer.quantize(shortcut, sums)
+        (result,) = quantizer.quantize(name, branch + features, relu=True)
         return result
 
     names = [*within, *([shortcut] if block.downsample is not None else []), name]
@@ -184,16 +227,12 @@ def _upsampling(quantizer: Quantizer, stage: Stage, source: str) -> Callable[...
 
     def run(features: Tensor, skip: Tensor | None = None) -> Tensor:
         if skip is None:
-            return quantizer.move(source, double, features)
-        features, skip = quantizer.onto(shared, features.clone(), skip.clone())
-        features = quantizer.move(shared, double, features)
-        return quantizer.move(shared, lambda *both: torch.cat(both, dim=1), features, skip)
+            return quantizer.rearrange(source, double, features)
+        features, skip = quantizer.quantize(shared, features.clone(), skip.clone())
+        features = quantizer.rearrange(shared, double, features)
+        return quantizer.rearrange(shared, lambda *both: torch.cat(both, dim=1), features, skip)
 
     return run
-
-
-def _after(before: Callable[..., Tensor], unit: Unit) -> Unit:
-    return replace(unit, run=lambda *inputs: unit.run(before(*inputs)))
 
 
 def _convolved(

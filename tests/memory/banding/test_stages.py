@@ -5,10 +5,12 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from radenhance.errors import UsageError
 from radenhance.loss.ms_ssim import ms_ssim_loss
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
+from radenhance.memory.footprint import Footprint
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import stages_of
 from radenhance.network.unet import build_unet
@@ -214,7 +216,7 @@ def test_stem_and_all_decoder_stages_and_the_head_run_in_bands(network):
         module.register_forward_hook(lambda *_: calls.append(1))
     MemoryTechniques(band_rows=6).run(unet, images()[0])
     assert not calls
-    assert sum(stage.upsampling == "nearest" for stage in stages_of(unet)) == 5
+    assert sum(stage.upsampling is not None for stage in stages_of(unet)) == 5
 
 
 def test_a_stem_of_other_layers_stays_as_it_is(network):
@@ -235,3 +237,31 @@ def test_negative_rows_and_quantized_networks_are_refused():
         MemoryTechniques(band_rows=-1)
     with pytest.raises(UsageError, match="does not go with"):
         MemoryTechniques(band_rows=8, quantization="qat")
+
+
+def peak_bytes(techniques, size, *, train=True):
+    with FakeTensorMode(), Footprint() as footprint:
+        unet = build_unet("resnet34").train(train)
+        image = torch.rand(1, 1, size, size)
+        with torch.set_grad_enabled(train):
+            enhanced = techniques.run(unet, image)
+        if train:
+            streamed_ms_ssim_loss(enhanced, image).backward()
+    return footprint.peak_bytes
+
+
+def test_a_step_takes_a_fifth_of_the_memory_of_plain_training():
+    techniques = MemoryTechniques(band_rows="auto", checkpointing="unit")
+    assert peak_bytes(techniques, 2048) < 0.2 * peak_bytes(PLAIN, 2048)
+
+
+def test_evaluation_takes_less_than_half_the_memory_of_plain_evaluation():
+    techniques = MemoryTechniques(band_rows="auto")
+    plain = peak_bytes(PLAIN, 2048, train=False)
+    assert peak_bytes(techniques, 2048, train=False) < 0.5 * plain
+
+
+def test_bytes_of_a_pixel_do_not_rise_with_the_image():
+    techniques = MemoryTechniques(band_rows="auto", checkpointing="unit")
+    small, large = (peak_bytes(techniques, size) / size**2 for size in (512, 1024))
+    assert large <= small

@@ -1,0 +1,135 @@
+"""Each pass of the backward pass against autograd on the whole image."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from radenhance.memory.banding.bands import fill, stored
+from radenhance.memory.banding.batch_norm import Normalization, Statistics
+from radenhance.memory.banding.gradients import (
+    head_gradients,
+    norm_sums,
+    relu_gradient,
+    second_convolution_gradients,
+    skip_weight_gradient,
+    small_map_gradients,
+    through_convolution,
+    through_norm,
+)
+
+BANDS = [2, 4, 100]
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def random(*shape):
+    return torch.randn(*shape, dtype=torch.float64).requires_grad_()
+
+
+def assert_equal(result, expected):
+    torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-11)
+
+
+def layer(training=True):
+    """A BatchNorm, a map before it, and what a band normalises with."""
+    norm = nn.BatchNorm2d(3, dtype=torch.float64).train(training)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    norm.running_mean.normal_()
+    before = random(2, 3, 9, 5)
+    number = before.numel() // 3
+    values = before.detach().transpose(0, 1).flatten(1)
+    statistics = (
+        Statistics(values.mean(1), values.var(1, correction=0), number)
+        if training
+        else Statistics(norm.running_mean, norm.running_var, 0)
+    )
+    return norm, before, Normalization(statistics, norm.weight.data, norm.bias.data, norm.eps)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("band_rows", BANDS)
+def test_the_gradient_through_relu_and_norm_is_that_of_autograd(band_rows, training):
+    norm, before, normalization = layer(training)
+    upstream = torch.randn(2, 3, 9, 5, dtype=torch.float64)
+    norm(before).relu().backward(upstream)
+    rows = stored(before.detach())
+    of_norm = relu_gradient(stored(upstream), rows, normalization)
+    sums = norm_sums(of_norm, rows, normalization, band_rows)
+    assert_equal(sums[0], norm.weight.grad)
+    assert_equal(sums[1], norm.bias.grad)
+    assert_equal(fill(through_norm(of_norm, rows, normalization, sums), band_rows), before.grad)
+
+
+@pytest.mark.parametrize("band_rows", BANDS)
+def test_the_gradients_of_the_head_are_those_of_autograd(band_rows):
+    activated, weight, bias = random(2, 3, 9, 5), random(1, 3, 3, 3), random(1)
+    output = F.conv2d(activated, weight, bias, padding=1)
+    upstream = torch.randn_like(output)
+    output.backward(upstream)
+    rows, gradient = stored(activated.detach()), stored(upstream)
+    of_weight, of_bias = head_gradients(rows, gradient, weight.detach(), band_rows)
+    assert_equal(of_weight, weight.grad)
+    assert_equal(of_bias, bias.grad)
+    through = through_convolution(gradient, weight.detach())
+    assert_equal(fill(through, band_rows), activated.grad)
+
+
+@pytest.mark.parametrize("band_rows", BANDS)
+def test_the_second_convolution_and_the_first_norm_get_the_gradients_of_autograd(band_rows):
+    norm, first, normalization = layer()
+    weight = random(3, 3, 3, 3)
+    normalized = norm(first)
+    normalized.retain_grad()
+    output = F.conv2d(normalized.relu(), weight, padding=1)
+    upstream = torch.randn_like(output)
+    output.backward(upstream)
+    into = torch.empty_like(upstream)
+    of_weight, sums = second_convolution_gradients(
+        stored(upstream), stored(first.detach()), normalization, weight.detach(),
+        into=into, band_rows=band_rows,
+    )  # fmt: skip
+    assert_equal(of_weight, weight.grad)
+    assert_equal(into, normalized.grad)
+    assert_equal(sums[0], norm.weight.grad)
+    assert_equal(sums[1], norm.bias.grad)
+
+
+@pytest.mark.parametrize("band_rows", BANDS)
+def test_it_may_write_over_the_gradient_that_it_reads(band_rows):
+    _, first, normalization = layer()
+    weight = random(3, 3, 3, 3)
+    upstream = torch.randn(2, 3, 9, 5, dtype=torch.float64)
+    apart, same = upstream.clone(), upstream.clone()
+    expected = second_convolution_gradients(
+        stored(upstream), stored(first.detach()), normalization, weight.detach(),
+        into=apart, band_rows=band_rows,
+    )  # fmt: skip
+    result = second_convolution_gradients(
+        stored(same), stored(first.detach()), normalization, weight.detach(),
+        into=same, band_rows=band_rows,
+    )  # fmt: skip
+    assert torch.equal(same, apart)
+    assert all(map(torch.equal, result, expected))
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("band_rows", BANDS)
+def test_small_map_and_skip_get_the_gradients_of_autograd(band_rows, in_place):
+    features, skip, weight = random(2, 3, 5, 4), random(2, 2, 10, 8), random(4, 5, 3, 3)
+    both = torch.cat([F.interpolate(features, scale_factor=2.0), skip], dim=1)
+    output = F.conv2d(both, weight, padding=1)
+    upstream = torch.randn_like(output)
+    output.backward(upstream)
+    small, kernel = features.detach().clone(), weight.detach()
+    into = small if in_place else torch.empty_like(small)
+    of_weight = small_map_gradients(stored(upstream), small, kernel[:, :3], band_rows, into=into)
+    assert_equal(into, features.grad)
+    assert_equal(of_weight, weight.grad[:, :3])
+    beside = skip_weight_gradient(stored(upstream), stored(skip.detach()), kernel[:, 3:], band_rows)
+    assert_equal(beside, weight.grad[:, 3:])
+    assert_equal(fill(through_convolution(stored(upstream), kernel[:, 3:]), band_rows), skip.grad)
