@@ -49,21 +49,22 @@ options
   -h, --help     show this and exit
   --version      show the version and exit
 
-The recipes for --config that come along: {recipes}
+built-in recipes for --config
+  {recipes}
 """
 
 COMMANDS = {
-    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.fit"),
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.run"),
     "prepare": "radenhance.prepare.command",
     "check": "radenhance.prepare.check.command",
     "synthesize": "radenhance.prepare.synthesize",
     "dashboard": "radenhance.command_line.dashboard",
     "plan": "radenhance.command_line.plan",
-    "quantize": "radenhance.inference.quantize",
-    "showcase": "radenhance.inference.showcase",
+    "quantize": "radenhance.command_line.quantize",
+    "showcase": "radenhance.command_line.showcase",
     "reproduce": "radenhance.reproduce.command",
 }
-"""Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""
+"""Command -> module whose `main(arguments)` runs it; the first four share one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

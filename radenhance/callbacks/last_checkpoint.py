@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 FILE_NAME = "last.ckpt"
-HOW_TO_RESUME = "run the same command again with --ckpt_path last"
+HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
 
 
 class LastCheckpoint(Checkpoint):

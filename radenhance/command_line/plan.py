@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from radenhance.command_line.fit import hush
-from radenhance.console import say
+from radenhance.console import hush_libraries, say
 from radenhance.errors import UsageError
 from radenhance.planning.pipeline_report import (
     PAPER_NETWORK_GBIT,
@@ -27,7 +26,7 @@ from radenhance.units import bytes_of
 def main(arguments: Sequence[str]) -> None:
     """Run `radenhance plan`."""
     options, flags = _parser().parse_known_args(list(arguments[1:]))
-    hush()
+    hush_libraries()
     run = PlannedRun(flags)
     limit = options.gpu_memory or card_bytes()
     strategy = strategy_of(run)

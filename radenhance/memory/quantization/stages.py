@@ -22,7 +22,7 @@ concatenated: an int8 runtime copies bytes there, and for the backward pass the 
 and the concatenation is made again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -56,21 +56,6 @@ def with_quantization(unet: smp.Unet) -> list[Stage]:
         quantized_stages(unet, FakeQuantizer(ranges))
         unet.ranges = ranges.to(next(unet.parameters()).device)
     return quantized_stages(unet, FakeQuantizer(unet.ranges))
-
-
-def matched_ranges(
-    state: Mapping[str, Tensor], own: Mapping[str, Tensor], *, prefix: str = "unet.ranges."
-) -> dict[str, Tensor]:
-    """Return a checkpoint's state with the ranges that this network has: dropped, or its own.
-
-    Args:
-        state: Of a network that trained with quantization or without.
-        own: Of this network.
-        prefix: Of the names of ranges.
-    """
-    kept = {name: value for name, value in state.items() if not name.startswith(prefix)}
-    ranges = {name: state.get(name, own[name]) for name in own if name.startswith(prefix)}
-    return kept | ranges
 
 
 def quantized_stages(unet: smp.Unet, quantizer: Quantizer) -> list[Stage]:
