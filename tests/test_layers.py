@@ -33,6 +33,7 @@ ROOMS = (
     "checkpoint",
     "enhancer",
     "runs",
+    "log_points",
     "callbacks",
     "flags",
     "planning",

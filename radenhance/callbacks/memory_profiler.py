@@ -31,10 +31,10 @@ from radenhance.callbacks.gauges import (
     SampledGauge,
     release_cache,
 )
-from radenhance.callbacks.log_points import gathered, is_log_point, log_metrics, stage_of
 from radenhance.callbacks.nvml import open_nvml
 from radenhance.callbacks.step_phases import Figures, StepPhases, raise_to
 from radenhance.errors import ParameterError
+from radenhance.log_points import gathered, is_log_point, log_metrics, stage_of
 from radenhance.units import MIB
 
 
