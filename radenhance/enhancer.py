@@ -48,14 +48,14 @@ class ContrastEnhancer(LightningModule):
             a name such as imagenet, which needs a network unless it is in the local cache.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
             need at least 161 pixels a side.
-        optimizer: Any optimizer class; Adam with a learning rate of 0.001 when nothing is said.
-        lr_scheduler: Any scheduler class. When nothing is said (null), the learning rate falls to 0
-            along half a cosine over the steps of the run, and stays constant in a run without end.
-        lr_interval: Whether the lr_scheduler named above steps once per epoch or per optimizer
-            step. ReduceLROnPlateau steps after each validation in any case.
+        optimizer: Any optimizer class; by default Adam with a learning rate of 0.001.
+        lr_scheduler: Any scheduler class. By default (null) the learning rate falls to 0 along half
+            a cosine over the steps of the run, and stays constant in a run without end.
+        lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
+            ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
-        int8: A file that `radenhance quantize` wrote, to validate, test or predict with on the CPU
-            in place of the checkpoint's weights.
+        int8: A file that `radenhance quantize` wrote, whose int8 model takes the place of the
+            checkpoint's weights in validation, test and prediction on the CPU.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Set gradients free that the optimizer has used; Lightning keeps them for one more step.
+        """Release gradients that the optimizer has used; Lightning keeps them for one more step.
 
         Until then they would wait beside the activations of the whole forward pass.
         """

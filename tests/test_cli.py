@@ -79,7 +79,7 @@ def test_a_file_of_the_user_goes_before_a_recipe_of_the_same_name(capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--config", "no.yaml"], "--config no.yaml: no such file, nor a recipe"),
+        (["--config", "no.yaml"], "--config no.yaml: no such file, nor a built-in recipe"),
         (["--model.encodr", "resnet18"], "encodr"),
         (["--data.batch_size", "many"], "batch_size"),
         (["--trainer.max_epok", "3"], "max_epok"),
@@ -266,7 +266,7 @@ def test_test_measures_the_test_split(capsys, tiny_flags, tiny_dataset):
     assert "test/ms_ssim" in capsys.readouterr().out
 
 
-def test_recipes_come_along():
+def test_recipes_are_built_in():
     assert {"original.yaml", "quickstart.yaml"} <= recipes().keys()
 
 

@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="radenhance plan",
         description="Say how much GPU memory a training step needs, before there is a GPU or an "
         "image. Takes all flags and recipes of `radenhance fit` as well.",
-        epilog="radenhance plan --config amp_chkp.yaml --sizes 2048,4096 --gpu-memory 8GiB",
+        epilog="example: radenhance plan --config amp_chkp.yaml --sizes 2048 --gpu-memory 8GiB",
         allow_abbrev=False,
     )
     parser.add_argument(

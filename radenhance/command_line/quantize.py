@@ -17,6 +17,7 @@ def main(arguments: Sequence[str]) -> None:
         prog="radenhance quantize",
         description="Convert a checkpoint that was trained with --model.memory.quantization qat to "
         "an int8 model for the CPU, and measure both on the validation radiographs.",
+        epilog="example: radenhance quantize --ckpt_path best --root my_radiographs",
     )
     parser.add_argument(
         "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"

@@ -18,6 +18,7 @@ def main(arguments: Sequence[str]) -> None:
         prog="radenhance showcase",
         description="Measure a checkpoint on the validation radiographs and on two real ones, "
         "beside the raw images as they are, and draw the best, the worst and the real ones.",
+        epilog="example: radenhance showcase --ckpt_path best --root my_radiographs",
     )
     parser.add_argument(
         "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"

@@ -19,7 +19,9 @@ FLAGS = {
 
 _CLASSES = "|".join(sorted(map(re.escape, FLAGS), key=len, reverse=True))
 _CALL = re.compile(rf"\b({_CLASSES})\((\w+)=(\"[^\"]*\"|[^\s,()]+)\)")
-_NAME = re.compile(rf"\b({_CLASSES})\.(\w+)\b(?!\()")
+_METHODS = "fit|validate|test|predict"
+"""Of the trainer; they are no parameters."""
+_NAME = re.compile(rf"\b({_CLASSES})\.(?!(?:{_METHODS})\b)(\w+)\b(?!\()")
 
 
 def in_flags(message: str) -> str:

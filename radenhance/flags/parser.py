@@ -22,7 +22,6 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from radenhance import metric_names
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.callbacks.prediction_writer import PredictionWriter
@@ -30,6 +29,7 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import UsageError
+from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SEED, WEIGHTS_ONLY
 from radenhance.flags.strategy import choose_strategy
 from radenhance.runs import find_checkpoint
 
@@ -41,14 +41,8 @@ GIVEN_BY_US = {
 }
 """Command -> arguments of the trainer's method of that name that are no flags."""
 
-DEFAULTS = {
-    "best_checkpoint.monitor": metric_names.VAL_LOSS,
-    "best_checkpoint.filename": "best",
-    "best_checkpoint.enable_version_counter": False,
-    "trainer.max_epochs": 50,
-    "trainer.log_every_n_steps": 10,
-}
-"""Where they differ from those of Lightning's classes."""
+HELPED_BY_US = {"ckpt_path", "weights_only"}
+"""Arguments of these methods that mean something else here, or nothing, and are said so."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,7 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
 
 
 def parser_for(command: str) -> LightningArgumentParser:
-    """Return the parser of a command, with the flags of this program before the trainer's.
+    """Return the parser of a command; its help is `flags.help`.
 
     Args:
         command: One of GIVEN_BY_US.
@@ -148,21 +142,13 @@ def parser_for(command: str) -> LightningArgumentParser:
         exit_on_error=False,
         dump_header=[f"lightning.pytorch=={lightning.pytorch.__version__}"],
     )
-    parser.add_argument(
-        "-c",
-        "--config",
-        action=ActionConfigFile,
-        help="Recipe: a path, or the name of a built-in one. Later ones go above earlier ones.",
-    )
-    parser.add_argument(
-        "--seed_everything",
-        type=bool | int,
-        default=0,
-        help="Seed of all random numbers; true for a random seed, false for none.",
-    )
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help=CONFIG)
+    parser.add_argument("--seed_everything", type=bool | int, default=0, help=SEED)
+    parser.add_argument("--ckpt_path", type=str | Path | None, default=None, help=CKPT_PATH)
+    parser.add_argument("--weights_only", type=bool | None, default=None, help=WEIGHTS_ONLY)
     parser.add_lightning_class_args(ContrastEnhancer, "model")
     parser.add_lightning_class_args(RadiographDataModule, "data")
-    parser.add_method_arguments(Trainer, command, skip={*GIVEN_BY_US[command]})
+    parser.add_method_arguments(Trainer, command, skip={*GIVEN_BY_US[command], *HELPED_BY_US})
     parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
     parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
     parser.add_lightning_class_args(LearningRateMonitor, "lr_monitor")
