@@ -84,14 +84,15 @@ PLACEMENT = """\
 placement
   A network runs on one device, or as --trainer.strategy says: encoder_decoder has one device for
   each (the default for two nodes of one device), ddp the whole network on each device, and
-  fully_sharded a part of each weight. --trainer.strategy.help encoder_decoder shows its flags.
+  fully_sharded a part of each weight. --trainer.strategy.help EncoderDecoderStrategy shows
+  its flags.
 """
 
 CLASSES = """\
 classes as values
-  The parameters of a class follow its name: --model.optimizer SGD --model.optimizer.lr 0.1, and
-  --model.optimizer.help SGD shows them. This goes for --model.lr_scheduler too, and for
-  accelerator, callbacks, logger, plugins, profiler and strategy of the trainer.
+  The parameters of a class follow its name, as in --model.optimizer SGD --model.optimizer.lr 0.1,
+  and with --model.optimizer.help SGD they are shown. This goes for --model.lr_scheduler too, and
+  for accelerator, callbacks, logger, plugins, profiler and strategy of the trainer.
 """
 
 
