@@ -5,7 +5,58 @@ One radiograph's way, which is also the order in which to read the code:
     training  dicom.read -> dataset -> network -> loss -> callbacks
     use       dicom.read -> dataset -> network -> callbacks.prediction_writer (16-bit PNG)
 
-This module imports nothing, so that `radenhance --help` answers at once.
+`memory` lets the network train in fewer bytes, `strategies` divides it between devices, and
+`planning` says beforehand whether it fits. `radenhance predict` writes PNG files; `dicom.write` can
+write DICOM, but no command calls it yet.
+
+The names in `__all__` are imported when they are first used, so that `radenhance --help` answers at
+once. EncoderDecoderStrategy and FullyShardedStrategy also register themselves with Lightning, for
+`Trainer(strategy="encoder_decoder")`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from radenhance.callbacks.memory_profiler import MemoryProfiler
+    from radenhance.checkpoint import Checkpoint
+    from radenhance.datamodule import RadiographDataModule
+    from radenhance.dicom.read import read
+    from radenhance.enhancer import ContrastEnhancer
+    from radenhance.memory.techniques import MemoryTechniques
+    from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Checkpoint",
+    "ContrastEnhancer",
+    "EncoderDecoderStrategy",
+    "FullyShardedStrategy",
+    "MemoryProfiler",
+    "MemoryTechniques",
+    "RadiographDataModule",
+    "read",
+]
+
+_MODULES = {
+    "Checkpoint": "radenhance.checkpoint",
+    "ContrastEnhancer": "radenhance.enhancer",
+    "EncoderDecoderStrategy": "radenhance.strategies",
+    "FullyShardedStrategy": "radenhance.strategies",
+    "MemoryProfiler": "radenhance.callbacks.memory_profiler",
+    "MemoryTechniques": "radenhance.memory.techniques",
+    "RadiographDataModule": "radenhance.datamodule",
+    "read": "radenhance.dicom.read",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,12 +5,14 @@ Nothing heavy is imported until a command needs it, so that `--help` and `--vers
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 from radenhance import __version__
 from radenhance.command_line.wording import in_flags
 from radenhance.errors import RadenhanceError, UsageError
+from radenhance.flags.help import EXAMPLES, help_of
 from radenhance.flags.recipes import find_recipes, recipes
 
 HELP = """\
@@ -49,28 +51,29 @@ options
   -h, --help     show this and exit
   --version      show the version and exit
 
-The recipes for --config that come along: {recipes}
+built-in recipes for --config
+  {recipes}
 """
 
 COMMANDS = {
-    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.fit"),
+    **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.run"),
     "prepare": "radenhance.prepare.command",
     "check": "radenhance.prepare.check.command",
     "synthesize": "radenhance.prepare.synthesize",
     "dashboard": "radenhance.command_line.dashboard",
     "plan": "radenhance.command_line.plan",
-    "quantize": "radenhance.inference.quantize",
-    "showcase": "radenhance.inference.showcase",
+    "quantize": "radenhance.command_line.quantize",
+    "showcase": "radenhance.command_line.showcase",
     "reproduce": "radenhance.reproduce.command",
 }
-"""Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""
+"""Command -> module whose `main(arguments)` runs it; the first four share one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, or not 0 with one sentence on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(HELP.format(recipes=", ".join(sorted(recipes()))))
+        sys.stdout.write(HELP.format(recipes=_listed(recipes())))
         return 0
     if arguments[0] == "--version":
         sys.stdout.write(f"radenhance {__version__}\n")
@@ -105,12 +108,20 @@ def one_sentence(error: RadenhanceError) -> str:
     return message.rsplit(wrapped, 1)[-1].strip()
 
 
+def _listed(names: Iterable[str]) -> str:
+    lines = textwrap.wrap(", ".join(sorted(names)), 96, break_on_hyphens=False)
+    return "\n  ".join(lines)
+
+
 def _run(arguments: Sequence[str]) -> None:
     command, rest = arguments[0], list(arguments[1:])
     if command not in COMMANDS:
         raise UsageError(
             f"radenhance has no command {command}; it has {', '.join(COMMANDS)} (radenhance --help)"
         )
+    if command in EXAMPLES and {"-h", "--help"} & {*rest}:
+        sys.stdout.write(help_of(command))
+        return
     module = import_module(COMMANDS[command])
     module.main(find_recipes([command, *rest]))
 

@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -17,6 +17,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
+from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
 from radenhance.errors import DivergedError, UsageError
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
@@ -27,15 +28,11 @@ from radenhance.loss.ms_ssim import (
     ssim,
 )
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
-from radenhance.memory.quantization.stages import matched_ranges
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
 
 Batch = dict[str, Any]
 """raw and target, each (N, 1, H, W) in [0, 1]; case, the N names of the raw files."""
-
-OPTIMIZER = "optimizer_name"
-"""Key of a checkpoint: the class whose state it holds."""
 
 
 class ContrastEnhancer(LightningModule):
@@ -51,14 +48,14 @@ class ContrastEnhancer(LightningModule):
             a name such as imagenet, which needs a network unless it is in the local cache.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
             need at least 161 pixels a side.
-        optimizer: Any optimizer class; Adam with a learning rate of 0.001 when nothing is said.
-        lr_scheduler: Any scheduler class. When nothing is said (null), the learning rate falls to 0
-            along half a cosine over the steps of the run, and stays constant in a run without end.
-        lr_interval: Whether the lr_scheduler named above steps once per epoch or per optimizer
-            step. ReduceLROnPlateau steps after each validation in any case.
+        optimizer: Any optimizer class; by default Adam with a learning rate of 0.001.
+        lr_scheduler: Any scheduler class. By default (null) the learning rate falls to 0 along half
+            a cosine over the steps of the run, and stays constant in a run without end.
+        lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
+            ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
-        int8: A file that `radenhance quantize` wrote, to validate, test or predict with on the CPU
-            in place of the checkpoint's weights.
+        int8: A file that `radenhance quantize` wrote, whose int8 model takes the place of the
+            checkpoint's weights in validation, test and prediction on the CPU.
     """
 
     def __init__(
@@ -74,9 +71,7 @@ class ContrastEnhancer(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters("encoder", "num_scales")
-        # the techniques that change the function
-        self.hparams["momentum"] = memory.momentum
-        self.hparams["quantization"] = memory.quantization
+        self.hparams.update({name: getattr(memory, name) for name in TECHNIQUES})
         scale_weights(smallest_side(NUM_SCALES), num_scales)  # refuses a number that does not exist
         self.num_scales = num_scales
         self.memory = memory
@@ -89,11 +84,38 @@ class ContrastEnhancer(LightningModule):
         self._cases: list[str] = []
         self._resumed_optimizer: str | None = None
 
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        memory: MemoryTechniques | None = None,
+        int8: Path | None = None,
+    ) -> Self:
+        """Return a trained network on the CPU.
+
+        Args:
+            checkpoint: Its weights and settings.
+            memory: Techniques to run it with; by default those that it was trained with and that
+                change what its weights compute.
+            int8: File of an int8 model to run in their place.
+
+        Raises:
+            UsageError: The checkpoint is of another network.
+        """
+        memory = checkpoint.memory if memory is None else memory
+        encoder, num_scales = checkpoint.encoder, checkpoint.num_scales
+        module = cls(encoder, num_scales=num_scales, memory=memory, int8=int8)
+        module.load_state_dict(checkpoint.state_for(module.state_dict(), encoder))
+        return module
+
     @override
     def setup(self, stage: str) -> None:
         """Choose the precision of float32 before anything runs."""
         if stage == "fit" and self._int8 is not None:
-            raise UsageError("--model.int8 cannot be trained; leave it out, or validate or predict")
+            raise UsageError(
+                "ContrastEnhancer.int8 cannot be trained; leave it out, or validate or predict"
+            )
         self.memory.set_float32_precision()
 
     @override
@@ -119,13 +141,15 @@ class ContrastEnhancer(LightningModule):
             schedule = self._schedule(optimizer)
         except (ValueError, TypeError) as error:
             raise UsageError(
-                f"--model.optimizer or --model.lr_scheduler cannot be made: {error}"
+                f"ContrastEnhancer.optimizer or ContrastEnhancer.lr_scheduler cannot be made: "
+                f"{error}"
             ) from error
         ours = type(optimizer).__name__
         if self._resumed_optimizer not in (None, ours):
             raise UsageError(
-                f"the checkpoint was made with --model.optimizer {self._resumed_optimizer}, whose "
-                f"state does not fit {ours}; resume with the same optimizer"
+                f"the checkpoint was made with ContrastEnhancer.optimizer "
+                f"{self._resumed_optimizer}, whose state does not fit {ours}; resume with the same "
+                f"optimizer"
             )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -138,17 +162,9 @@ class ContrastEnhancer(LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network in one sentence instead of a list of tensors."""
-        own = self.state_dict()
-        checkpoint["state_dict"] = matched_ranges(checkpoint["state_dict"], own)
-        theirs = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-        ours = {name: tensor.shape for name, tensor in own.items()}
-        if theirs != ours:
-            made_with = checkpoint.get("hyper_parameters", {}).get("encoder", "another network")
-            raise UsageError(
-                f"the checkpoint was made with --model.encoder {made_with} and does not fit "
-                f"{self.hparams['encoder']}; leave that flag out to take the checkpoint's"
-            )
-        self._resumed_optimizer = checkpoint.get(OPTIMIZER)
+        found = Checkpoint(checkpoint)
+        checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
+        self._resumed_optimizer = found.optimizer
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -177,7 +193,7 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Set gradients free that the optimizer has used; Lightning keeps them for one more step.
+        """Release gradients that the optimizer has used; Lightning keeps them for one more step.
 
         Until then they would wait beside the activations of the whole forward pass.
         """
@@ -234,7 +250,7 @@ class ContrastEnhancer(LightningModule):
         metrics = self.trainer.callback_metrics
         if name not in metrics:
             raise UsageError(
-                f"--model.lr_scheduler.monitor {name} is not logged; use one of "
+                f"ContrastEnhancer.lr_scheduler.monitor {name} is not logged; use one of "
                 f"{', '.join(sorted(metrics))}"
             )
         return metrics[name]
@@ -276,7 +292,7 @@ class ContrastEnhancer(LightningModule):
             raise DivergedError(
                 f"{what} became {value.item()} at step {self.global_step} on {files}; training "
                 f"stopped and the last checkpoint is untouched. Look at these files, or lower the "
-                f"learning rate (--model.optimizer.lr)"
+                f"learning rate (ContrastEnhancer.optimizer.lr)"
             )
 
 

@@ -20,14 +20,16 @@ def find_checkpoint(name: str, root: Path) -> Path:
     """
     if name not in NAMES:
         if not Path(name).is_file():
-            raise UsageError(f"--ckpt_path {name}: no such file; give a checkpoint, last or best")
+            raise UsageError(
+                f"Trainer.fit.ckpt_path {name}: no such file; give a checkpoint, last or best"
+            )
         return Path(name)
     found = (root / LOGS).glob(f"version_*/checkpoints/{name}.ckpt")
     newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
     if newest is None:
         raise UsageError(
-            f"--ckpt_path {name}: no run under {root / LOGS} has a checkpoint of that name yet; "
-            f"start one with `radenhance fit`, or give a path"
+            f"Trainer.fit.ckpt_path {name}: no run under {root / LOGS} has a checkpoint of that "
+            f"name yet; start one with `radenhance fit`, or give a path"
         )
     return newest
 

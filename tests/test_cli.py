@@ -12,10 +12,10 @@ import torch
 
 from radenhance import __version__
 from radenhance.cli import main
-from radenhance.command_line.fit import EnhancerCLI
 from radenhance.dataset.manifest import Pair, write_manifest
 from radenhance.dataset.pairs import PairDataset
 from radenhance.enhancer import ContrastEnhancer
+from radenhance.flags.parser import parse_flags
 from radenhance.flags.recipes import recipes
 
 
@@ -79,7 +79,7 @@ def test_a_file_of_the_user_goes_before_a_recipe_of_the_same_name(capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--config", "no.yaml"], "--config no.yaml: no such file, nor a recipe"),
+        (["--config", "no.yaml"], "--config no.yaml: no such file, nor a built-in recipe"),
         (["--model.encodr", "resnet18"], "encodr"),
         (["--data.batch_size", "many"], "batch_size"),
         (["--trainer.max_epok", "3"], "max_epok"),
@@ -206,19 +206,12 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(capsys, tiny_f
 def test_flags_go_above_the_hyperparameters_of_a_checkpoint(tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
 
-    class ParseOnly(EnhancerCLI):
-        def instantiate_classes(self):
-            pass
-
-        def _run_subcommand(self, subcommand):
-            pass
-
     checkpoint = "--ckpt_path=lightning_logs/version_0/checkpoints/last.ckpt"
-    bare = ParseOnly(["validate", checkpoint]).config.validate
+    bare = parse_flags("validate", [checkpoint]).settings
     assert bare.model.encoder == "tu-mobilenetv3_small_050"
     assert bare.model.num_scales == "auto"
     assert bare.data.image_size == 64
-    given = ParseOnly(["fit", checkpoint, "--model.num_scales=2"]).config.fit
+    given = parse_flags("fit", [checkpoint, "--model.num_scales=2"]).settings
     assert given.model.num_scales == 2
 
 
@@ -273,7 +266,7 @@ def test_test_measures_the_test_split(capsys, tiny_flags, tiny_dataset):
     assert "test/ms_ssim" in capsys.readouterr().out
 
 
-def test_recipes_come_along():
+def test_recipes_are_built_in():
     assert {"original.yaml", "quickstart.yaml"} <= recipes().keys()
 
 

@@ -207,8 +207,9 @@ def test_a_config_file_with_the_former_name_of_intensity_range_is_read(tmp_path,
 @pytest.mark.parametrize("name", ["window", "intensity_range"])
 def test_a_checkpoint_says_what_range_its_network_expects(tmp_path, capsys, name):
     content = {
-        "hyper_parameters": {"encoder": "resnet18", "num_scales": 3, "momentum": "none"},
+        "hyper_parameters": {"encoder": "resnet18", "num_scales": 3, "momentum": None},
         "datamodule_hyper_parameters": {"image_size": 96, name: "declared"},
+        "state_dict": {"unet.w": torch.zeros(1)},
     }
     torch.save(content, tmp_path / "a.ckpt")
     config = printed_config(capsys, "validate", "--ckpt_path=a.ckpt")

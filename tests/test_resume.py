@@ -130,7 +130,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(tmp_path, tiny_flags, stop
     process.send_signal(stop)
     output, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "last.ckpt is saved; to go on, run the same command again with --ckpt_path last" in (
+    assert "last.ckpt is saved; to go on, run the same again with --ckpt_path=last" in (
         output + errors
     )
     assert "Traceback" not in errors

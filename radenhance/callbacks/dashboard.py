@@ -20,7 +20,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from radenhance import __version__, metric_names
-from radenhance.callbacks.log_points import gathered, log_metrics, stage_of
+from radenhance.log_points import gathered, log_metrics, stage_of
 
 Layout = dict[str, dict[str, list[Any]]]
 """Page -> chart -> ["Multiline", regular expressions of names]."""

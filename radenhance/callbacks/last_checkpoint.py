@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 FILE_NAME = "last.ckpt"
-HOW_TO_RESUME = "run the same command again with --ckpt_path last"
+HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
 
 
 class LastCheckpoint(Checkpoint):
@@ -30,9 +30,10 @@ class LastCheckpoint(Checkpoint):
     validation; a second Ctrl-C stops at once without it), and in between as the arguments say.
 
     Args:
-        every_minutes: Also after the first step that ends this long after the last write; 0 for
-            never.
-        every_n_steps: Also after every so many optimizer steps; 0 for never.
+        every_minutes: Minutes since it was written after which the next step writes it, besides the
+            end of every epoch; 0 for never.
+        every_n_steps: Optimizer steps after which it is written, besides the end of every epoch; 0
+            for never.
     """
 
     def __init__(self, every_minutes: float = 10.0, every_n_steps: int = 0) -> None:

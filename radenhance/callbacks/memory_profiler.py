@@ -31,10 +31,10 @@ from radenhance.callbacks.gauges import (
     SampledGauge,
     release_cache,
 )
-from radenhance.callbacks.log_points import gathered, is_log_point, log_metrics, stage_of
 from radenhance.callbacks.nvml import open_nvml
 from radenhance.callbacks.step_phases import Figures, StepPhases, raise_to
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError
+from radenhance.log_points import gathered, is_log_point, log_metrics, stage_of
 from radenhance.units import MIB
 
 
@@ -53,7 +53,7 @@ class MemoryProfiler(Callback):
 
     def __init__(self, period_ms: float = 10.0, release_cache: bool = True) -> None:
         if not (period_ms > 0 and math.isfinite(period_ms)):
-            raise UsageError(f"--memory_profiler.period_ms is {period_ms}, expected more than 0")
+            raise ParameterError("MemoryProfiler.period_ms", got=period_ms, expected="more than 0")
         self.period_ms = period_ms
         self.release_cache = release_cache
         self.run_peaks: dict[str, float] = {}

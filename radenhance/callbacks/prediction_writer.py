@@ -16,8 +16,8 @@ class PredictionWriter(BasePredictionWriter):
     """Writes what `radenhance predict` makes: a 16-bit PNG for each radiograph.
 
     Args:
-        folder: Where to, in the same subfolders as the raw files. A file that is there already is
-            replaced if radenhance wrote it.
+        folder: The folder of the images, which lie in the same subfolders as their raw files. A
+            file that is there already is replaced only if radenhance wrote it.
     """
 
     def __init__(self, folder: Path = Path("enhanced")) -> None:

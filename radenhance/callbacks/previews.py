@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
 from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
-from radenhance.callbacks.log_points import gathered, step_of
 from radenhance.contact_sheet import Row, contact_sheet
+from radenhance.log_points import gathered, step_of
 
 ERROR_GAIN = 4
 """The error is shown brighter than it is: white where it is a quarter of the range or more."""

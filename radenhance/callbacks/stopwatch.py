@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.callbacks.log_points import is_log_point, log_metrics
+from radenhance.log_points import is_log_point, log_metrics
 
 
 class Stopwatch(Callback):

@@ -44,6 +44,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="radenhance dashboard",
         description="Show runs in the browser: memory, losses, best and worst images, and a table "
         "of all runs. It prints the address to open, and serves until Ctrl-C.",
+        epilog="example: radenhance dashboard lightning_logs",
     )
     parser.add_argument(
         "logdir", nargs="?", type=Path, default=Path(LOGS), help=f"folder of runs ({LOGS})"

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from radenhance.command_line.fit import hush
-from radenhance.console import say
+from radenhance.console import hush_libraries, say
 from radenhance.errors import UsageError
 from radenhance.planning.pipeline_report import (
     PAPER_NETWORK_GBIT,
@@ -27,7 +26,7 @@ from radenhance.units import bytes_of
 def main(arguments: Sequence[str]) -> None:
     """Run `radenhance plan`."""
     options, flags = _parser().parse_known_args(list(arguments[1:]))
-    hush()
+    hush_libraries()
     run = PlannedRun(flags)
     limit = options.gpu_memory or card_bytes()
     strategy = strategy_of(run)
@@ -100,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="radenhance plan",
         description="Say how much GPU memory a training step needs, before there is a GPU or an "
         "image. Takes all flags and recipes of `radenhance fit` as well.",
-        epilog="radenhance plan --config amp_chkp.yaml --sizes 2048,4096 --gpu-memory 8GiB",
+        epilog="example: radenhance plan --config amp_chkp.yaml --sizes 2048 --gpu-memory 8GiB",
         allow_abbrev=False,
     )
     parser.add_argument(

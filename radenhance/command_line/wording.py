@@ -1,5 +1,6 @@
 """Parameters as errors name them, turned into the flags that set them."""
 
+import logging
 import re
 
 FLAGS = {
@@ -18,7 +19,9 @@ FLAGS = {
 
 _CLASSES = "|".join(sorted(map(re.escape, FLAGS), key=len, reverse=True))
 _CALL = re.compile(rf"\b({_CLASSES})\((\w+)=(\"[^\"]*\"|[^\s,()]+)\)")
-_NAME = re.compile(rf"\b({_CLASSES})\.(\w+)\b(?!\()")
+_METHODS = "fit|validate|test|predict"
+"""Of the trainer; they are no parameters."""
+_NAME = re.compile(rf"\b({_CLASSES})\.(?!(?:{_METHODS})\b)(\w+)\b(?!\()")
 
 
 def in_flags(message: str) -> str:
@@ -29,3 +32,13 @@ def in_flags(message: str) -> str:
     """
     message = _CALL.sub(lambda m: f"{FLAGS[m[1]]}{m[2]}={m[3].strip(chr(34))}", message)
     return _NAME.sub(lambda m: FLAGS[m[1]] + m[2], message)
+
+
+def log_in_flags() -> None:
+    """Let what rooms below log through Lightning say flags too."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_reworded)
+
+
+def _reworded(record: logging.LogRecord) -> bool:
+    record.msg, record.args = in_flags(record.getMessage()), ()
+    return True

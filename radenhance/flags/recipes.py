@@ -38,8 +38,7 @@ def _recipe(name: str) -> str:
     path = Path(name) if Path(name).is_file() else shipped.get(name)
     if path is None:
         raise UsageError(
-            f"--config {name}: no such file, nor a recipe that comes along "
-            f"({', '.join(sorted(shipped))})"
+            f"--config {name}: no such file, nor a built-in recipe ({', '.join(sorted(shipped))})"
         )
     try:
         yaml.safe_load(path.read_text(encoding="utf-8"))

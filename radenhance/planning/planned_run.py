@@ -5,19 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from jsonargparse import Namespace
 from lightning.fabric.connector import _convert_precision_to_unified_args
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
-from typing_extensions import override
 
-from radenhance.command_line.fit import EnhancerCLI, told_in_one_sentence
 from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.dataset.manifest import MANIFEST, read_manifest
 from radenhance.errors import UsageError
+from radenhance.flags.parser import ParsedFlags, parse_flags
 from radenhance.planning.step_plan import StepPlan, plan_step
 from radenhance.planning.training_step import Batch, TrainingStep
-from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
 
 LARGEST_SIDE = 4188
 """Of the paper's radiographs; for native images where no dataset says better."""
@@ -33,22 +30,19 @@ class PlannedRun:
     """A run of `radenhance fit`.
 
     Args:
-        flags: Of `fit`, recipes included.
+        flags: Of `fit`, recipes included: parsed already, or as they are typed.
 
     Raises:
         UsageError: A flag is wrong.
     """
 
-    def __init__(self, flags: Sequence[str]) -> None:
-        self.flags = tuple(flags)
-        with told_in_one_sentence("fit"):
-            self._cli = _ParsingCLI(["fit", *flags])
-        self.settings: Namespace = self._cli.config["fit"]
+    def __init__(self, flags: ParsedFlags | Sequence[str]) -> None:
+        self._flags = flags if isinstance(flags, ParsedFlags) else parse_flags("fit", flags)
+        self.settings = self._flags.settings
 
     def plan(self, size: Size) -> StepPlan:
         """Return the plan of one training step on images of a size."""
-        with told_in_one_sentence("fit"):
-            return plan_step(self.step, lambda: self.batch(size))
+        return plan_step(self.step, lambda: self.batch(size))
 
     def step(self, device: str = "cpu") -> TrainingStep:
         """Return the training step of `fit`, made anew, on a device; a batch is moved by hand."""
@@ -69,11 +63,11 @@ class PlannedRun:
 
     def module(self) -> LightningModule:
         """Return a new module, as `fit` makes it."""
-        return self._cli.module()
+        return self._flags.module()
 
     def with_flags(self, flags: Flags) -> "PlannedRun":
         """Return the same run with some flags changed."""
-        return PlannedRun([*self.flags, *flags_in_words(flags)])
+        return PlannedRun(self._flags.changed(flags))
 
     @property
     def title(self) -> str:
@@ -93,33 +87,6 @@ class PlannedRun:
         pairs = read_manifest(root) if (root / MANIFEST).is_file() else []
         sizes = [(pair.rows, pair.cols) for pair in pairs if pair.rows and pair.cols]
         return max(sizes, key=lambda size: size[0] * size[1], default=(LARGEST_SIDE, LARGEST_SIDE))
-
-
-class _ParsingCLI(EnhancerCLI):
-    """EnhancerCLI that reads the flags and runs nothing."""
-
-    @override
-    def _set_seed(self) -> None:
-        """Leave the random numbers alone."""
-
-    @override
-    def instantiate_classes(self) -> None:
-        """Make nothing yet."""
-
-    @override
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Run nothing."""
-
-    @override
-    def _best_cut(self) -> str:
-        """Leave it to who plans."""
-        return AUTO_CUT
-
-    def module(self) -> LightningModule:
-        """Return a new module, as `fit` makes it."""
-        made = self._parser("fit").instantiate(self.config["fit"])
-        module: LightningModule = made.model
-        return module
 
 
 def flags_in_words(flags: Flags) -> list[str]:

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from radenhance.command_line.fit import hush
-from radenhance.console import say
+from radenhance.console import hush_libraries, say
 from radenhance.errors import UsageError
 from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce.logs import read_figures
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
         UsageError: A flag is wrong, or runs failed.
     """
     options = _parser().parse_args(list(arguments[1:]))
-    hush()
+    hush_libraries()
     study = study_of(options)
     study.claim()
     if options.data is None and not study.data.exists():

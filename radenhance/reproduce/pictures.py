@@ -10,11 +10,10 @@ import numpy.typing as npt
 import torch
 
 from radenhance import metric_names
-from radenhance.command_line.fit import flags_of
+from radenhance.checkpoint import Checkpoint
 from radenhance.contact_sheet import Row, write_contact_sheet
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer, measure
-from radenhance.inference.showcase import trained
 from radenhance.reproduce.paper import BAR_FIGURES, IMAGE_FIGURES, ORIGINAL, title_of
 from radenhance.reproduce.results import Results
 from radenhance.reproduce.study import Run
@@ -133,14 +132,9 @@ class _Enhanced:
 @torch.inference_mode()
 def _enhanced(run: Run) -> list[_Enhanced]:
     assert run.checkpoint is not None
-    flags = flags_of(run.checkpoint)
-    network: ContrastEnhancer = trained(run.checkpoint).eval()
-    data = RadiographDataModule(
-        run.study.data,
-        image_size=flags["data.image_size"],
-        intensity_range=flags["data.intensity_range"],
-        num_workers=0,
-    )
+    checkpoint = Checkpoint.open(run.checkpoint)
+    network = ContrastEnhancer.from_checkpoint(checkpoint).eval()
+    data = RadiographDataModule(run.study.data, num_workers=0, **checkpoint.input)
     data.setup("validate")
     found = []
     for batch in data.val_dataloader():

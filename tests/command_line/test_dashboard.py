@@ -6,13 +6,11 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from radenhance.cli import main
-from radenhance.flags.compared import typed
 
 
 @pytest.fixture
@@ -47,13 +45,3 @@ def test_it_serves_the_runs_until_ctrl_c(runs):
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Traceback" not in errors
-
-
-def test_the_command_line_is_shown_as_typed_but_for_folders_of_patients():
-    recipe = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
-    arguments = ["fit", "--config", str(recipe), f"--config={recipe}", "--data.root", "my data"]
-    hidden = ["--data.predict_from", "exams/of Rex", "--output.folder=rex"]
-    assert typed([*arguments, *hidden]) == (
-        "radenhance fit --config quickstart.yaml --config=quickstart.yaml --data.root 'my data' "
-        "--data.predict_from ... --output.folder=..."
-    )

@@ -12,7 +12,7 @@ import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["radenhance.command_line.fit", "torch._dynamo", "torch.distributed.fsdp", "tensorboard"]
+    ["radenhance.command_line.run", "torch._dynamo", "torch.distributed.fsdp", "tensorboard"]
 )
 LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
 

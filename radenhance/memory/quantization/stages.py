@@ -98,21 +98,6 @@ class Quantization(Technique):
         return keep_codes()
 
 
-def matched_ranges(
-    state: Mapping[str, Tensor], own: Mapping[str, Tensor], *, prefix: str = "unet.ranges."
-) -> dict[str, Tensor]:
-    """Return a checkpoint's state with the ranges that this network has: dropped, or its own.
-
-    Args:
-        state: The state of a network that trained with quantization or without.
-        own: The state of this network.
-        prefix: The beginning of the names of ranges.
-    """
-    kept = {name: value for name, value in state.items() if not name.startswith(prefix)}
-    ranges = {name: state.get(name, own[name]) for name in own if name.startswith(prefix)}
-    return kept | ranges
-
-
 def quantized_stages(stages: Sequence[Stage], quantizer: Quantizer) -> list[Stage]:
     """Return the stages of a network with their activations and weights rounded by `quantizer`.
 

@@ -7,7 +7,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from radenhance.errors import UsageError
 from radenhance.loss.ms_ssim import ms_ssim_loss
 from radenhance.memory.footprint import Footprint
-from radenhance.memory.quantization.stages import matched_ranges
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet
 
@@ -88,15 +87,6 @@ def test_a_network_that_never_trained_validates():
 def test_what_cannot_work_is_refused_with_the_reason(make, reason):
     with pytest.raises(UsageError, match=reason):
         make()
-
-
-def test_a_checkpoint_keeps_its_ranges_where_the_network_has_them_and_loses_them_elsewhere():
-    plain = {"unet.w": torch.zeros(1)}
-    quantized = {**plain, "unet.ranges.stem_0.bounds": torch.tensor([0.0, 2.0])}
-    own = {**plain, "unet.ranges.stem_0.bounds": torch.tensor([0.0, 9.0])}
-    assert matched_ranges(quantized, plain) == plain
-    assert matched_ranges(quantized, own) == quantized
-    assert matched_ranges(plain, own) == own
 
 
 def test_observers_are_part_of_the_state_with_one_buffer_each():

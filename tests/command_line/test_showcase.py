@@ -4,7 +4,8 @@ import cv2
 import pytest
 
 from radenhance.cli import main
-from radenhance.inference.showcase import Comparison, report
+from radenhance.command_line.showcase import report
+from radenhance.inference.comparison import Comparison
 
 
 def test_a_checkpoint_is_compared_on_synthetic_and_real_images(tiny_flags, tiny_dataset, capsys):

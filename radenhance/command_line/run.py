@@ -1,0 +1,138 @@
+"""`radenhance fit`, `validate`, `test` and `predict`: what their flags describe, run.
+
+A fit asks the planner twice, where to cut a network that two devices share and whether the GPU has
+room, and a third time when it had none. A plan is advice: where there is none, the run goes on.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from radenhance.callbacks.dashboard import Dashboard
+from radenhance.command_line.trainer import make_trainer
+from radenhance.command_line.wording import log_in_flags
+from radenhance.console import hush_libraries
+from radenhance.errors import GpuMemoryError, UsageError
+from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
+from radenhance.planning.advice import out_of_memory, plan_and_warning
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.stages import best_cut, padded, strategy_of
+from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE
+from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one of the four commands; `arguments` begins with its name.
+
+    Raises:
+        UsageError: A flag or a key is unknown or has a wrong value, or two do not go together.
+        RadenhanceError: What the command itself found wrong.
+    """
+    hush_libraries()
+    log_in_flags()
+    command, *typed = arguments
+    flags = parse_flags(command, typed)
+    with usage_errors(command), ended_in_a_sentence():
+        run(flags)
+
+
+def run(flags: ParsedFlags) -> None:
+    """Make what flags describe, and do with it what their command says."""
+    seed(flags)
+    choose_cut(flags)
+    made = flags.instantiate()
+    trainer = make_trainer(flags, made)
+    if flags.command == "fit":
+        warn_of_memory(flags, trainer)
+    method = getattr(trainer, flags.command)
+    with memory_errors(flags):
+        method(made.model, datamodule=made.data, **{name: made[name] for name in flags.of_method})
+
+
+def seed(flags: ParsedFlags) -> None:
+    """Seed all random numbers, and note the seed where it was to be chosen.
+
+    Raises:
+        UsageError: It is no seed.
+    """
+    wanted = flags.settings.seed_everything
+    if wanted is False:
+        return
+    try:
+        chosen = seed_everything(None if wanted is True else wanted, workers=True)
+    except ValueError as error:
+        raise UsageError(f"--seed_everything: {error}") from error
+    flags.settings.seed_everything = chosen
+
+
+def choose_cut(flags: ParsedFlags) -> None:
+    """Put the best stage in place of `auto`, where two devices share the network."""
+    options = getattr(flags.settings.trainer.strategy, "init_args", {})
+    if options.get("cut") != AUTO_CUT:
+        return
+    options["cut"] = FIRST_DECODER_STAGE
+    if flags.command != "fit":
+        return
+    planned = PlannedRun(flags)
+    strategy = strategy_of(planned)
+    assert strategy is not None
+    with isolate_rng():  # what trains afterwards is seeded already
+        options["cut"] = best_cut(planned, strategy, padded(planned.image_size))
+    rank_zero_info(f"--trainer.strategy.cut auto is {options['cut']}")
+
+
+def warn_of_memory(flags: ParsedFlags, trainer: Trainer) -> None:
+    """Say before the first step when the GPU has no room for it, and put the plan on the card."""
+    device = trainer.strategy.root_device
+    if device.type != "cuda" or not trainer.is_global_zero:
+        return
+    free, total = torch.cuda.mem_get_info(device)
+    try:
+        with isolate_rng():
+            text, warning = plan_and_warning(PlannedRun(flags), free, total)
+    except Exception as error:  # whatever a plan may die of, the run itself may well do
+        rank_zero_warn(f"it is not known whether this run fits: planning it failed ({error})")
+        return
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Dashboard):
+            callback.plan = f"```\n{text}\n```"
+    if warning is not None:
+        rank_zero_warn(warning)
+
+
+@contextmanager
+def memory_errors(flags: ParsedFlags) -> Iterator[None]:
+    """Turn a GPU that ran out of memory into advice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        if flags.command != "fit":
+            raise GpuMemoryError(
+                "the GPU ran out of memory; add --model.memory.band_rows=auto, or "
+                "--trainer.precision=16-mixed, or take smaller images (--data.image_size)"
+            ) from error
+        limit = None
+        if torch.cuda.is_available():
+            free, _ = torch.cuda.mem_get_info()
+            limit = free + torch.cuda.memory_reserved()
+        raise out_of_memory(PlannedRun(flags), limit) from error
+
+
+@contextmanager
+def ended_in_a_sentence() -> Iterator[None]:
+    """Turn how Lightning ends a run that goes wrong into a UsageError, or an exit code."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Early stopping conditioned on metric" not in str(error):
+            raise
+        raise UsageError(str(error)) from error
+    except SIGTERMException:
+        sys.exit(128 + signal.SIGTERM)

@@ -1,0 +1,49 @@
+"""`radenhance showcase`: what a checkpoint is worth, in numbers and as a picture."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from radenhance.checkpoint import Checkpoint
+from radenhance.console import say
+from radenhance.contact_sheet import write_contact_sheet
+from radenhance.datamodule import DEFAULT_ROOT
+from radenhance.inference.comparison import Comparison, compare
+from radenhance.runs import find_checkpoint
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run `radenhance showcase`."""
+    parser = argparse.ArgumentParser(
+        prog="radenhance showcase",
+        description="Measure a checkpoint on the validation radiographs and on two real ones, "
+        "beside the raw images as they are, and draw the best, the worst and the real ones.",
+        epilog="example: radenhance showcase --ckpt_path best --root my_radiographs",
+    )
+    parser.add_argument(
+        "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=DEFAULT_ROOT, help=f"dataset to validate on ({DEFAULT_ROOT})"
+    )
+    parser.add_argument(
+        "--sheet", type=Path, default=Path("contact_sheet.png"), help="picture to write"
+    )
+    options = parser.parse_args(arguments[1:])
+    checkpoint = Checkpoint.open(find_checkpoint(options.ckpt_path, Path()))
+    comparisons, rows = compare(checkpoint, options.root)
+    write_contact_sheet(options.sheet, rows)
+    say(report(comparisons))
+    say(f"\nPicture (raw | enhanced | target): {options.sheet.resolve()}")
+    say("Curves: run `radenhance dashboard` and open the address that it prints.")
+
+
+def report(comparisons: Sequence[Comparison]) -> str:
+    """Return the comparisons as a table, and what they say in a sentence."""
+    lines = [f"{'MS-SSIM with the target':<32}{'images':>8}{'raw as it is':>16}{'enhanced':>12}"]
+    lines += [
+        f"{c.name:<32}{c.num_images:>8}{c.identity:>16.4f}{c.enhanced:>12.4f}" for c in comparisons
+    ]
+    first = comparisons[0]
+    verdict = "beats" if first.enhanced > first.identity else "does not beat"
+    return "\n".join([*lines, "", f"On {first.name} the network {verdict} the raw images."])

@@ -1,0 +1,189 @@
+"""The flags of `radenhance fit`, `validate`, `test` and `predict`: parsed, and nothing run.
+
+Every part of a run declares its flags by the signature and the docstring of its class; there is no
+other list of them. What plans a run and what runs it both start from the `ParsedFlags` made here,
+so that flags are parsed once.
+
+A checkpoint's settings are defaults: below every config file and flag, never above them. Where one
+is named, flags are therefore parsed a second time on top of them.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch
+from jsonargparse import ActionConfigFile, ArgumentError, Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from radenhance.callbacks.last_checkpoint import LastCheckpoint
+from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.callbacks.prediction_writer import PredictionWriter
+from radenhance.checkpoint import Checkpoint
+from radenhance.compat.jsonargparse import add_former_name
+from radenhance.datamodule import RadiographDataModule
+from radenhance.enhancer import ContrastEnhancer
+from radenhance.errors import UsageError
+from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SEED, WEIGHTS_ONLY
+from radenhance.flags.strategy import choose_strategy
+from radenhance.runs import find_checkpoint
+
+GIVEN_BY_US = {
+    "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"},
+    "validate": {"model", "dataloaders", "datamodule"},
+    "test": {"model", "dataloaders", "datamodule"},
+    "predict": {"model", "dataloaders", "datamodule"},
+}
+"""Command -> arguments of the trainer's method of that name that are no flags."""
+
+HELPED_BY_US = {"ckpt_path", "weights_only"}
+"""Arguments of these methods that mean something else here, or nothing, and are said so."""
+
+FORMER_FLAGS = {"--data.window": "--data.intensity_range"}
+"""Flag of an earlier version -> what it is called; config files of earlier runs have its key."""
+
+
+@dataclass(frozen=True)
+class ParsedFlags:
+    """The flags of one command with their values.
+
+    Args:
+        command: One of GIVEN_BY_US.
+        typed: The flags as they were typed, recipes as paths.
+        settings: All values by their dotted names, defaults included.
+        checkpoint: The checkpoint to start from, found; None for a fresh start.
+        parser: The parser that read them.
+    """
+
+    command: str
+    typed: tuple[str, ...]
+    settings: Namespace
+    checkpoint: Path | None
+    parser: LightningArgumentParser
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the logs of runs."""
+        return _root_of(self.settings)
+
+    @property
+    def of_method(self) -> list[str]:
+        """Names of the settings that the trainer's method of the command's name takes."""
+        parameters = set(inspect.signature(getattr(Trainer, self.command)).parameters)
+        return sorted((parameters - GIVEN_BY_US[self.command]) & set(self.settings.keys()))
+
+    def changed(self, flags: Mapping[str, Any]) -> "ParsedFlags":
+        """Return the same flags with some values changed; nothing is read from files again.
+
+        Args:
+            flags: Dotted name without dashes -> value.
+
+        Raises:
+            UsageError: A name or a value is wrong.
+        """
+        with usage_errors(self.command):
+            settings = self.parser.parse_object(dict(flags), self.settings.clone())
+        return replace(self, settings=settings)
+
+    def module(self) -> ContrastEnhancer:
+        """Return a new module; nothing else of the run is made."""
+        with usage_errors(self.command):
+            only = Namespace(model=self.settings.model)  # type: ignore[no-untyped-call]
+            made = self.parser.instantiate(only)
+        module: ContrastEnhancer = made.model
+        return module
+
+    def instantiate(self) -> Namespace:
+        """Return the settings with module, data and callbacks made; the trainer's stay arguments.
+
+        Raises:
+            UsageError: Something cannot be made of its values.
+        """
+        with usage_errors(self.command):
+            made: Namespace = self.parser.instantiate(self.settings)
+        return made
+
+
+def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
+    """Return the flags of a command with their values.
+
+    Args:
+        command: One of GIVEN_BY_US.
+        typed: The flags as they are typed, with recipes as paths.
+
+    Raises:
+        UsageError: A flag or a key is unknown or has a wrong value, or the checkpoint is not there.
+    """
+    with usage_errors(command):
+        parser = parser_for(command)
+        prints = [flag for flag in typed if flag.startswith("--print_config")]
+        settings = parser.parse_args([flag for flag in typed if flag not in prints])
+        checkpoint = _checkpoint_of(command, settings)
+        if checkpoint is not None:
+            parser.set_defaults(Checkpoint.open(checkpoint).flags)
+        if checkpoint is not None or prints:
+            settings = parser.parse_args(list(typed))
+    if checkpoint is not None:
+        settings.ckpt_path = str(checkpoint)
+    choose_strategy(settings.trainer)
+    return ParsedFlags(command, tuple(typed), settings, checkpoint, parser)
+
+
+def parser_for(command: str) -> LightningArgumentParser:
+    """Return the parser of a command; its help is `flags.help`.
+
+    Args:
+        command: One of GIVEN_BY_US.
+    """
+    parser = LightningArgumentParser(
+        prog=f"radenhance {command}",
+        exit_on_error=False,
+        dump_header=[f"lightning.pytorch=={lightning.pytorch.__version__}"],
+    )
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help=CONFIG)
+    parser.add_argument("--seed_everything", type=bool | int, default=0, help=SEED)
+    parser.add_argument("--ckpt_path", type=str | Path | None, default=None, help=CKPT_PATH)
+    parser.add_argument("--weights_only", type=bool | None, default=None, help=WEIGHTS_ONLY)
+    parser.add_lightning_class_args(ContrastEnhancer, "model")
+    parser.add_lightning_class_args(RadiographDataModule, "data")
+    parser.add_method_arguments(Trainer, command, skip={*GIVEN_BY_US[command], *HELPED_BY_US})
+    parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
+    parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
+    parser.add_lightning_class_args(LearningRateMonitor, "lr_monitor")
+    parser.add_lightning_class_args(MemoryProfiler, "memory_profiler")
+    parser.add_lightning_class_args(PredictionWriter, "output")
+    parser.add_lightning_class_args(Trainer, "trainer")
+    for former, name in FORMER_FLAGS.items():
+        add_former_name(parser, former, name)
+    parser.set_defaults(DEFAULTS)
+    parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+    return parser
+
+
+@contextmanager
+def usage_errors(command: str) -> Iterator[None]:
+    """Turn what jsonargparse and Lightning raise at a wrong flag into a UsageError."""
+    try:
+        yield
+    except ArgumentError as error:
+        what = " ".join(str(error).split())
+        raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
+    except MisconfigurationException as error:
+        raise UsageError(str(error)) from error
+
+
+def _checkpoint_of(command: str, settings: Namespace) -> Path | None:
+    name = settings.ckpt_path or (None if command == "fit" else "best")
+    if name is None:
+        return None
+    return find_checkpoint(name, _root_of(settings))
+
+
+def _root_of(settings: Namespace) -> Path:
+    return Path(settings.trainer.default_root_dir or ".")

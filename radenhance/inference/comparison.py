@@ -1,0 +1,69 @@
+"""A trained network against the raw images as they are, in numbers and as pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+
+from radenhance import metric_names
+from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
+from radenhance.checkpoint import Checkpoint
+from radenhance.contact_sheet import Row
+from radenhance.datamodule import RadiographDataModule
+from radenhance.enhancer import ContrastEnhancer
+from radenhance.prepare.real import make_real_pairs
+
+REAL_ROOT = Path("data/real")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Means over the radiographs of one set.
+
+    Args:
+        name: Of the set.
+        num_images: Its size.
+        identity: MS-SSIM of the raw images as they are and the targets: the baseline to beat.
+        enhanced: MS-SSIM of the network's output and the targets.
+    """
+
+    name: str
+    num_images: int
+    identity: float
+    enhanced: float
+
+
+def compare(checkpoint: Checkpoint, root: Path) -> tuple[list[Comparison], list[Row]]:
+    """Return what a network does on the validation set of `root` and on the real images.
+
+    Raises:
+        RadenhanceError: The checkpoint or the dataset is not there or not right.
+    """
+    if not REAL_ROOT.exists():
+        make_real_pairs(REAL_ROOT)
+    model = ContrastEnhancer.from_checkpoint(checkpoint)
+    comparisons, rows = [], []
+    for name, folder in ((f"validation of {root}", root), ("real (RG1, RG3)", REAL_ROOT)):
+        data = RadiographDataModule(folder, num_workers=0, **checkpoint.input)
+        extremes = BestAndWorst()
+        trainer = Trainer(logger=False, enable_checkpointing=False, callbacks=[extremes])
+        (measures,) = trainer.validate(model, data, verbose=False)
+        num_images = sum(pair.split == "val" for pair in data.pairs)
+        comparisons.append(_comparison(name, num_images, measures))
+        rows += [_row(f"{name}, best", extremes.best), _row(f"{name}, worst", extremes.worst)]
+    return comparisons, rows
+
+
+def _comparison(name: str, num_images: int, measures: Mapping[str, float]) -> Comparison:
+    identity = measures[f"{metric_names.IDENTITY}/{metric_names.MS_SSIM}"]
+    return Comparison(name, num_images, identity, measures[metric_names.VAL_MS_SSIM])
+
+
+def _row(title: str, shown: Shown | None) -> Row:
+    assert shown is not None
+    return Row(
+        title=f"{title}: {shown.case}, MS-SSIM {shown.ms_ssim:.3f}",
+        images=[image.numpy() for image in (shown.raw, shown.enhanced, shown.target)],
+        captions=["raw", "enhanced", "target"],
+    )

@@ -1,0 +1,39 @@
+"""Where `--config` finds recipes."""
+
+from pathlib import Path
+
+import pytest
+
+from radenhance.errors import UsageError
+from radenhance.flags.recipes import find_recipes, recipes
+
+
+@pytest.mark.parametrize("words", [["--config", "{}"], ["-c", "{}"], ["--config={}"]])
+def test_a_built_in_recipe_is_found_by_its_name(words):
+    found = find_recipes(["fit", *(word.format("original.yaml") for word in words)])
+    assert found == ["fit", *(word.format(recipes()["original.yaml"]) for word in words)]
+
+
+def test_a_file_here_goes_before_a_built_in_recipe():
+    Path("original.yaml").write_text("data:\n  batch_size: 2\n")
+    assert find_recipes(["--config", "original.yaml"]) == ["--config", "original.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "no such file, nor a built-in recipe"), (b"a: [1", "not YAML"), (b"\xff", "not YAML")],
+)
+def test_what_is_no_recipe_is_named(content, expected):
+    if content is not None:
+        Path("mine.yaml").write_bytes(content)
+    with pytest.raises(UsageError, match=expected):
+        find_recipes(["fit", "--config", "mine.yaml"])
+
+
+def test_other_arguments_are_left_alone():
+    assert find_recipes(["fit", "--data.root", "original.yaml", "--config"]) == [
+        "fit",
+        "--data.root",
+        "original.yaml",
+        "--config",
+    ]

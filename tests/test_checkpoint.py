@@ -1,0 +1,148 @@
+"""What a checkpoint holds, whatever version wrote it; and what is said of a file that is none."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+from old_checkpoints import RECIPES, write_old_checkpoint
+
+from radenhance.checkpoint import Checkpoint, WholeFileCheckpointIO
+from radenhance.cli import main
+from radenhance.enhancer import ContrastEnhancer
+from radenhance.errors import RadenhanceError, UsageError
+from radenhance.memory.techniques import MemoryTechniques
+
+TECHNIQUES = {
+    "original": MemoryTechniques(),
+    "mom": MemoryTechniques(momentum=0.9),
+    "quant": MemoryTechniques(quantization="qat"),
+}
+
+
+@pytest.fixture
+def quiet_flags(tiny_dataset):
+    return [
+        f"--data.root={tiny_dataset}",
+        "--data.num_workers=0",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+    ]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_old_checkpoint_gives_the_network_that_it_was(recipe):
+    weights = write_old_checkpoint(recipe, "old.ckpt")
+    checkpoint = Checkpoint.open(Path("old.ckpt"))
+    assert checkpoint.encoder == "resnet18"
+    assert checkpoint.memory == TECHNIQUES[recipe]
+    assert checkpoint.input == {"image_size": 64, "intensity_range": "auto"}
+    assert checkpoint.optimizer == "Adam"
+    module = ContrastEnhancer.from_checkpoint(checkpoint)
+    assert module.num_scales == "auto"
+    assert module.state_dict().keys() == weights.keys()
+    assert all(torch.equal(module.state_dict()[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_fit_goes_on_from_an_old_checkpoint(recipe, quiet_flags):
+    write_old_checkpoint(recipe, "old.ckpt")
+    more = ["--ckpt_path=old.ckpt", "--trainer.max_epochs=3", "--data.batch_size=2"]
+    assert main(["fit", *quiet_flags, *more]) == 0
+    made = Checkpoint.open(Path("lightning_logs/version_0/checkpoints/last.ckpt"))
+    assert made.content["global_step"] == 9
+    assert made.flags == Checkpoint.open(Path("old.ckpt")).flags
+    assert made.content["state_dict"].keys() == torch.load("old.ckpt")["state_dict"].keys()
+
+
+def test_an_old_checkpoint_validates_and_predicts(quiet_flags, tiny_dataset, capsys):
+    write_old_checkpoint("mom", "old.ckpt")
+    assert main(["validate", *quiet_flags, "--ckpt_path=old.ckpt"]) == 0
+    assert "val/ms_ssim" in capsys.readouterr().out
+    predict = [f"--data.predict_from={tiny_dataset / 'raw'}", "--ckpt_path=old.ckpt"]
+    assert main(["predict", *quiet_flags, *predict]) == 0
+    assert len(list(Path("enhanced").iterdir())) == 8
+
+
+def test_a_checkpoint_from_before_quantization_was_not_quantized():
+    write_old_checkpoint("original", "old.ckpt")
+    content = torch.load("old.ckpt")
+    del content["hyper_parameters"]["quantization"]
+    torch.save(content, "older.ckpt")
+    assert Checkpoint.open(Path("older.ckpt")).memory == MemoryTechniques()
+
+
+def test_new_checkpoints_hold_six_settings_and_nothing_of_the_command_line(tiny_flags):
+    assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
+    content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
+    of_model, of_data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
+    assert of_model.keys() == {"encoder", "num_scales", "momentum", "quantization"}
+    assert of_data.keys() == {"image_size", "intensity_range"}
+
+
+def test_ranges_are_left_out_for_a_float_network_and_filled_in_for_a_quantized_one():
+    quantized = write_old_checkpoint("quant", "quant.ckpt")
+    plain = write_old_checkpoint("original", "original.ckpt")
+    module = ContrastEnhancer.from_checkpoint(
+        Checkpoint.open(Path("quant.ckpt")), memory=MemoryTechniques()
+    )
+    assert module.state_dict().keys() == plain.keys()
+    own = dict(quantized)
+    own["unet.ranges.stem_0.bounds"] = torch.tensor([1.0, 2.0])
+    state = Checkpoint.open(Path("original.ckpt")).state_for(own, "resnet18")
+    assert state.keys() == own.keys()
+    assert state["unet.ranges.stem_0.bounds"].tolist() == [1, 2]
+
+
+def test_another_network_is_refused_by_the_name_of_its_encoder():
+    write_old_checkpoint("original", "old.ckpt")
+    own = ContrastEnhancer("resnet34").state_dict()
+    with pytest.raises(UsageError, match="made with ContrastEnhancer.encoder resnet18 and"):
+        Checkpoint.open(Path("old.ckpt")).state_for(own, "resnet34")
+
+
+def saved(content):
+    torch.save(content, "x.ckpt")
+    return Path("x.ckpt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (lambda: b"hello", "is not a checkpoint, or only a part of one"),
+        (lambda: b"", "is not a checkpoint, or only a part of one"),
+        (lambda: saved({"a": 1})[:300], "is not a checkpoint, or only a part of one"),
+        (lambda: saved({"a": argparse.Namespace()}), "holds more than weights and settings"),
+        (lambda: saved([1]), "it holds no settings"),
+        (lambda: saved({"state_dict": {}}), "it lacks model.encoder, model.num_scales"),
+        (lambda: saved({"hyper_parameters": 3}), "it lacks model.encoder"),
+        (lambda: saved({"a": 1}).replace(b"data.pkl", b"atad.pkl"), "is damaged"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_in_a_sentence(content, expected):
+    Path("x.ckpt").write_bytes(content())
+    with pytest.raises(UsageError, match=expected) as raised:
+        Checkpoint.open(Path("x.ckpt"))
+    assert str(raised.value).startswith("x.ckpt ")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["gone", "."])
+def test_what_is_no_file_is_said(path):
+    with pytest.raises(UsageError, match="is no file; give a file that `radenhance fit` wrote"):
+        Checkpoint.open(Path(path))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(monkeypatch):
+    io = WholeFileCheckpointIO()
+    io.save_checkpoint({"a": 1}, Path("folder/x.ckpt"))
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RadenhanceError, match="its disk or quota is full"):
+        io.save_checkpoint({"a": 2}, Path("folder/x.ckpt"))
+    assert torch.load("folder/x.ckpt") == {"a": 1}
+    assert len(list(Path("folder").iterdir())) == 1
