@@ -13,6 +13,7 @@ import argparse
 import logging
 import statistics
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import torch
 
 from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.loader import ResumableLoader
-from radenhance.enhancer import ContrastEnhancer
+from radenhance.planning.planned_run import PlannedRun
 from radenhance.prepare.synthesize import synthesize
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -51,22 +52,14 @@ def waiting_shares(root: Path, options: dict[str, Any]) -> list[float]:
     torch.manual_seed(0)
     data = RadiographDataModule(root=root, num_workers=2, **options)
     data.setup("fit")
-    model = ContrastEnhancer(encoder="resnet18", num_scales="auto")
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    step = PlannedRun(["--model.encoder=resnet18", "--model.num_scales=auto"]).step()
     loader = data.train_dataloader()
-    return [waiting_share(loader, model, optimizer) for _ in ("cold", "warm")]
+    return [waiting_share(loader, step) for _ in ("cold", "warm")]
 
 
-def waiting_share(
-    loader: ResumableLoader, model: ContrastEnhancer, optimizer: torch.optim.Optimizer
-) -> float:
+def waiting_share(loader: ResumableLoader, step: Callable[[dict[str, Any]], None]) -> float:
     """Train for an epoch; return the share of its time spent waiting."""
     worked: list[float] = []
-
-    def step(batch: dict[str, Any]) -> None:
-        optimizer.zero_grad()
-        model.training_step(batch, 0).backward()
-        optimizer.step()
 
     def epoch() -> None:
         worked.extend(harness.seconds(partial(step, batch)) for batch in loader)

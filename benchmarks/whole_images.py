@@ -1,7 +1,7 @@
 """Claim: a network that trains on whole radiographs enhances them better than one that saw tiles.
 
     python benchmarks/whole_images.py
-    python benchmarks/whole_images.py OUT --spacing-mm 0.4 --steps 120
+    python benchmarks/whole_images.py OUT --spacing-mm 0.4 --side 192 --steps 120
 
 Three networks (ResNet-18, Adam, half a cosine) see about as many pixels in as many steps: whole
 radiographs at native size, one a step, in bands; square tiles of them; and radiographs reduced to
@@ -16,6 +16,7 @@ minutes on two cores; the second takes about 20.
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -140,6 +141,9 @@ def compare(out: Path, spacing_mm: float, side: int, steps: int) -> None:
     root = out / "radiographs"
     if not root.exists():
         synthesize(root, counts=ANIMALS, spacing_mm=spacing_mm)
+    smallest = min(min(pair.rows or side, pair.cols or side) for pair in read_manifest(root))
+    if smallest < side:
+        sys.exit(f"the smallest side is {smallest} px, a tile's is {side}; use a smaller --side")
     whole, tiles, reduced = (
         train(name, root, out, side, steps) for name in (WHOLE, TILES, REDUCED)
     )
@@ -162,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     flags = harness.parser(__doc__)
     flags.add_argument("out", type=Path, nargs="?", help="folder to keep; a temporary one if none")
     flags.add_argument("--spacing-mm", type=float, default=0.8, help="pixel size in millimetres")
-    flags.add_argument("--side", type=int, default=192, help="side of tiles in pixels")
+    flags.add_argument("--side", type=int, default=96, help="side of tiles in pixels")
     flags.add_argument("--steps", type=int, default=12, help="training steps of each network")
     return flags
 

@@ -117,7 +117,8 @@ def test_flags_win_over_quick():
 
 
 def test_sizes_that_are_no_numbers_are_refused_in_a_sentence(capsys):
-    assert main(["reproduce", "OUT", "--sizes=512,large"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", "OUT", "--sizes=512,large"])
     assert "'512,large' is not a list of numbers such as 512,1024" in capsys.readouterr().err
 
 
