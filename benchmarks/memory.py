@@ -1,13 +1,15 @@
 """Claim: the techniques make a training step fit into less memory, at any size of image.
 
     python benchmarks/memory.py
+    python benchmarks/memory.py --sizes 512 --real 512
     python benchmarks/memory.py --real 0 --sizes 512,1024,2048,4096,6144
 
 Plans a step of one image with MS-SSIM and Adam under each recipe, on fake tensors. Forward and
 backward are rises as the memory profiler defines them, the peak is all that is alive, host is what
 waits in host memory, in MiB of tensors; a GPU takes more (the CUDA context, workspaces,
-fragmentation). Beside the planned peak of one size stands what two steps on real tensors raise the
-resident memory of a process by. Takes about ten minutes on two cores.
+fragmentation). With `--real`, beside the planned peak of that size stands what two steps on real
+tensors raise the resident memory of a process by. The first two commands take about five minutes
+each on two cores.
 """
 
 import argparse
@@ -60,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--sizes", type=harness.listed_numbers, default="512,1024,2048,4096",
                        help="sides of the images in pixels")  # fmt: skip
     flags.add_argument("--encoder", default="resnet34", help="encoder of the network")
-    flags.add_argument("--real", type=int, default=512, help="size of the real steps; 0 for none")
+    flags.add_argument("--real", type=int, default=0, help="size of the real steps; 0 for none")
     flags.add_argument("--recipes", type=harness.listed, help="rows of the table; all if none")
     return flags
 
