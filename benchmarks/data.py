@@ -79,23 +79,18 @@ def parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     harness.print_heading(f"{options.pairs} dogs of {options.spacing_mm} mm a pixel")
+    counts = {"cat": 0, "dog": options.pairs, "turtle": 0}
     columns = ("no cache ms", "cold ms", "warm ms", "waits cold", "waits warm")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        harness.table("image size", *columns, names=SETTINGS) as row,
-    ):
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "set"
-        synthesize(
-            root,
-            counts={"cat": 0, "dog": options.pairs, "turtle": 0},
-            spacing_mm=options.spacing_mm,
-        )
-        for name, setting in SETTINGS.items():
-            cached = setting | {"cache": Path(folder) / name}
-            states = ((setting | {"cache": False}, 0), (cached, 0), (cached, 1))
-            times = [f"{sample_ms(root, *state):.1f}" for state in states]
-            shares = waiting_shares(root, setting | {"cache": Path(folder) / f"{name} again"})
-            row(name, *times, *(f"{share:.1%}" for share in shares))
+        synthesize(root, counts=counts, spacing_mm=options.spacing_mm)
+        with harness.table("image size", *columns, names=SETTINGS) as row:
+            for name, setting in SETTINGS.items():
+                cached = setting | {"cache": Path(folder) / name}
+                states = ((setting | {"cache": False}, 0), (cached, 0), (cached, 1))
+                times = [f"{sample_ms(root, *state):.1f}" for state in states]
+                shares = waiting_shares(root, setting | {"cache": Path(folder) / f"{name} again"})
+                row(name, *times, *(f"{share:.1%}" for share in shares))
 
 
 if __name__ == "__main__":
