@@ -1,35 +1,32 @@
-"""Time to load a pair, and the share of a training step spent waiting for it.
+"""Claim: once the cache holds the radiographs, training does not wait for them.
 
     python benchmarks/data.py
-    python benchmarks/data.py --side 2000 --pairs 4
+    python benchmarks/data.py --spacing-mm 0.1
 
-Pairs are phantom-like waves in 14-bit DICOM and 16-bit PNG. Per sample, in one process: without a
-cache; cold, when the entry is made; warm, in the epochs after that. Then resnet18 trains on this
-machine's processor with two workers: the share of the time in which it waits for batches, in the
-first epoch, start of the workers included, and in the second.
+Per sample of synthetic radiographs, in one process: without a cache; cold, when its entry is made;
+warm, in the epochs after that. Then resnet18 trains on this machine's processor with two workers:
+the share of the time in which it waits for batches, in the first epoch, start of the workers
+included, and in the second. The first command takes about two minutes on two cores.
 """
 
 import argparse
 import logging
-import os
 import statistics
 import tempfile
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
+import harness
 import torch
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForProcessing, ExplicitVRLittleEndian
 
 from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.loader import ResumableLoader
-from radenhance.dataset.manifest import Pair, write_manifest
-from radenhance.enhancer import ContrastEnhancer
+from radenhance.planning.planned_run import PlannedRun
+from radenhance.prepare.synthesize import synthesize
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "192": {"image_size": 192},
     "512": {"image_size": 512},
     "1024": {"image_size": 1024},
@@ -37,100 +34,64 @@ SETTINGS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=4188)
-    parser.add_argument("--pairs", type=int, default=4)
-    arguments = parser.parse_args()
-    logging.getLogger("lightning").setLevel(logging.ERROR)
-    print(f"{arguments.side} x {arguments.side} pixels, {os.cpu_count()} cores\n")
-    print("| image size | no cache ms | cold ms | warm ms | waits cold | waits warm |")
-    print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "set"
-        make(root, arguments.side, arguments.pairs)
-        for name, options in SETTINGS.items():
-            print(row(name, root, options), flush=True)
-
-
-def row(name: str, root: Path, options: dict) -> str:
-    loading = [
-        1000 * per_sample(root, options | {"cache": choice}, epoch=epoch)
-        for choice, epoch in ((False, 0), (root.parent / name, 0), (root.parent / name, 1))
-    ]
-    waits = waiting(root, options | {"cache": root.parent / f"{name} again"})
-    times = " | ".join(f"{ms:.1f}" for ms in loading)
-    return f"| {name} | {times} | " + " | ".join(f"{100 * share:.1f} %" for share in waits) + " |"
-
-
-def per_sample(root: Path, options: dict, epoch: int) -> float:
-    """Median seconds per augmented training sample of an epoch, in this process."""
+def sample_ms(root: Path, options: dict[str, Any], epoch: int) -> float:
+    """Return the median time of an augmented training sample of an epoch, in this process."""
     data = RadiographDataModule(root=root, num_workers=0, **options)
     data.setup("fit")
     dataset = data.train_dataloader().dataset
-    for _ in range(epoch + 1):
-        seconds = []
-        for index in range(len(dataset)):
-            start = time.perf_counter()
-            dataset[(epoch, index)]
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    for current in range(epoch + 1):
+        times = [
+            harness.seconds(partial(dataset.__getitem__, (current, index)))
+            for index in range(len(dataset))
+        ]
+    return 1000 * statistics.median(times)
 
 
-def waiting(root: Path, options: dict) -> list[float]:
-    """Share of the time of an epoch that goes into waiting for batches: the first, the second."""
+def waiting_shares(root: Path, options: dict[str, Any]) -> list[float]:
+    """Return the share of waiting in the time of the first epoch, and of the second."""
     torch.manual_seed(0)
     data = RadiographDataModule(root=root, num_workers=2, **options)
     data.setup("fit")
-    model = ContrastEnhancer(encoder="resnet18", num_scales="auto")
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    step = PlannedRun(["--model.encoder=resnet18", "--model.num_scales=auto"]).step()
     loader = data.train_dataloader()
-    return [epoch(loader, model, optimizer) for _ in ("cold", "warm")]
+    return [waiting_share(loader, step) for _ in ("cold", "warm")]
 
 
-def epoch(
-    loader: ResumableLoader, model: ContrastEnhancer, optimizer: torch.optim.Optimizer
-) -> float:
-    """Train for one epoch and return the share of its time spent waiting."""
-    start = time.perf_counter()
-    worked = 0.0
-    for index, batch in enumerate(loader):
-        begun = time.perf_counter()
-        loss = model.training_step(batch, index)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        worked += time.perf_counter() - begun
-    return 1 - worked / (time.perf_counter() - start)
+def waiting_share(loader: ResumableLoader, step: Callable[[dict[str, Any]], None]) -> float:
+    """Train for an epoch; return the share of its time spent waiting."""
+    worked: list[float] = []
+
+    def epoch() -> None:
+        worked.extend(harness.seconds(partial(step, batch)) for batch in loader)
+
+    whole = harness.seconds(epoch)
+    return 1 - sum(worked) / whole
 
 
-def make(root: Path, side: int, count: int) -> None:
-    """Write `count` pairs that train and one that validates."""
-    pairs = []
-    for half in ("raw", "target"):
-        (root / half).mkdir(parents=True)
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
-    for i in range(count + 1):
-        random = np.random.default_rng(i)
-        image = 8000 + 3000 * np.sin(x / 300 + i) + 3000 * np.sin(y / 170)
-        image += random.normal(0, 12, image.shape)
-        save_raw(root / f"raw/{i}.dcm", image.astype(np.uint16), i)
-        cv2.imwrite(str(root / f"target/{i}.png"), (4 * (16383 - image)).astype(np.uint16))
-        split = "train" if i < count else "val"
-        pairs.append(Pair(str(i), str(i), f"raw/{i}.dcm", f"target/{i}.png", split))
-    write_manifest(root, pairs)
+def parser() -> argparse.ArgumentParser:
+    flags = harness.parser(__doc__)
+    flags.add_argument("--spacing-mm", type=float, default=0.3,
+                       help="pixel size; 0.1 gives up to 4188 px")  # fmt: skip
+    flags.add_argument("--pairs", type=int, default=5, help="radiographs of dogs, one validates")
+    return flags
 
 
-def save_raw(path: Path, pixels: np.ndarray, number: int) -> None:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.Modality = DigitalXRayImageStorageForProcessing, "DX"
-    dataset.SOPInstanceUID, dataset.PixelIntensityRelationship = f"2.25.{number + 1}", "LIN"
-    dataset.add_new("PixelIntensityRelationshipSign", "SS", 1)
-    dataset.set_pixel_data(pixels, "MONOCHROME2", 14)
-    dataset.save_as(path, enforce_file_format=True)
+def main(options: argparse.Namespace) -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    harness.print_heading(f"{options.pairs} dogs of {options.spacing_mm} mm a pixel")
+    counts = {"cat": 0, "dog": options.pairs, "turtle": 0}
+    columns = ("no cache ms", "cold ms", "warm ms", "waits cold", "waits warm")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "set"
+        synthesize(root, counts=counts, spacing_mm=options.spacing_mm)
+        with harness.table("image size", *columns, names=SETTINGS) as row:
+            for name, setting in SETTINGS.items():
+                cached = setting | {"cache": Path(folder) / name}
+                states = ((setting | {"cache": False}, 0), (cached, 0), (cached, 1))
+                times = [f"{sample_ms(root, *state):.1f}" for state in states]
+                shares = waiting_shares(root, setting | {"cache": Path(folder) / f"{name} again"})
+                row(name, *times, *(f"{share:.1%}" for share in shares))
 
 
 if __name__ == "__main__":
-    main()
+    main(parser().parse_args())

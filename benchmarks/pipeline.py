@@ -1,55 +1,37 @@
-"""Encoder and decoder in two processes against one: time, bytes sent, and memory.
+"""Claim: two devices share the time of a step and its memory, and give the same result to the bit.
 
-    python benchmarks/pipeline.py [--size 256] [--encoder resnet34] [--steps 6] \
-      [--sizes 512,1024,2048] [--cut decoder0]
+    python benchmarks/pipeline.py
+    python benchmarks/pipeline.py --size 0 --sizes 512,1024,2048
+    python benchmarks/pipeline.py --size 0 --sizes 2048 --cut auto
 
-Time and bytes: real fits on this machine's CPU, a thread for each process. One device accumulates
-over as many batches of one as the two have micro-batches, which is the same work to the bit; the
-fastest step of each counts, so that what else the machine does falls out. Two of equal halves do n
-micro-batches in (n + 1) / 2n of the time; of halves that take t and 1 - t of it in
-(n max(t, 1 - t) + min(t, 1 - t)) / n. Bytes are those of the loopback interface.
+Time and bytes: real fits on this machine's processor, a thread for each process. One device
+accumulates over as many batches of one as the two have micro-batches; the fastest step of each
+counts. Two of equal halves do n micro-batches in (n + 1) / 2n of the time; of halves that take t
+and 1 - t of it in (n max(t, 1 - t) + min(t, 1 - t)) / n. Bytes are those of the loopback interface.
 
-Memory: tensors of one training step with Adam, of fake tensors, for the recipes of two devices. A
-batch of four is four micro-batches under 1F1B, against one device that accumulates over four. With
-`--cut auto` each row has the cut with which the larger stage is smallest.
+Memory: tensors of a training step with Adam, planned. A batch of four is four micro-batches under
+1F1B, against one device that accumulates over four. With `--cut auto` each row is cut where the
+larger stage is smallest. `--size 0` leaves out the times, `--sizes ''` the memory. The first
+command takes about six minutes on two cores.
 """
 
 import argparse
-import json
-import os
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import harness
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
-from radenhance.enhancer import ContrastEnhancer
 from radenhance.flags.recipes import recipes
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import (
-    STAGES,
-    Device,
-    PipelineStep,
-    best_cut,
-    decode,
-    encode,
-    strategy_of,
-)
+from radenhance.planning.stages import plan_pipeline, strategy_of
 from radenhance.strategies import EncoderDecoderStrategy
 from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
-from radenhance.strategies.encoder_decoder.schedule import skip_specs
-from radenhance.strategies.encoder_decoder.skips import SkipSpec
-from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
+from radenhance.units import MIB
 
-MIB = 2**20
 LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
 
 
@@ -57,192 +39,121 @@ class Clock(Callback):
     """Notes time and bytes sent after each optimizer step."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.sent: list[int] = []
+        self.noted: list[tuple[float, int]] = []
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         """Note them after the last of the batches that accumulate."""
-        if trainer.global_step > len(self.seconds):
-            self.seconds.append(time.perf_counter())
-            self.sent.append(int(LOOPBACK.read_text()))
+        if trainer.global_step > len(self.noted):
+            self.noted.append((time.perf_counter(), int(LOOPBACK.read_text())))
 
 
-def fit(options: argparse.Namespace, num: int, *, alone: bool) -> dict[str, float]:
-    """Return seconds and bytes of the best optimizer step over `num` images."""
-    torch.set_num_threads(1)
+def best_step(encoder: str, size: int, steps: int, num: int, alone: bool) -> tuple[float, float]:
+    """Train on `num` micro-batches a step; return the lowest seconds and bytes of a step."""
     clock = Clock()
-    strategy = {} if alone else {"strategy": EncoderDecoderStrategy(), "num_nodes": 2}
-    images = [
-        {name: torch.rand(1, options.size, options.size) for name in ("raw", "target")}
-        | {"case": str(i)}
-        for i in range(num * options.steps)
-    ]
-    Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=1,
-        accumulate_grad_batches=num if alone else 1,
-        callbacks=[clock],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **strategy,
-    ).fit(
-        ContrastEnhancer(options.encoder, num_scales="auto"),
-        torch.utils.data.DataLoader(images, 1 if alone else num),
-    )
-    pairs = zip(clock.seconds, clock.seconds[1:], strict=False)
-    sent = zip(clock.sent, clock.sent[1:], strict=False)
-    return {"s": min(b - a for a, b in pairs), "sent": min(b - a for a, b in sent)}
+    settings: dict[str, Any] = {"accumulate_grad_batches": num}
+    if not alone:
+        settings = {"batch_size": num, "strategy": EncoderDecoderStrategy(), "num_nodes": 2}
+    harness.train_on_noise(clock, encoder=encoder, size=size, num_images=num * steps, **settings)
+    seconds, sent = zip(*clock.noted, strict=True)
+    return lowest_rise(seconds), lowest_rise(sent)
 
 
-def fit_in_processes(options: argparse.Namespace, num: int, *, alone: bool) -> dict[str, float]:
-    """Run `fit` in a process of its own, or in two."""
-    flags = [f"--{name}={getattr(options, name)}" for name in ("size", "encoder", "steps")]
-    task = {"num": num, "alone": alone}
-    measured: dict[str, float] = in_processes(__file__, flags, task, 1 if alone else 2)[0]
-    return measured
+def lowest_rise(values: tuple[float, ...]) -> float:
+    return min(after - before for before, after in zip(values, values[1:], strict=False))
 
 
-def in_processes(script: str, flags: list[str], task: dict[str, Any], num: int) -> list[Any]:
-    """Run a script with `--task` as nodes do, a thread each; return what each wrote as its result.
-
-    Args:
-        script: It gets the task as JSON, with `result`, a path, in it.
-        flags: Further ones.
-        task: What to do.
-        num: Of processes.
-    """
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-        probe.close()
-        results = [Path(folder) / f"{rank}.json" for rank in range(num)]
-        started = []
-        for rank, result in enumerate(results):
-            where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": str(rank)}
-            told = json.dumps({**task, "result": str(result)})
-            command = [sys.executable, script, *flags, "--task", told]
-            environment = {**os.environ, **where, "OMP_NUM_THREADS": "1"}
-            started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-        codes = [process.wait() for process in started]
-        if any(codes):
-            raise SystemExit(f"a process failed: {' '.join(command)}")
-        return [json.loads(result.read_text()) for result in results]
-
-
-def share_of_encoder(options: argparse.Namespace) -> float:
-    """Return the part of a training step's time that the encoder takes, on one thread."""
+def encoder_share_and_bytes(encoder: str, size: int, steps: int) -> tuple[float, int]:
+    """Return the encoder's part of a step's time, and the bytes that a micro-batch sends."""
     torch.set_num_threads(1)
-    halves = NetworkSplit(ContrastEnhancer(options.encoder))
-    image = torch.rand(1, 1, options.size, options.size)
-    crossing = SkipSpec(skip_specs(halves, image, trains=True))
-    encoder, decoder = float("inf"), float("inf")
-    for _ in range(options.steps):
-        started = time.perf_counter()
-        encode(halves, crossing, image, nullcontext)()
-        middle = time.perf_counter()
-        decode(halves, crossing, image, nullcontext)()
-        encoder = min(encoder, middle - started)
-        decoder = min(decoder, time.perf_counter() - middle)
-    return encoder / (encoder + decoder)
+    run = PlannedRun([f"--model.encoder={encoder}", "--model.num_scales=auto"])
+    step, batch = run.step(), run.batch((size, size))
+    split = NetworkSplit(step.module)
+
+    def encode() -> None:
+        sent = [tensor for tensor in split.encode(batch["raw"]) if tensor.requires_grad]
+        torch.autograd.backward(sent, [torch.zeros_like(tensor) for tensor in sent])
+
+    def whole() -> None:
+        step.backward(step.forward(batch))
+
+    share = harness.best(encode, steps) / harness.best(whole, steps)
+    forward = split.encode(batch["raw"])
+    features = sum(tensor.nbytes for tensor in forward)
+    gradients = sum(tensor.nbytes for tensor in forward if tensor.requires_grad)
+    return share, features + gradients + 2 * batch["raw"].nbytes  # raw and target, from the decoder
 
 
-@contextmanager
-def table(*columns: str) -> Iterator[Callable[..., None]]:
-    def row(*cells: object) -> None:
-        print(f"| {' | '.join(map(str, cells))} |", flush=True)
-
-    row(*columns)
-    row(*["---:"] * len(columns))
-    yield row
-    print()
-
-
-def print_times(options: argparse.Namespace) -> None:
-    share = share_of_encoder(options)
-    larger = max(share, 1 - share)
-    print(
-        f"{options.encoder}, {options.size} px, one thread a process; the encoder takes "
-        f"{share:.0%} of a step's time\n"
-    )
-    module = ContrastEnhancer(options.encoder)
-    image = torch.rand(1, 1, options.size, options.size)
-    crossing = SkipSpec(skip_specs(NetworkSplit(module), image, trains=True))
-    back = sum(kind.on_meta().nbytes for kind in crossing.sent if kind.requires_grad)
-    columns = ("one / two", "2n/(n+1)", "bound of this cut", "reached of 2n/(n+1)")
-    with table("micro-batches", "one, s", "two, s", *columns, "sent, MB", "theory, MB") as row:
+def print_times(encoder: str, size: int, steps: int) -> None:
+    share, num_bytes = encoder_share_and_bytes(encoder, size, steps)
+    print(f"{encoder}, {size} px; the encoder takes {share:.0%} of a step's time\n")
+    columns = ("one, s", "two, s", "one / two", "2n/(n+1)", "bound of this cut")
+    columns += ("reached of 2n/(n+1)", "sent, MB", "theory, MB")
+    with harness.table("micro-batches", *columns) as row:
         for num in (4, 8):
-            one, two = (fit_in_processes(options, num, alone=alone) for alone in (True, False))
-            faster = one["s"] / two["s"]
+            task = (best_step, encoder, size, steps, num)
+            ((one, _),) = harness.in_processes(*task, True)
+            (two, sent), _ = harness.in_processes(*task, False, num=2)
             equal = 2 * num / (num + 1)
-            bound = num / (num * larger + 1 - larger)
-            batch = 2 * image.nbytes  # raw and target, handed over by the decoder
-            theory = num * (crossing.num_bytes + back + batch) / 1e6
+            bound = num / (num * max(share, 1 - share) + min(share, 1 - share))
+            figures = [f"{value:.2f}" for value in (one, two, one / two, equal, bound)]
+            theory = num * num_bytes
             row(
                 num,
-                f"{one['s']:.2f}",
-                f"{two['s']:.2f}",
-                f"{faster:.2f}",
-                f"{equal:.2f}",
-                f"{bound:.2f}",
-                f"{faster / equal:.0%}",
-                f"{two['sent'] / 1e6:.1f}",
-                f"{theory:.1f}",
+                *figures,
+                f"{one / two / equal:.0%}",
+                f"{sent / 1e6:.1f}",
+                f"{theory / 1e6:.1f}",
             )
 
 
-def print_peaks(options: argparse.Namespace) -> None:
-    reference = {}
-    columns = ("one, MiB", "encoder, MiB", "decoder, MiB", "larger / one", "larger / dist's one")
-    with table("size", "batch", "recipe", "cut", *columns) as row:
-        for size in map(int, options.sizes.split(",")):
-            for num in (1, 4):
-                for recipe in sorted(name for name in recipes() if name.startswith("dist")):
-                    flags = ["--config", str(recipes()[recipe]), f"--data.batch_size={num}"]
-                    run = PlannedRun(flags)
-                    strategy = strategy_of(run)
-                    assert strategy is not None
-                    strategy.cut = options.cut
-                    if options.cut == AUTO_CUT:
-                        strategy.cut = best_cut(run, strategy, (size, size))
-                    step = PipelineStep(run, strategy, (size, size))
-                    devices: tuple[Device, ...] = ("one", *STAGES)
-                    found = {device: step.plan(device).peak_bytes for device in devices}
-                    larger = max(found["encoder"], found["decoder"])
-                    reference.setdefault((size, num), found["one"])  # dist.yaml comes first
-                    row(
-                        size,
-                        num,
-                        recipe.removesuffix(".yaml"),
-                        strategy.cut,
-                        *(f"{value / MIB:.0f}" for value in found.values()),
-                        f"{larger / found['one']:.2f}",
-                        f"{larger / reference[size, num]:.2f}",
-                    )
+def peaks(recipe: str, size: int, batch_size: int, cut: str) -> tuple[str, list[float]]:
+    """Return the cut, and the planned peaks of one device, the encoder's and the decoder's."""
+    run = PlannedRun(["--config", str(recipes()[recipe]), f"--data.batch_size={batch_size}"])
+    alone = {"trainer.strategy": "auto", "trainer.num_nodes": 1, "data.batch_size": 1}
+    one = run.with_flags(alone | {"trainer.accumulate_grad_batches": batch_size}).plan((size, size))
+    strategy = strategy_of(run)
+    assert strategy is not None
+    strategy.cut = cut
+    two = plan_pipeline(run, strategy, (size, size))
+    stages = (two.stages["encoder"], two.stages["decoder"])
+    return two.cut, [one.peak_bytes, *(stage.peak_bytes for stage in stages)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--encoder", default="resnet34")
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--sizes", default="512,1024,2048")
-    parser.add_argument("--cut", default=FIRST_DECODER_STAGE, help="a stage, or auto")
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.task:
-        task = json.loads(options.task)
-        measured = fit(options, task["num"], alone=task["alone"])
-        Path(task["result"]).write_text(json.dumps(measured))
-        return
-    print(f"torch {torch.__version__}\n")
+def print_peaks(sizes: list[int], cut: str) -> None:
+    names = sorted(name for name in recipes() if name.startswith("dist"))
+    columns = ("px", "batch", "cut     ", "one, MiB", "encoder, MiB", "decoder, MiB")
+    columns += ("larger / one", "larger / dist's one")
+    with harness.table("recipe", *columns, names=names) as row:
+        for size in sizes:
+            for batch_size in (1, 4):
+                reference = 0.0
+                for name in names:
+                    where, found = peaks(name, size, batch_size, cut)
+                    one, larger = found[0], max(found[1:])
+                    reference = reference or one  # dist.yaml comes first
+                    shares = (f"{larger / one:.2f}", f"{larger / reference:.2f}")
+                    cells = [f"{value / MIB:.0f}" for value in found]
+                    row(name.removesuffix(".yaml"), size, batch_size, where, *cells, *shares)
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = harness.parser(__doc__)
+    flags.add_argument("--size", type=int, default=256, help="side of timed images; 0 for none")
+    flags.add_argument("--encoder", default="resnet34", help="encoder of the timed network")
+    flags.add_argument("--steps", type=int, default=6, help="timed steps")
+    flags.add_argument("--sizes", type=harness.listed_numbers, default="512",
+                       help="sides of planned images; '' for none")  # fmt: skip
+    flags.add_argument("--cut", default=FIRST_DECODER_STAGE, help="first decoder stage, or auto")
+    return flags
+
+
+def main(options: argparse.Namespace) -> None:
+    harness.print_heading()
     if options.size:
-        print_times(options)
+        print_times(options.encoder, options.size, options.steps)
     if options.sizes:
-        print_peaks(options)
+        print_peaks(options.sizes, options.cut)
 
 
 if __name__ == "__main__":
-    main()
+    main(parser().parse_args())

@@ -1,25 +1,25 @@
-"""Time per step and peak memory of the reference enhancer.
+"""Claim: the reference enhancer makes a target of a whole radiograph in seconds.
 
     python benchmarks/reference.py
     python benchmarks/reference.py --sizes 4188 --repeats 5
 
-Each size runs in a process of its own, on a synthetic limb between two shutters. A step's time is
+Enhances a synthetic limb between two shutters, each size in a process of its own. A step's time is
 the median over the repeats; the peak is what the resident memory grows by, the input not counted.
+Takes about a minute on two cores.
 """
 
 import argparse
-import platform
-import resource
+import cProfile
+import pstats
 import statistics
-import subprocess
-import sys
-import time
-from collections import defaultdict
+from functools import partial
 
 import cv2
+import harness
 import numpy as np
 
-from radenhance.reference_enhancer import enhance as reference
+from radenhance.reference_enhancer.enhance import ALGORITHM, enhance
+from radenhance.units import MIB
 
 STEPS = (
     "find_field",
@@ -32,57 +32,30 @@ STEPS = (
     "apply_tone",
     "blacken_air",
     "shutter",
+    "enhance",
 )
+"""Functions of the enhancer in the order in which they run, and the whole."""
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4188])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--one", action="store_true", help="measure in this process, no header")
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(row(arguments.sizes[0], arguments.repeats), flush=True)
-        return
-    print(
-        f"{platform.machine()}, {cv2.getNumThreads()} threads, Python {platform.python_version()},"
-    )
-    print(f"OpenCV {cv2.__version__}, NumPy {np.__version__}; {reference.ALGORITHM}, default\n")
-    print("| pixels | " + " | ".join(f"{step} ms" for step in STEPS) + " | all ms | peak MiB |")
-    print("|---" * (len(STEPS) + 3) + "|", flush=True)
-    for size in arguments.sizes:
-        options = ["--one", "--sizes", str(size), "--repeats", str(arguments.repeats)]
-        subprocess.run([sys.executable, __file__, *options], check=True)
-
-
-def row(size, repeats):
-    """Measures one size; a line of the table."""
-    reference.enhance(limb(256))  # libraries and thread pools are loaded before memory is looked at
+def measure(size: int, repeats: int) -> tuple[list[float], int]:
+    """Return the median seconds of each of STEPS, and the rise of the peak in bytes."""
+    enhance(limb(256))  # loads libraries and thread pools before memory is looked at
     image = limb(size)
-    before = peak_mib()
-    reference.enhance(image)
-    grown = peak_mib() - before
-    spent = defaultdict(list)
-    for step in STEPS:
-        setattr(reference, step, timed(getattr(reference, step), spent[step]))
-    for _ in range(repeats):
-        timed(reference.enhance, spent["all"])(image)
-    cells = [f"{1e3 * statistics.median(spent[step]):.0f}" for step in (*STEPS, "all")]
-    return f"| {size} x {size} | " + " | ".join(cells) + f" | {grown:.0f} |"
+    grown = harness.resident_rise(partial(enhance, image))
+    calls = [seconds_of_steps(image) for _ in range(repeats)]
+    return [statistics.median(call[step] for call in calls) for step in STEPS], grown
 
 
-def timed(function, seconds):
-    def call(*args, **kwargs):
-        start = time.perf_counter()
-        result = function(*args, **kwargs)
-        seconds.append(time.perf_counter() - start)
-        return result
-
-    return call
+def seconds_of_steps(image: np.ndarray) -> dict[str, float]:
+    """Enhance once; return the seconds of each of STEPS, what they call included."""
+    with cProfile.Profile() as profile:
+        enhance(image)
+    functions = pstats.Stats(profile).get_stats_profile().func_profiles
+    return {step: functions[step].cumtime if step in functions else 0.0 for step in STEPS}
 
 
-def limb(size):
-    """Attenuation of a cylinder with a bone between shutters, noisy; made without large scratch."""
+def limb(size: int) -> np.ndarray:
+    """Return the noisy attenuation of a cylinder with a bone, made without large scratch."""
     position = np.linspace(-1, 1, size, dtype=np.float32)
     tissue = np.sqrt(np.clip(1 - (position / 0.6) ** 2, 0, None))
     bone = np.sqrt(np.clip(1 - (position / 0.15) ** 2, 0, None))
@@ -94,11 +67,26 @@ def limb(size):
     return np.clip(image, 0, 1, out=image)
 
 
-def peak_mib():
-    """Largest resident memory of this process so far."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def parser() -> argparse.ArgumentParser:
+    flags = harness.parser(__doc__)
+    flags.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4188],
+                       help="sides of the images in pixels")  # fmt: skip
+    flags.add_argument("--repeats", type=int, default=5, help="calls for each size")
+    return flags
+
+
+def main(options: argparse.Namespace) -> None:
+    harness.print_heading(
+        f"OpenCV {cv2.__version__}, {cv2.getNumThreads()} threads, NumPy {np.__version__}; "
+        f"{ALGORITHM}, default"
+    )
+    columns = [*(f"{step} ms" for step in STEPS[:-1]), "all ms"]
+    with harness.table("pixels", *columns, "peak MiB", names=["4188 x 4188"]) as row:
+        for size in options.sizes:
+            ((times, grown),) = harness.in_processes(measure, size, options.repeats)
+            cells = [f"{1e3 * each:.0f}" for each in times]
+            row(f"{size} x {size}", *cells, f"{grown / MIB:.0f}")
 
 
 if __name__ == "__main__":
-    main()
+    main(parser().parse_args())

@@ -1,58 +1,50 @@
-"""Time of a training step under each recipe's techniques, in pairs with the original's.
+"""Claim: what a technique costs in time is known, as a ratio to plain training.
 
-    python benchmarks/speed.py [--size 512] [--encoder resnet34] [--repeats 5] [--recipes ...]
+    python benchmarks/speed.py
+    python benchmarks/speed.py --size 512
 
-Steps of both alternate in one process, so that what else the machine does falls on both; given are
-the medians' ratio and the smallest and largest ratio of a pair. On a CPU, 16-mixed is bfloat16.
+Trains with each recipe's techniques and with the original's in turns, in one process, and gives the
+ratio of the medians and the smallest and the largest ratio of a pair. On a CPU, 16-mixed is
+bfloat16. The first command takes about two minutes on two cores, the second ten.
 """
 
 import argparse
 import functools
-import statistics
-import time
-from collections.abc import Callable
 
+import harness
 import torch
 
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.search import techniques_of_recipes
 
 
-def seconds(step: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    step()
-    return time.perf_counter() - started
+def parser() -> argparse.ArgumentParser:
+    flags = harness.parser(__doc__)
+    flags.add_argument("--size", type=int, default=256, help="side of the images in pixels")
+    flags.add_argument("--encoder", default="resnet34", help="encoder of the network")
+    flags.add_argument("--repeats", type=int, default=5, help="pairs of steps for each recipe")
+    flags.add_argument("--recipes", type=harness.listed, help="recipes without .yaml; all if none")
+    return flags
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--encoder", default="resnet34")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--recipes", help="only these, separated by commas")
-    options = parser.parse_args()
-    recipes = techniques_of_recipes()
-    if options.recipes:
-        recipes = {f"{name}.yaml": recipes[f"{name}.yaml"] for name in options.recipes.split(",")}
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.encoder}, "
-        f"{options.size} px, batch 1, Adam\n"
+def main(options: argparse.Namespace) -> None:
+    recipes = {
+        name.removesuffix(".yaml"): techniques
+        for name, techniques in techniques_of_recipes().items()
+    }
+    names = harness.chosen(options.recipes, list(recipes))
+    harness.print_heading(
+        f"{options.encoder}, {options.size} px, batch 1, Adam, {torch.get_num_threads()} threads"
     )
-    print("| recipe | time / original | of pairs |\n|---|---:|---|")
     run = PlannedRun([f"--model.encoder={options.encoder}"])
     batch = run.batch((options.size, options.size))
     original = functools.partial(run.step(), batch)
-    original()
-    for name, flags in recipes.items():
-        step = functools.partial(run.with_flags(flags).step(), batch)
-        step()
-        pairs = [(seconds(original), seconds(step)) for _ in range(options.repeats)]
-        before, after = (statistics.median(times) for times in zip(*pairs, strict=True))
-        ratios = sorted(mine / plain for plain, mine in pairs)
-        print(
-            f"| {name} | {after / before:.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |", flush=True
-        )
+    with harness.table("recipe", "time / original", "lowest", "highest", names=names) as row:
+        for name in names:
+            step = functools.partial(run.with_flags(recipes[name]).step(), batch)
+            ratio = harness.paired(original, step, options.repeats)
+            row(name, f"{ratio.median:.2f}", f"{ratio.lowest:.2f}", f"{ratio.highest:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    main(parser().parse_args())

@@ -1,4 +1,8 @@
-"""`radenhance reproduce OUT`."""
+"""`radenhance reproduce OUT`: plan, run, report.
+
+A plan says beforehand what does not fit into the machine or the time; that is left out and shown as
+planned. The report is written in the end even where runs failed, and says so.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -20,7 +24,7 @@ PAPER_SIZES = (512, 1024, 2048)
 QUICK_ANIMALS = {"cat": 10, "dog": 14, "turtle": 0}
 QUICK_SPACING_MM = 0.8
 PROCESS_BYTES = 3 * 2**29
-"""Of Python and PyTorch, beside the tensors, on a CPU."""
+"""What Python and PyTorch take on a CPU beside the tensors."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: A flag is wrong, or runs failed.
     """
-    options = _parser().parse_args(list(arguments[1:]))
+    options = parser().parse_args(list(arguments[1:]))
     hush_libraries()
     study = study_of(options)
     study.claim()
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def study_of(options: argparse.Namespace) -> Study:
-    """Return what the options ask for."""
+    """Return the study that the options describe."""
     quick = options.quick
     sizes = options.sizes or ((192,) if quick else PAPER_SIZES)
     return Study(
@@ -100,45 +104,50 @@ def _is_quick(run: Run, max_hours: float | None) -> bool:
     return hours <= max_hours
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's flags."""
+    flags = argparse.ArgumentParser(
         prog="radenhance reproduce",
         description="Remake the paper's tables and figures, its numbers beside ours: train every "
-        "recipe, each run in a process of its own. Stop it when you like; the same command goes "
-        "on. What this machine cannot run is planned, and marked so.",
+        "recipe, each run in a process of its own. It may be stopped at any time; the same command "
+        "resumes it. What this machine cannot run is planned instead, and marked as planned.",
         epilog="radenhance reproduce study --quick",
     )
-    parser.add_argument("out", type=Path, help="folder of runs and report")
-    parser.add_argument(
-        "--data", type=Path, help="dataset folder; synthetic radiographs when left out"
+    flags.add_argument("out", type=Path, help="folder for runs and report")
+    flags.add_argument(
+        "--data", type=Path, help="dataset folder (synthetic radiographs, made in OUT)"
     )
-    parser.add_argument(
-        "--sizes", type=_numbers, metavar="N,N", help="sides in pixels (512,1024,2048)"
+    flags.add_argument(
+        "--sizes", type=_numbers, metavar="N,N", help="image sides in pixels (512,1024,2048)"
     )
-    parser.add_argument("--epochs", type=int, help="of each run (50)")
-    parser.add_argument(
+    flags.add_argument("--epochs", type=int, help="number of epochs of each run (50)")
+    flags.add_argument(
         "--recipes",
         type=lambda text: tuple(text.split(",")),
         default=RECIPES,
         metavar="NAME,NAME",
-        help=f"names without .yaml ({','.join(RECIPES)})",
+        help=f"recipes to train, without .yaml ({','.join(RECIPES)})",
     )
-    parser.add_argument("--seeds", type=_numbers, metavar="N,N", help="of each recipe (0,1,2)")
-    parser.add_argument("--encoder", help="in place of the recipes' own")
-    parser.add_argument(
-        "--max-hours", type=float, help="plan instead of running what would take longer"
+    flags.add_argument(
+        "--seeds", type=_numbers, metavar="N,N", help="seeds to train each recipe with (0,1,2)"
     )
-    parser.add_argument(
+    flags.add_argument("--encoder", help="encoder of all networks (that of the recipe)")
+    flags.add_argument(
+        "--max-hours", type=float, help="plan runs that would take longer, instead of training them"
+    )
+    flags.add_argument(
         "--quick",
         action="store_true",
-        help="within half an hour on two cores: resnet18, 192 px, 6 epochs, seeds 0,1, 24 small "
-        "radiographs",
+        help="finish within half an hour on two cores: resnet18, 192 px, 6 epochs, seeds 0 and 1, "
+        "24 small radiographs",
     )
-    return parser
+    return flags
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers; write 512,1024") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of numbers such as 512,1024"
+        ) from None

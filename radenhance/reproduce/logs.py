@@ -1,4 +1,8 @@
-"""The figures of a finished run, read from its own event files."""
+"""The figures of a finished run, read from its own event files.
+
+TensorBoard's files are what `radenhance fit` leaves anyway. A resumed run has several of them, in
+which the steps after its last checkpoint occur twice: the later value counts.
+"""
 
 import statistics
 from dataclasses import dataclass
@@ -12,18 +16,21 @@ from radenhance.runs import LOGS
 
 STAGES = (None, "encoder", "decoder")
 
+Series = dict[int, float]
+"""Step -> value."""
+
 
 @dataclass(frozen=True)
 class Figures:
     """What a run logged.
 
     Args:
-        train_loss: Mean of the last epoch.
-        val_loss: After the last epoch.
+        train_loss: Mean training loss of the last epoch.
+        val_loss: Validation loss after the last epoch.
         epoch_s: Median seconds of an epoch, validation included.
-        forward_mib: Rise in the forward phase by PyTorch's allocator, of the mean GPU where there
-            are two; None without a GPU.
-        backward_mib: In the backward phase, likewise.
+        forward_mib: Rise in the forward phase by PyTorch's allocator in MiB, the mean of both GPUs
+            where there are two; None without a GPU.
+        backward_mib: Rise in the backward phase, likewise.
     """
 
     train_loss: float
@@ -39,38 +46,39 @@ def read_figures(folder: Path) -> Figures:
     Raises:
         UsageError: Its logs are not there.
     """
-    series = _series(folder)
+    logged = scalars(folder)
     for name in (metric_names.TRAIN_LOSS, metric_names.VAL_LOSS, metric_names.EPOCH_S):
-        if not series.get(name):
+        if not logged.get(name):
             raise UsageError(
                 f"{folder} has no {name} in its logs; remove that folder to run it again"
             )
     return Figures(
-        train_loss=_last(series[metric_names.TRAIN_LOSS]),
-        val_loss=_last(series[metric_names.VAL_LOSS]),
-        epoch_s=statistics.median(series[metric_names.EPOCH_S].values()),
-        forward_mib=_memory(series, metric_names.FORWARD),
-        backward_mib=_memory(series, metric_names.BACKWARD),
+        train_loss=last(logged[metric_names.TRAIN_LOSS]),
+        val_loss=last(logged[metric_names.VAL_LOSS]),
+        epoch_s=statistics.median(logged[metric_names.EPOCH_S].values()),
+        forward_mib=_memory(logged, metric_names.FORWARD),
+        backward_mib=_memory(logged, metric_names.BACKWARD),
     )
 
 
-def _series(folder: Path) -> dict[str, dict[int, float]]:
-    """Return name -> step -> value; what was logged again after resuming counts."""
-    series: dict[str, dict[int, float]] = {}
+def scalars(folder: Path) -> dict[str, Series]:
+    """Return everything that the run in a folder logged, by name; of two values the later one."""
+    logged: dict[str, Series] = {}
     files = folder.glob(f"{LOGS}/version_*/events.out.tfevents.*")
     for path in sorted(files, key=lambda path: path.stat().st_mtime):
         events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
         for name in events.Tags()["scalars"]:
-            values = series.setdefault(name, {})
+            values = logged.setdefault(name, {})
             values.update({event.step: event.value for event in events.Scalars(name)})
-    return series
+    return logged
 
 
-def _last(values: dict[int, float]) -> float:
-    return values[max(values)]
+def last(series: Series) -> float:
+    """Return the value of the last step."""
+    return series[max(series)]
 
 
-def _memory(series: dict[str, dict[int, float]], phase: str) -> float | None:
+def _memory(logged: dict[str, Series], phase: str) -> float | None:
     names = [metric_names.memory(phase, metric_names.ALLOCATED, stage) for stage in STAGES]
-    highest = [max(series[name].values()) for name in names if name in series]
+    highest = [max(logged[name].values()) for name in names if name in logged]
     return statistics.mean(highest) if highest else None

@@ -1,7 +1,12 @@
-"""What the study runs on."""
+"""What a measurement runs on.
+
+A figure without its machine and its versions cannot be compared with another. Nothing here names
+the machine or its user: reports are made to be passed on.
+"""
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
@@ -29,7 +34,7 @@ def memory_bytes() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Return versions and hardware, nothing that names the machine or its user."""
+    """Return versions and hardware."""
     gpus = [torch.cuda.get_device_name(card) for card in range(num_devices())]
     return {
         "radenhance": __version__,
@@ -39,3 +44,12 @@ def machine() -> dict[str, Any]:
         "processor": f"{os.cpu_count()} cores, {platform.machine()}",
         "gpus": gpus,
     }
+
+
+def described(noted: Mapping[str, Any]) -> str:
+    """Return what `machine` noted as a line for people."""
+    return (
+        f"radenhance {noted['radenhance']}, torch {noted['torch']}, lightning "
+        f"{noted['lightning']}, Python {noted['python']}; {noted['processor']}, "
+        f"{', '.join(noted['gpus']) or 'no GPU'}"
+    )

@@ -31,7 +31,13 @@ LOSSES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """Memory in MiB, of the mean GPU where there are two, and seconds of an epoch."""
+    """Memory and time as the paper gives them.
+
+    Args:
+        forward_mib: Memory of the forward phase in MiB, the mean of both GPUs where there are two.
+        backward_mib: Memory of the backward phase in MiB, likewise.
+        epoch_s: Seconds of an epoch.
+    """
 
     forward_mib: float
     backward_mib: float

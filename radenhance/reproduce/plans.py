@@ -1,4 +1,8 @@
-"""What the planner says of every recipe at every size, kept in files beside the runs."""
+"""What the planner says of every recipe at every size, kept in files beside the runs.
+
+A plan takes seconds, a study has dozens, and a report is written again after each part of it: so a
+plan is made once. It stands in for what no GPU here has measured.
+"""
 
 import json
 import statistics
@@ -14,12 +18,12 @@ from radenhance.units import MIB
 
 @dataclass(frozen=True)
 class Planned:
-    """Memory of a training step, of the mean GPU where there are two.
+    """Planned memory of a training step.
 
     Args:
-        forward_mib: Rise in the forward phase.
-        backward_mib: Rise in the backward phase.
-        needed_bytes: Of the fuller GPU, allowances included.
+        forward_mib: Rise in the forward phase in MiB, the mean of both GPUs where there are two.
+        backward_mib: Rise in the backward phase in MiB, likewise.
+        needed_bytes: Bytes that the fuller GPU must have free, allowances included.
     """
 
     forward_mib: float
@@ -34,7 +38,7 @@ def planned(out: Path, recipe: str, size: int, encoder: str | None = None) -> Pl
         out: Folder of the study.
         recipe: Name without .yaml.
         size: Side of the image in pixels.
-        encoder: In place of the recipe's own, or None.
+        encoder: Encoder in place of the recipe's own, or None.
     """
     path = out / "plans" / f"{recipe}-{encoder or 'own'}-{size}px.json"
     if not path.exists():

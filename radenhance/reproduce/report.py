@@ -1,4 +1,8 @@
-"""The report as Markdown, as one HTML file, and as CSV."""
+"""The report as Markdown, as one HTML file, and as CSV.
+
+Markdown is for a repository, the page for whoever gets one file by mail, and CSV for whoever goes
+on calculating: all three are made of the same tables, so that they cannot differ.
+"""
 
 import base64
 import csv
@@ -11,7 +15,7 @@ from typing import Any
 
 from radenhance.files import replace_file
 from radenhance.reproduce.claims import claims, take_home
-from radenhance.reproduce.machine import machine
+from radenhance.reproduce.machine import described, machine
 from radenhance.reproduce.pictures import Bars, Picture, bars, pictures
 from radenhance.reproduce.results import Results
 from radenhance.reproduce.study import FINISHED
@@ -31,7 +35,7 @@ NOTES = (
 
 
 def write_report(results: Results) -> Path:
-    """Write report.md, report.html, figures and CSV into the folder of the study."""
+    """Write report.md, report.html, figures and CSV into the study's folder; return the page."""
     out = results.study.out
     made, drawn = tables(results), bars(results)
     images = pictures(results, out)
@@ -48,19 +52,16 @@ def write_report(results: Results) -> Path:
 def _heading(results: Results) -> list[str]:
     study = results.study
     done = sum(len(figures) for figures in results.figures.values())
-    where = _machine_of(results)
     return [
         f"{done} of {len(study.runs)} runs are done: {study.encoder or 'ResNet-34'}, "
         f"{', '.join(map(str, study.sizes))} px, {study.epochs} epochs, seeds "
         f"{', '.join(map(str, study.seeds))}, batches of one.",
-        f"radenhance {where['radenhance']}, torch {where['torch']}, lightning "
-        f"{where['lightning']}, Python {where['python']}; {where['processor']}, "
-        f"{', '.join(where['gpus']) or 'no GPU'}.",
+        f"{described(_machine_of(results))}.",
     ]
 
 
 def _machine_of(results: Results) -> dict[str, Any]:
-    """Return what the runs noted of their machine, or what is here when none is done."""
+    """Return what the first finished run noted of its machine, or this one when none is done."""
     for runs in results.runs.values():
         noted: dict[str, Any] = json.loads((runs[0].folder / FINISHED).read_text("utf-8"))
         return noted
@@ -113,7 +114,9 @@ def _html(
     parts += [f"<h2>{escape(figure.title)}</h2>{figure.svg}" for figure in drawn]
     for picture in images:
         data = base64.b64encode(picture.path.read_bytes()).decode()
-        parts.append(f'<h2>{picture.title}</h2><img src="data:image/png;base64,{data}" alt="">')
+        parts.append(
+            f'<h2>{escape(picture.title)}</h2><img src="data:image/png;base64,{data}" alt="">'
+        )
     return "".join(parts) + "</html>\n"
 
 

@@ -1,10 +1,15 @@
-"""Everything a report says, gathered from logs and plans."""
+"""Everything a report says, gathered from logs and plans.
+
+A study may be done in part, and is reported as it stands: a recipe that has not run has no figures,
+one that failed has the last line of its log, and memory that no GPU measured is planned.
+"""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from radenhance.reproduce.comparison import Comparison
 from radenhance.reproduce.logs import Figures, read_figures
 from radenhance.reproduce.paper import ORIGINAL
 from radenhance.reproduce.plans import Planned, planned
@@ -15,24 +20,34 @@ Origin = Literal["measured", "planned"]
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure of several seeds."""
+    """One figure over the seeds of a recipe.
 
-    values: tuple[float, ...]
+    Args:
+        by_seed: Seed -> the figure.
+    """
+
+    by_seed: Mapping[int, float]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The figure of each seed."""
+        return tuple(self.by_seed.values())
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return statistics.mean(self.values)
-
-    @property
-    def width(self) -> float:
-        """Largest minus smallest."""
-        return max(self.values) - min(self.values)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Of one recipe at one size, in MiB."""
+    """Memory of a recipe's training step at one size.
+
+    Args:
+        forward_mib: Rise in the forward phase, in MiB.
+        backward_mib: Rise in the backward phase, in MiB.
+        origin: Whether a GPU measured it or the planner computed it.
+    """
 
     forward_mib: float
     backward_mib: float
@@ -40,7 +55,7 @@ class Memory:
 
     @property
     def total_mib(self) -> float:
-        """As the paper sums it."""
+        """Sum of both phases, as the paper gives it."""
         return self.forward_mib + self.backward_mib
 
 
@@ -48,10 +63,11 @@ class Results:
     """What the finished runs of a study logged.
 
     Args:
-        study: Its runs may be done in part.
+        study: Study whose runs may be done in part.
     """
 
     def __init__(self, study: Study) -> None:
+        """Read what the runs have left in their folders."""
         self.study = study
         self.figures: dict[tuple[str, int], list[Figures]] = {}
         self.runs: dict[tuple[str, int], list[Run]] = {}
@@ -67,9 +83,24 @@ class Results:
     def spread(
         self, recipe: str, of: Callable[[Figures], float], size: int | None = None
     ) -> Spread | None:
-        """Return a figure of a recipe's runs, of the study's first size if none is given."""
-        found = self.figures.get((recipe, size or self.study.sizes[0]))
-        return Spread(tuple(of(figures) for figures in found)) if found else None
+        """Return a figure of a recipe's runs, or None if none is finished.
+
+        Args:
+            recipe: Name without .yaml.
+            of: Function that picks the figure.
+            size: Image size in pixels; by default the study's first.
+        """
+        key = recipe, size or self.study.sizes[0]
+        pairs = zip(self.runs.get(key, ()), self.figures.get(key, ()), strict=True)
+        by_seed = {run.seed: of(figures) for run, figures in pairs}
+        return Spread(by_seed) if by_seed else None
+
+    def comparison(self, recipe: str, of: Callable[[Figures], float]) -> Comparison | None:
+        """Return a recipe's figure against the original's over the seeds that both finished."""
+        ours, original = self.spread(recipe, of), self.spread(ORIGINAL, of)
+        if ours is None or original is None:
+            return None
+        return Comparison.of(ours.by_seed, original.by_seed)
 
     def memory(self, recipe: str, size: int) -> Memory:
         """Return what a GPU measured in the runs, or else the plan."""
@@ -88,13 +119,3 @@ class Results:
         """Return the plan of a recipe with the network that its runs have at that size."""
         encoder = self.study.encoder if size in self.study.sizes else None
         return planned(self.study.out, recipe, size, encoder)
-
-    def allowed(self, of: Callable[[Figures], float]) -> float | None:
-        """Return the loss that counts as no worse than the original.
-
-        2 % above its mean, or the spread of its seeds above it, whichever is more.
-        """
-        original = self.spread(ORIGINAL, of)
-        if original is None:
-            return None
-        return original.mean + max(0.02 * original.mean, original.width)

@@ -1,16 +1,20 @@
-"""Runs, one process each or two, resumed where they were stopped."""
+"""Runs as processes of their own, resumed where they were stopped.
+
+Figures of memory and time are those of a fresh process, a run that fails takes no other with it,
+and two devices need two processes anyway. What a run prints stays in its folder.
+"""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from radenhance.files import replace_file
 from radenhance.reproduce.machine import accelerator, machine, num_devices
@@ -22,6 +26,10 @@ def run_all(runs: Sequence[Run], say: Callable[[str], None]) -> None:
     """Run what is not finished; a run that fails is noted, and the others go on.
 
     On a CPU as many runs of one process as there are cores run side by side, with a thread each.
+
+    Args:
+        runs: Runs of a study.
+        say: Function that prints a line of progress.
     """
     pending = [run for run in runs if not run.is_finished]
     progress = _Progress(len(pending), say)
@@ -36,7 +44,7 @@ def run_all(runs: Sequence[Run], say: Callable[[str], None]) -> None:
 
 
 class _Progress:
-    """Says what is done, and how long the rest will take."""
+    """Report what is done, and how long the rest will take."""
 
     def __init__(self, total: int, say: Callable[[str], None]) -> None:
         self._total, self._say = total, say
@@ -64,17 +72,40 @@ def execute(run: Run) -> bool:
         # NCCL refuses two processes on one GPU
         path = f"{EncoderDecoderStrategy.__module__}.{EncoderDecoderStrategy.__name__}"
         command += [f"--trainer.strategy={path}", "--trainer.strategy.process_group_backend=gloo"]
-    port = str(_free_port())
+    error = launch(command, run.folder, num_processes=run.num_processes)
+    if error is not None:
+        replace_file(run.folder / FAILED, error.encode())
+        return False
+    replace_file(run.folder / FINISHED, json.dumps(machine(), indent=2).encode())
+    return True
+
+
+def launch(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    num_processes: int = 1,
+    environment: Mapping[str, str] | None = None,
+) -> str | None:
+    """Run a command in processes of its own, each a node of the other, and wait for them.
+
+    Returns:
+        The last line that the first failed process printed; None if all ended well.
+
+    Args:
+        command: Program and arguments, the same in each process.
+        folder: Existing folder for log0.txt, log1.txt, ..., to which their output is appended.
+        num_processes: Number of processes.
+        environment: Variables to set besides those that distribute the processes.
+    """
+    logs = [folder / f"log{rank}.txt" for rank in range(num_processes)]
+    port = find_free_network_port()
     processes = []
-    for rank in range(run.num_processes):
-        with (run.folder / f"log{rank}.txt").open("a") as log:
+    for rank, path in enumerate(logs):
+        variables = {**_environment(rank, num_processes, port), **(environment or {})}
+        with path.open("a") as log:
             processes.append(
-                subprocess.Popen(
-                    command,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=_environment(rank, port, of_several=run.num_processes > 1),
-                )
+                subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=variables)
             )
     try:
         codes = [process.wait() for process in processes]
@@ -82,37 +113,28 @@ def execute(run: Run) -> bool:
         for process in processes:
             process.terminate()
         raise
-    if any(codes):
-        logs = [run.folder / f"log{rank}.txt" for rank in range(run.num_processes)]
-        said = [_last_line(log) for log, code in zip(logs, codes, strict=True) if code]
-        replace_file(run.folder / FAILED, said[0].encode())
-        return False
-    replace_file(run.folder / FINISHED, json.dumps(machine(), indent=2).encode())
-    return True
+    failed = [log for log, code in zip(logs, codes, strict=True) if code]
+    return _last_line(failed[0]) if failed else None
 
 
-def _environment(rank: int, port: str, *, of_several: bool) -> dict[str, str]:
+def _environment(rank: int, num_processes: int, port: int) -> dict[str, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if accelerator() == "cpu":
         environment["OMP_NUM_THREADS"] = "1"
-    if of_several:
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": str(rank)}
+    if num_processes > 1:
+        environment["MASTER_ADDR"], environment["MASTER_PORT"] = "127.0.0.1", str(port)
+        environment["NODE_RANK"] = str(rank)
         if num_devices() > 1:
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            names = [name for name in visible if name] or [
-                str(i) for i in range(torch.cuda.device_count())
-            ]
-            environment["CUDA_VISIBLE_DEVICES"] = names[rank]
+            environment["CUDA_VISIBLE_DEVICES"] = _visible_devices()[rank]
     return environment
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _visible_devices() -> list[str]:
+    """Return the names of the GPUs that this process may use."""
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named or [str(index) for index in range(torch.cuda.device_count())]
 
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

@@ -1,4 +1,8 @@
-"""The runs of a study, each a `radenhance fit` in a folder of its own."""
+"""The runs of a study, each a `radenhance fit` in a folder of its own.
+
+A study takes hours or days and will be interrupted. What it has done is therefore read from its
+folders and never remembered elsewhere: the same command goes on, and another one is refused there.
+"""
 
 import json
 import sys
@@ -24,14 +28,17 @@ class Study:
     """What to run.
 
     Args:
-        out: Folder of everything.
+        out: Folder of runs and report.
         data: Dataset folder.
         sizes: Shorter sides of the images in pixels; the tables of losses are of the first.
-        epochs: Of each run.
-        recipes: Names without .yaml.
-        seeds: Of each recipe.
-        encoder: In place of the recipes' own, or None.
-        memory_sizes: Sides in pixels of the tables of memory.
+        epochs: Number of epochs of each run.
+        recipes: Names of the recipes without .yaml.
+        seeds: Seeds with which each recipe is trained.
+        encoder: Encoder in place of the recipes' own, or None.
+        memory_sizes: Sides in pixels for which the tables of memory are made.
+
+    Raises:
+        UsageError: A recipe does not exist.
     """
 
     out: Path
@@ -44,11 +51,11 @@ class Study:
     memory_sizes: tuple[int, ...] = (512, 1024, 2048)
 
     def __post_init__(self) -> None:
-        """Refuse recipes that are not there."""
+        """Refuse recipes that do not exist."""
         for name in self.recipes:
             if f"{name}.yaml" not in recipes():
                 raise UsageError(
-                    f"--recipes {name} is no recipe; use some of "
+                    f"--recipes {name} is no recipe; choose among "
                     f"{', '.join(sorted(path.stem for path in recipes().values()))}"
                 )
 
@@ -74,7 +81,7 @@ class Study:
         """Note the settings in the folder.
 
         Raises:
-            UsageError: The folder holds runs of others.
+            UsageError: The folder holds runs with other settings.
         """
         path = self.out / SETTINGS
         if path.exists():
@@ -95,10 +102,10 @@ class Run:
     """One `radenhance fit`.
 
     Args:
-        study: Its common settings.
+        study: Study with the settings that all its runs share.
         recipe: Name without .yaml.
         size: Shorter side of the images in pixels.
-        seed: Of weights and order.
+        seed: Seed of the first weights and of the order of the images.
     """
 
     study: Study
@@ -108,17 +115,17 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where everything of the run is."""
+        """Folder of the run's logs and checkpoints."""
         return self.study.out / "runs" / f"{self.recipe}-{self.size}px-seed{self.seed}"
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Recipe, size and seed as a reader takes them."""
         return f"{self.recipe}, {self.size} px, seed {self.seed}"
 
     @property
     def num_processes(self) -> int:
-        """One, or two for encoder and decoder."""
+        """Number of processes: one, or two for encoder and decoder."""
         path = recipes()[f"{self.recipe}.yaml"]
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         nodes: int = content.get("trainer", {}).get("num_nodes", 1)
@@ -162,5 +169,5 @@ class Run:
         return [*words, "--ckpt_path", "last"] if self.checkpoint else words
 
     def command(self, accelerator: str) -> list[str]:
-        """Return what starts a process of it."""
+        """Return the command that starts one of the run's processes."""
         return [sys.executable, "-m", "radenhance", "fit", *self.flags(accelerator)]

@@ -1,4 +1,8 @@
-"""Tables I to V, ours beside the paper's."""
+"""Tables I to V, ours beside the paper's, and what the seeds show of each technique.
+
+Absolute figures depend on the images, the machine and the version; ratios to the original, ours and
+the paper's, are what can be compared. A loss stands beside the range of its seeds.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,18 +20,20 @@ from radenhance.reproduce.paper import (
 from radenhance.reproduce.results import Memory, Results, Spread
 
 NOTHING = "-"
+MARGIN = 0.02
+"""Fraction of the original's validation loss by which a loss that is kept may differ."""
 PHASES = ("forward", "backward", "total")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text.
+    """A table of text.
 
     Args:
-        name: Such as table_1_512px, for a file.
-        title: Says what it shows.
-        columns: Headings.
-        rows: Each as long as the headings.
+        name: File name without suffix, such as table_III_cost_512px.
+        title: Heading that says what the table shows.
+        columns: Headings of the columns.
+        rows: Rows of as many cells as there are columns.
     """
 
     name: str
@@ -37,19 +43,20 @@ class Table:
 
 
 def train_loss(figures: Figures) -> float:
-    """Return the loss of training."""
+    """Return the training loss."""
     return figures.train_loss
 
 
 def val_loss(figures: Figures) -> float:
-    """Return the loss of validation."""
+    """Return the validation loss."""
     return figures.val_loss
 
 
 def tables(results: Results) -> list[Table]:
-    """Return all tables, those of memory for each size."""
+    """Return all tables that have a technique beside the original; memory's for each size."""
     study = results.study
     made = [_loss_table(results, number) for number in LOSS_TABLES]
+    made.append(_verdict_table(results))
     for size in dict.fromkeys((*study.sizes, *study.memory_sizes)):
         made += [_cost_table(results, number, size) for number in COST_TABLES]
     return [table for table in made if len(table.rows) > 1]
@@ -85,6 +92,25 @@ def _loss_cells(
     failed = results.failures.get((recipe, results.study.sizes[0]))
     shown = "failed" if failed else _number(_mean(ours), 4)
     return [shown, _seeds(ours), _number(theirs, 4), _number(ratio, 3), _number(against, 3)]
+
+
+def _verdict_table(results: Results) -> Table:
+    rows = []
+    for recipe in results.study.recipes:
+        compared = results.comparison(recipe, val_loss)
+        if compared is not None:
+            each = ", ".join(f"{difference:+.1%}" for difference in compared.differences)
+            interval = compared.interval
+            shown = f"{interval[0]:+.1%} to {interval[1]:+.1%}" if interval else NOTHING
+            verdict = NOTHING if recipe == ORIGINAL else compared.verdict(MARGIN).value
+            rows.append((title_of(recipe), each, f"{compared.mean:+.1%}", shown, verdict))
+    study = results.study
+    title = (
+        f"Validation losses at {study.sizes[0]} px after {study.epochs} epochs, against the "
+        f"original's of the same seed"
+    )
+    columns = ("recipe", "by seed", "mean", "95% interval", f"within {MARGIN:.0%}?")
+    return Table("losses_by_seed", title, columns, tuple(rows))
 
 
 def _cost_table(results: Results, number: str, size: int) -> Table:

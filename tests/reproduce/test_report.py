@@ -1,140 +1,92 @@
-"""Tables and claims of runs whose logs are written here."""
+"""The same tables as Markdown, as a page and as CSV, with what failed and where it ran."""
 
-import json
+import csv
+import re
 
 import pytest
-from torch.utils.tensorboard import SummaryWriter
 
-from radenhance import metric_names
-from radenhance.errors import UsageError
-from radenhance.reproduce.claims import claims, take_home
-from radenhance.reproduce.paper import LOSSES
-from radenhance.reproduce.plans import Planned
+from radenhance.reproduce import report
+from radenhance.reproduce.report import write_report
 from radenhance.reproduce.results import Results
-from radenhance.reproduce.study import FAILED, FINISHED, Study
 from radenhance.reproduce.tables import tables
 
-RECIPES = ("original", "amp", "amp_chkp_mom", "dist")
+BASE = (6.0, 6.2, 6.1)
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    plans = {"original": Planned(60, 40, 1), "dist": Planned(30, 20, 1)}
-    monkeypatch.setattr(
-        "radenhance.reproduce.results.planned",
-        lambda out, recipe, size, encoder: plans.get(recipe, Planned(50, 10, 1)),
-    )
-    return Study(tmp_path, tmp_path / "data", (512,), 2, RECIPES, seeds=(0, 1), memory_sizes=(512,))
+def written(scene, monkeypatch):
+    """Write a report without the images, which need trained networks; return its folder."""
+    monkeypatch.setattr(report, "pictures", lambda results, folder: [])
+
+    def write():
+        page = write_report(Results(scene.study))
+        assert page.name == "report.html"
+        return page.parent
+
+    return write
 
 
-def log(run, *, train, val, seconds=10.0, memory=None):
-    """Write what a run of two epochs logs."""
-    with SummaryWriter(run.folder / "lightning_logs" / "version_0") as writer:
-        for step, more in ((5, 7.0), (10, 0.0)):
-            writer.add_scalar(metric_names.TRAIN_LOSS, train + more, step)
-            writer.add_scalar(metric_names.VAL_LOSS, val + more, step)
-            writer.add_scalar(metric_names.EPOCH_S, seconds, step)
-            for name, value in (memory or {}).items():
-                writer.add_scalar(name, value, step)
-    (run.folder / FINISHED).write_text(json.dumps({"radenhance": "0"}))
+def test_markdown_page_and_csv_have_the_same_cells(scene, written):
+    scene.finish_all(original=BASE, amp=BASE)
+    folder = written()
+    markdown = (folder / "report.md").read_text()
+    page = (folder / "report.html").read_text()
+    for table in tables(Results(scene.study)):
+        with (folder / f"{table.name}.csv").open(newline="") as file:
+            assert tuple(map(tuple, csv.reader(file))) == (table.columns, *table.rows)
+        for row in (table.columns, *table.rows):
+            assert f"| {' | '.join(row)} |" in markdown
+        assert table.title.replace("'", "&#x27;") in page
+    assert page.count("<tr>") == sum(len(table.rows) + 1 for table in tables(Results(scene.study)))
 
 
-def log_all(study, **validation):
-    for run in study.runs:
-        if run.recipe in validation:
-            log(run, train=4.0, val=validation[run.recipe] + 0.1 * run.seed)
+def test_it_opens_with_the_sentence_and_the_claims(scene, written):
+    scene.finish_all(original=BASE, amp=(9.0, 9.3, 9.1))
+    folder = written()
+    lines = (folder / "report.md").read_text().splitlines()
+    assert lines[2].startswith("**No technique is shown to keep")
+    assert lines[4].startswith("- AMP is WORSE than the original")
+    assert "AMP is WORSE" in (folder / "report.html").read_text()
 
 
-def row_of(results, table, recipe, what=None):
-    (found,) = [made for made in tables(results) if made.name == table]
-    (row,) = [row for row in found.rows if row[0] == recipe and what in (None, row[1])]
-    return dict(zip(enumerate(found.columns), row, strict=True))
+def test_it_says_what_failed_and_why(scene, written):
+    scene.finish_all(original=BASE)
+    scene.fail("amp", said="radenhance: 3 < 4 MiB")
+    folder = written()
+    assert "- amp at 512 px failed: radenhance: 3 < 4 MiB" in (folder / "report.md").read_text()
+    page = (folder / "report.html").read_text()
+    assert "amp at 512 px failed: radenhance: 3 &lt; 4 MiB" in page
 
 
-def test_a_cell_is_the_mean_of_the_logged_losses_beside_the_papers(study):
-    log_all(study, original=6.0, amp=9.0)
-    row = list(row_of(Results(study), "table_I_losses", "AMP").values())
-    assert row[6:11] == ["9.0500", "9.0000 to 9.1000", "6.2515", "1.496", "1.040"]
-    assert float(row[8]) == LOSSES["amp"][1]
+def test_it_says_how_much_of_the_study_is_done(scene, written):
+    scene.finish("original")
+    text = (written() / "report.md").read_text()
+    assert "1 of 15 runs are done: ResNet-34, 512 px, 2 epochs, seeds 0, 1, 2" in text
 
 
-def test_a_cell_changes_with_the_log(study):
-    log_all(study, original=6.0, amp=9.0)
-    log(study.runs[1], train=4.0, val=5.0)
-    assert study.runs[1].recipe == "amp"
-    row = list(row_of(Results(study), "table_I_losses", "AMP").values())
-    assert row[6] == "7.0500"
+def test_the_machine_is_that_of_the_runs_and_not_of_who_writes_the_report(scene, written):
+    scene.finish("original")
+    text = (written() / "report.md").read_text()
+    assert "torch 2.5, lightning 2.4, Python 3.11.7; 64 cores, x86_64, NVIDIA RTX 2060." in text
 
 
-def test_memory_of_a_gpu_is_measured_and_else_planned(study):
-    log_all(study, original=6.0, amp=9.0)
-    stages = {"encoder": (100, 30), "decoder": (300, 50)}
-    memory = {
-        metric_names.memory(phase, metric_names.ALLOCATED, stage): values[i]
-        for stage, values in stages.items()
-        for i, phase in enumerate((metric_names.FORWARD, metric_names.BACKWARD))
-    }
-    (first, *_) = [run for run in study.runs if run.recipe == "dist"]
-    log(first, train=4.0, val=6.0, memory=memory)
-    results = Results(study)
-    measured = list(row_of(results, "table_V_cost_512px", "Dist", "forward").values())
-    assert measured[2:5] == ["200", "-", "measured"]
-    planned = list(row_of(results, "table_V_cost_512px", "Original", "total").values())
-    assert planned[2:6] == ["100", "-", "planned", "1198"]
+def test_a_study_without_a_finished_run_is_a_report_of_plans(scene, written):
+    folder = written()
+    text = (folder / "report.md").read_text()
+    assert "The original is not done yet" in text
+    assert "0 of 15 runs are done" in text
+    assert "| Original | total | 100 | - | planned |" in text
 
 
-def test_resident_memory_of_a_cpu_is_not_taken_for_a_gpus(study):
-    (first, *_) = study.runs
-    log(
-        first,
-        train=4.0,
-        val=6.0,
-        memory={metric_names.memory(metric_names.FORWARD, metric_names.PROCESS_RSS): 900},
-    )
-    assert Results(study).memory("original", 512).origin == "planned"
+def test_every_figure_that_markdown_shows_is_there(scene, written):
+    folder = written()
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (folder / "report.md").read_text())
+    assert len(shown) == 2
+    for name in shown:
+        assert (folder / name).read_text().startswith("<svg")
 
 
-def test_claims_follow_the_losses(study):
-    log_all(study, original=6.0, amp=6.05, amp_chkp_mom=17.0, dist=6.0)
-    amp, mom, dist = claims(Results(study))
-    assert "AMP is no worse than the original" in amp
-    assert "AMP+Chkp+Momentum is WORSE than the original" in mom
-    assert "equals a single device to the last digit" in dist
-
-
-def test_the_sentence_names_the_least_memory_that_kept_the_loss(study):
-    log_all(study, original=6.0, amp=6.0, amp_chkp_mom=17.0, dist=6.0)
-    assert take_home(Results(study)).startswith("Dist takes 50% of the original's memory at 512 px")
-    (run, *_) = [run for run in study.runs if run.recipe == "dist"]
-    log(run, train=4.0, val=30.0)
-    assert take_home(Results(study)).startswith("AMP takes 60% of the original's memory")
-
-
-def test_a_failed_run_is_shown_as_failed(study):
-    log_all(study, original=6.0)
-    (run, *_) = [run for run in study.runs if run.recipe == "amp"]
-    run.folder.mkdir(parents=True)
-    (run.folder / FAILED).write_text("radenhance: the loss became nan")
-    results = Results(study)
-    assert list(row_of(results, "table_I_losses", "AMP").values())[1] == "failed"
-    assert results.failures["amp", 512] == "radenhance: the loss became nan"
-
-
-def test_logs_without_a_loss_are_refused(study):
-    (run, *_) = study.runs
-    run.folder.mkdir(parents=True)
-    (run.folder / FINISHED).write_text("{}")
-    with pytest.raises(UsageError, match="has no train/loss in its logs"):
-        Results(study)
-
-
-def test_a_folder_of_other_settings_is_refused(study, tmp_path):
-    study.claim()
-    study.claim()
-    with pytest.raises(UsageError, match="holds runs with epochs 2, not 3"):
-        Study(tmp_path, tmp_path / "data", epochs=3).claim()
-
-
-def test_an_unknown_recipe_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="--recipes ampp is no recipe"):
-        Study(tmp_path, tmp_path, recipes=("original", "ampp"))
+def test_the_page_needs_no_other_file(scene, written):
+    page = (written() / "report.html").read_text()
+    assert "<svg" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
