@@ -98,9 +98,7 @@ def test_ranges_are_left_out_for_a_float_network_and_filled_in_for_a_quantized_o
 def test_another_network_is_refused_by_the_name_of_its_encoder():
     write_old_checkpoint("original", "old.ckpt")
     own = ContrastEnhancer("resnet34").state_dict()
-    with pytest.raises(
-        UsageError, match="made with ContrastEnhancer.encoder resnet18 and"
-    ):
+    with pytest.raises(UsageError, match="made with ContrastEnhancer.encoder resnet18 and"):
         Checkpoint.open(Path("old.ckpt")).state_for(own, "resnet34")
 
 
