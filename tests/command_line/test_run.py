@@ -1,0 +1,124 @@
+"""A run: seeded, cut, planned, warned of, run, and ended in a sentence."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from radenhance.callbacks.dashboard import Dashboard
+from radenhance.cli import main
+from radenhance.command_line.run import (
+    choose_cut,
+    ended_in_a_sentence,
+    memory_errors,
+    seed,
+    warn_of_memory,
+)
+from radenhance.errors import GpuMemoryError, UsageError
+from radenhance.flags.parser import parse_flags
+from radenhance.planning.planned_run import PlannedRun
+
+TINY = [
+    "--model.encoder=tu-mobilenetv3_small_050",
+    "--model.num_scales=auto",
+    "--data.image_size=64",
+]
+CUT = ["--trainer.strategy=EncoderDecoderStrategy", "--trainer.strategy.cut=auto"]
+
+
+@pytest.fixture
+def small_gpu(monkeypatch):
+    """A trainer on a GPU with 1 MiB left, as far as anyone asks."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**20, 2**30))
+    strategy = SimpleNamespace(root_device=torch.device("cuda"))
+    dashboard = Dashboard({}, "radenhance fit")
+    return SimpleNamespace(strategy=strategy, is_global_zero=True, callbacks=[dashboard])
+
+
+def test_the_seed_is_set_and_a_random_one_is_noted():
+    seed(parse_flags("fit", ["--seed_everything=7"]))
+    expected = torch.rand(1)
+    seed(parse_flags("fit", ["--seed_everything=7"]))
+    assert torch.equal(torch.rand(1), expected)
+    flags = parse_flags("fit", ["--seed_everything=true"])
+    seed(flags)
+    assert type(flags.settings.seed_everything) is int
+
+
+def test_without_a_seed_random_numbers_are_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    seed(parse_flags("fit", ["--seed_everything=false"]))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_number_that_is_no_seed_is_said():
+    with pytest.raises(UsageError, match="--seed_everything: -3 is not in bounds"):
+        seed(parse_flags("fit", ["--seed_everything=-3"]))
+
+
+def test_the_cut_of_a_fit_is_planned_without_touching_random_numbers():
+    flags = parse_flags("fit", [*TINY, *CUT])
+    before = torch.get_rng_state()
+    choose_cut(flags)
+    cut = flags.settings.trainer.strategy.init_args.cut
+    assert cut != "auto"
+    assert torch.equal(torch.get_rng_state(), before)
+    assert PlannedRun(flags).settings.trainer.strategy.init_args.cut == cut
+
+
+def test_what_is_not_trained_is_cut_where_the_decoder_begins():
+    flags = parse_flags("fit", [*TINY, *CUT])
+    object.__setattr__(flags, "command", "validate")
+    choose_cut(flags)
+    assert flags.settings.trainer.strategy.init_args.cut == "decoder0"
+
+
+def test_a_gpu_without_room_is_warned_of_and_the_plan_is_on_the_card(small_gpu):
+    with pytest.warns(UserWarning, match="will probably not fit on the GPU"):
+        warn_of_memory(parse_flags("fit", TINY), small_gpu)
+    (dashboard,) = small_gpu.callbacks
+    assert "highest use of each phase" in dashboard.plan
+
+
+def test_a_run_that_cannot_be_planned_is_not_kept_from_running(small_gpu):
+    flags = parse_flags("fit", [*TINY, "--trainer.precision=transformer-engine"])
+    with pytest.warns(UserWarning, match="planning it failed .*transformer-engine"):
+        warn_of_memory(flags, small_gpu)
+    assert small_gpu.callbacks[0].plan == ""
+
+
+def test_a_fit_that_ran_out_of_memory_is_told_what_needs_less():
+    with (
+        pytest.raises(GpuMemoryError, match="ran out of memory at 64 x 64 px .*--ckpt_path last"),
+        memory_errors(parse_flags("fit", TINY)),
+    ):
+        raise torch.OutOfMemoryError
+
+
+def test_a_prediction_that_ran_out_of_memory_is_told_flags_that_help():
+    flags = parse_flags("fit", TINY)
+    object.__setattr__(flags, "command", "predict")
+    expected = pytest.raises(GpuMemoryError, match="add --model.memory.band_rows=auto")
+    with expected, memory_errors(flags):
+        raise torch.OutOfMemoryError
+
+
+def test_other_defects_keep_their_traceback():
+    with pytest.raises(RuntimeError, match="a defect"), ended_in_a_sentence():
+        raise RuntimeError("a defect")
+
+
+def test_the_saved_configuration_of_a_run_repeats_it(tiny_flags):
+    assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
+    saved = Path("lightning_logs/version_0/config.yaml")
+    assert main(["fit", f"--config={saved}"]) == 0
+    first, second = (
+        torch.load(f"lightning_logs/version_{i}/checkpoints/last.ckpt")["state_dict"]
+        for i in (0, 1)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    again = Path("lightning_logs/version_1/config.yaml").read_text()
+    assert again == saved.read_text()

@@ -1,0 +1,74 @@
+"""The trainer that flags describe."""
+
+from pathlib import Path
+
+import pytest
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
+
+from radenhance.callbacks.dashboard import Dashboard
+from radenhance.callbacks.last_checkpoint import LastCheckpoint
+from radenhance.callbacks.previews import Previews
+from radenhance.callbacks.stopwatch import Stopwatch
+from radenhance.checkpoint import WholeFileCheckpointIO
+from radenhance.command_line.trainer import make_trainer
+from radenhance.errors import UsageError
+from radenhance.flags.parser import parse_flags
+
+TINY = [
+    "--model.encoder=tu-mobilenetv3_small_050",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+]
+
+
+def trainer_of(*flags):
+    parsed = parse_flags("fit", [*TINY, *flags])
+    return make_trainer(parsed, parsed.instantiate())
+
+
+def kinds(trainer):
+    return [type(callback) for callback in trainer.callbacks]
+
+
+def test_every_fit_is_watched_and_checkpoints_come_last_the_best_before_the_last():
+    found = kinds(trainer_of())
+    assert {Stopwatch, Previews, Dashboard, LearningRateMonitor, SaveConfigCallback} <= set(found)
+    assert found[-2:] == [ModelCheckpoint, LastCheckpoint]
+
+
+def test_callbacks_that_have_nothing_to_do_are_left_out():
+    found = kinds(trainer_of("--trainer.logger=false", "--trainer.enable_checkpointing=false"))
+    assert not {LearningRateMonitor, ModelCheckpoint, LastCheckpoint} & set(found)
+
+
+def test_a_named_callback_is_there_besides_the_others():
+    named = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
+    assert {EarlyStopping, Dashboard} <= set(kinds(trainer_of(*named)))
+
+
+def test_a_quick_try_leaves_no_configuration_behind():
+    assert SaveConfigCallback not in kinds(trainer_of("--trainer.fast_dev_run=1"))
+
+
+def test_checkpoints_appear_whole_or_not_at_all():
+    assert isinstance(trainer_of().strategy.checkpoint_io, WholeFileCheckpointIO)
+
+
+def test_a_flag_that_the_trainer_refuses_is_told_in_a_sentence():
+    with pytest.raises(UsageError, match="abacus"):
+        trainer_of("--trainer.accelerator=abacus")
+
+
+@pytest.mark.parametrize(("name", "version"), [("last", 3), ("best", 4)])
+def test_only_a_run_that_goes_on_from_its_last_checkpoint_keeps_its_folder(name, version):
+    checkpoint = Path(f"lightning_logs/version_3/checkpoints/{name}.ckpt")
+    checkpoint.parent.mkdir(parents=True)
+    parsed = parse_flags("fit", TINY)
+    object.__setattr__(parsed, "checkpoint", checkpoint)
+    trainer = make_trainer(parsed, parsed.instantiate())
+    assert Path(trainer.logger.log_dir) == Path(f"lightning_logs/version_{version}")
+
+
+def test_logs_are_where_the_root_is():
+    assert Path(trainer_of("--trainer.default_root_dir=there").logger.log_dir).parts[0] == "there"

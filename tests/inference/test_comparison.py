@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+from old_checkpoints import write_old_checkpoint
+
+from radenhance.checkpoint import Checkpoint
+from radenhance.inference import comparison
+
+
+def test_the_network_and_the_raw_images_are_measured_on_both_sets(tiny_dataset, monkeypatch):
+    monkeypatch.setattr(comparison, "REAL_ROOT", tiny_dataset)  # as if it were
+    write_old_checkpoint("original", "old.ckpt")
+    compared, rows = comparison.compare(Checkpoint.open(Path("old.ckpt")), tiny_dataset)
+    assert [one.name for one in compared] == [f"validation of {tiny_dataset}", "real (RG1, RG3)"]
+    first, second = compared
+    assert first.num_images == second.num_images == 2
+    assert first.identity == pytest.approx(second.identity)
+    assert first.identity > 0.9  # raw and target are linear in each other
+    assert first.enhanced < 0.5  # of a network that has learnt nothing
+    best, worst = rows[:2]
+    assert best.captions == worst.captions == ["raw", "enhanced", "target"]
+    assert len(rows) == 4

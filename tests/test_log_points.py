@@ -1,0 +1,36 @@
+"""When and where a run logs."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from radenhance.log_points import gathered, is_log_point, log_metrics, stage_of
+
+
+@pytest.mark.parametrize(
+    ("every", "step", "expected"), [(2, 4, True), (2, 5, False), (0, 4, False), (1, 7, True)]
+)
+def test_every_nth_step_is_logged(every, step, expected):
+    assert is_log_point(SimpleNamespace(log_every_n_steps=every, global_step=step)) == expected
+
+
+def test_metrics_go_to_every_logger_at_the_running_step():
+    logged = []
+    logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((metrics, step)))
+    epoch_loop = SimpleNamespace(_batches_that_stepped=6)
+    trainer = SimpleNamespace(
+        loggers=[logger, logger], fit_loop=SimpleNamespace(epoch_loop=epoch_loop)
+    )
+    log_metrics(trainer, {"a": 1.0})
+    assert logged == [({"a": 1.0}, 6)] * 2
+
+
+def test_a_rank_is_called_by_its_number_and_a_run_alone_by_nothing():
+    alone = SimpleNamespace(strategy=SimpleNamespace(), world_size=1, global_rank=0)
+    assert stage_of(alone) is None
+    second = SimpleNamespace(strategy=SimpleNamespace(), world_size=2, global_rank=1)
+    assert stage_of(second) == "rank1"
+
+
+def test_a_process_alone_saw_what_it_saw():
+    assert gathered("this") == ["this"]
