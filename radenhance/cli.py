@@ -38,6 +38,9 @@ results
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
   reproduce    remake the paper's tables and figures, its numbers beside ours
 
+shell
+  completion   print what lets bash or zsh complete commands, flags and recipes
+
 examples
   radenhance fit --config quickstart.yaml
   radenhance fit --config original.yaml --data.root my_radiographs
@@ -62,6 +65,7 @@ COMMANDS = {
     "quantize": "radenhance.inference.quantize",
     "showcase": "radenhance.inference.showcase",
     "reproduce": "radenhance.reproduce.command",
+    "completion": "radenhance.completion",
 }
 """Command -> module whose `main(arguments)` runs it; those of LightningCLI share one."""
 
