@@ -16,9 +16,9 @@ from radenhance.console import say
 from radenhance.datamodule import DEFAULT_ROOT, RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import UsageError
+from radenhance.extras import require_extra
 from radenhance.files import replace_file
 from radenhance.loss.ms_ssim import NumScales, ms_ssim
-from radenhance.memory.quantization.int8 import to_int8
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.runs import find_checkpoint
 
@@ -66,8 +66,12 @@ def convert(checkpoint: Path, output: Path, root: Path) -> dict[str, Measured]:
     """Write the int8 model of a checkpoint to `output`; measure it and the float ones on `root`.
 
     Raises:
-        RadenhanceError: The checkpoint was not trained for int8, or the dataset is not right.
+        RadenhanceError: The checkpoint was not trained for int8, the dataset is not right, or the
+            packages of the extra onnx are missing.
     """
+    require_extra("onnx", "radenhance quantize")
+    from radenhance.memory.quantization.int8 import to_int8
+
     flags = flags_of(checkpoint)
     if flags["model.memory.quantization"] != "qat":
         raise UsageError(
