@@ -40,6 +40,9 @@ results
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
   reproduce    remake the paper's tables and figures, its numbers beside ours
 
+shell
+  completion   print what lets bash or zsh complete commands, flags and recipes
+
 examples
   radenhance fit --config quickstart.yaml
   radenhance fit --config original.yaml --data.root my_radiographs
@@ -65,6 +68,7 @@ COMMANDS = {
     "quantize": "radenhance.command_line.quantize",
     "showcase": "radenhance.command_line.showcase",
     "reproduce": "radenhance.reproduce.command",
+    "completion": "radenhance.completion",
 }
 """Command -> module whose `main(arguments)` runs it; the first four share one."""
 

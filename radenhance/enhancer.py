@@ -19,6 +19,7 @@ from typing_extensions import override
 from radenhance import metric_names
 from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
 from radenhance.errors import DivergedError, UsageError
+from radenhance.extras import require_extra
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
@@ -297,7 +298,8 @@ class ContrastEnhancer(LightningModule):
 
 
 def _int8_network(file: Path) -> Callable[[Tensor], Tensor]:
-    # most runs do without ONNX Runtime, which takes a while to import
+    # Most runs do without ONNX Runtime, which takes a while to import and need not be installed.
+    require_extra("onnx", "an int8 model")
     from radenhance.memory.quantization.int8 import Int8Network
 
     return Int8Network(file)

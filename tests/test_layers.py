@@ -14,6 +14,7 @@ PACKAGE = Path(radenhance.__file__).parent
 ROOMS = (
     "compat",
     "errors",
+    "extras",
     "metric_names",
     "arrays",
     "units",
@@ -41,6 +42,7 @@ ROOMS = (
     "command_line",
     "reproduce",
     "cli",
+    "completion",
     "__main__",
 )
 """A room imports from itself and from those before it: lazily, or for types alone, too."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from radenhance.checkpoint import Checkpoint
 from radenhance.console import say
 from radenhance.datamodule import DEFAULT_ROOT
+from radenhance.extras import require_extra
 from radenhance.inference.int8 import FAKE, FLOAT, INT8, Measured, convert
 from radenhance.runs import find_checkpoint
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> None:
         "--root", type=Path, default=DEFAULT_ROOT, help=f"dataset to validate on ({DEFAULT_ROOT})"
     )
     options = parser.parse_args(arguments[1:])
+    require_extra("onnx", "radenhance quantize")
     checkpoint = Checkpoint.open(find_checkpoint(options.ckpt_path, Path()))
     measured = convert(checkpoint, options.output, options.root)
     say(report(measured, checkpoint, options.output))

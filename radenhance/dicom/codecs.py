@@ -38,7 +38,7 @@ class Codec:
 
 _JPEG = Codec(("pillow",), "pillow", "JPEG")
 _JPEG_LOSSLESS = Codec(("gdcm",), "python-gdcm", "JPEG Lossless")
-_JPEG_LS = Codec(("pyjpegls", "gdcm"), "pyjpegls", "JPEG-LS")
+_JPEG_LS = Codec(("pyjpegls", "gdcm"), "python-gdcm", "JPEG-LS")
 _JPEG_2000 = Codec(("pylibjpeg", "pillow"), "pylibjpeg pylibjpeg-openjpeg", "JPEG 2000")
 _HTJ2K = Codec(("pylibjpeg",), "pylibjpeg pylibjpeg-openjpeg", "JPEG 2000")
 

@@ -16,7 +16,6 @@ from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
 from radenhance.loss.ms_ssim import NumScales, ms_ssim
-from radenhance.memory.quantization.int8 import to_int8
 from radenhance.memory.techniques import MemoryTechniques
 
 FLOAT, FAKE, INT8 = "float", "rounded in float (as trained)", "int8"
@@ -48,7 +47,11 @@ def convert(checkpoint: Checkpoint, output: Path, root: Path) -> dict[str, Measu
 
     Raises:
         RadenhanceError: The checkpoint was not trained for int8, or the dataset is not right.
+        ImportError: The packages of the extra onnx are missing.
     """
+    # most runs do without ONNX, which takes a while to import and need not be installed
+    from radenhance.memory.quantization.int8 import to_int8
+
     if checkpoint.memory.quantization != "qat":
         raise UsageError(
             f"{checkpoint.name} was not trained for int8; train with --config quant.yaml "

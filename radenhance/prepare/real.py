@@ -11,6 +11,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from radenhance.dataset.manifest import write_manifest
+from radenhance.extras import require_extra
 from radenhance.prepare.folder import made_whole
 from radenhance.prepare.target import make_target
 
@@ -18,7 +19,12 @@ SAMPLES = ("RG1", "RG3")
 
 
 def sample(name: str) -> Path:
-    """Return the path of an uncompressed sample of pydicom-data, RG1 or RG3."""
+    """Return the path of an uncompressed sample of pydicom-data, RG1 or RG3.
+
+    Raises:
+        UsageError: pydicom-data is not installed.
+    """
+    require_extra("demo", "a comparison with real radiographs")
     with as_file(files("data_store") / "data" / f"{name}_UNCR.dcm") as path:
         return path
 

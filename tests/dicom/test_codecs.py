@@ -91,6 +91,23 @@ def test_missing_decoder_says_what_to_install(syntax, digital_xray, monkeypatch)
         read(with_frame(digital_xray, b"\xff\xd8", syntax=syntax))
 
 
+@pytest.fixture
+def without_pyjpegls(monkeypatch):
+    """As on Python 3.14, for which there is none."""
+    monkeypatch.delitem(get_decoder(JPEGLSLossless)._available, "pyjpegls", raising=False)
+
+
+@pytest.mark.parametrize("name", ["RG1_UNCR.dcm", "RG3_UNCR.dcm"])
+def test_jpeg_ls_is_read_without_pyjpegls(name, without_pyjpegls):
+    expected = read(save(crop(name), "native.dcm")).pixels
+    assert np.array_equal(read(save(crop(name), "a.dcm", JPEGLSLossless)).pixels, expected)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 63, 100, 0.5, 0.99])
+def test_jpeg_ls_cut_off_is_refused_without_pyjpegls(kept, without_pyjpegls):
+    test_stream_cut_off_is_refused(JPEGLSLossless, kept)
+
+
 def test_no_codec_needs_a_package_under_the_gpl():
     assert not any("pylibjpeg-libjpeg" in codec.package for codec in CODECS.values())
 
