@@ -73,8 +73,8 @@ def flags_of():
     found = {}
     for command in ("fit", "validate", "predict"):
         text = io.StringIO()
-        with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
-            main([command, "--help"])
+        with contextlib.redirect_stdout(text):
+            assert main([command, "--help"]) == 0
         flags = re.findall(r"^  (?:-\w[^,]*, )?(--[\w.]+)", text.getvalue(), re.M)
         found[command] = {flag.removesuffix(".help") for flag in flags} - {"--help"}
     return found

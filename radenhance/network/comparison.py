@@ -10,8 +10,8 @@ process, and leaves buffers and random numbers as they are.
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
+from radenhance.compat.torch import FakeTensor
 from radenhance.errors import UsageError
 from radenhance.network.stages import run_stages, stages_of
 

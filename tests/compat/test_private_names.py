@@ -11,9 +11,6 @@ import radenhance
 
 PACKAGE = Path(radenhance.__file__).parent
 
-EXEMPT = {"command_line/fit.py", "planning/planned_run.py"}
-"""LightningCLI's: to be emptied when the command line parses flags without it."""
-
 MODULES = sorted(
     str(path.relative_to(PACKAGE))
     for path in PACKAGE.rglob("*.py")
@@ -21,18 +18,12 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.parametrize("file", [file for file in MODULES if file not in EXEMPT])
+@pytest.mark.parametrize("file", MODULES)
 def test_no_private_name_of_another_library_is_used_outside_compat(file):
     path = PACKAGE / file
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     module = None if parts[-1] == "__main__" else ".".join(parts)  # importing that one runs it
     assert private_names(path, module) == []
-
-
-@pytest.mark.parametrize("file", sorted(EXEMPT))
-def test_an_exempt_file_still_needs_to_be(file):
-    path = PACKAGE / file
-    assert private_names(path, ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
 
 
 @pytest.mark.parametrize(
