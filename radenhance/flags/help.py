@@ -84,8 +84,8 @@ PLACEMENT = """\
 placement
   A network runs on one device, or as --trainer.strategy says: encoder_decoder puts its encoder on
   one device and its decoder on another (the default for two nodes of one device), ddp puts all of
-  it on each device, and fully_sharded a part of each weight.
-  --trainer.strategy.help EncoderDecoderStrategy shows the flags of the first.
+  it on each device, and fully_sharded a part of each weight. The flags of the first are shown
+  with --trainer.strategy.help EncoderDecoderStrategy.
 """
 
 CLASSES = """\
