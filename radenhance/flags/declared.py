@@ -78,10 +78,16 @@ def _texts(node: ast.ClassDef | ast.FunctionDef) -> dict[str, str]:
 def _yaml(default: ast.expr | None) -> str | None:
     if isinstance(default, ast.Call) and len(default.args) == 1:  # Path("folder")
         default = default.args[0]
+    if default is None:
+        return None
     try:
-        value = None if default is None else ast.literal_eval(default)
+        return in_yaml(ast.literal_eval(default))
     except ValueError:
         return None
+
+
+def in_yaml(value: object) -> str:
+    """Return a plain value as YAML has it."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
 

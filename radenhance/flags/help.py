@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radenhance import metric_names
-from radenhance.flags.declared import parameters_of
+from radenhance.flags.declared import in_yaml, parameters_of
 
 WIDTH = 100
 INDENTED: dict[str, Any] = {
@@ -40,14 +40,14 @@ EXAMPLES = {
     "predict": ["radenhance predict --data.predict_from exams/ --output.folder enhanced/"],
 }
 
-DEFAULTS = {
+DEFAULTS: dict[str, str | int | bool] = {
     "best_checkpoint.monitor": metric_names.VAL_LOSS,
     "best_checkpoint.filename": "best",
-    "best_checkpoint.enable_version_counter": "false",
-    "trainer.max_epochs": "50",
-    "trainer.log_every_n_steps": "10",
+    "best_checkpoint.enable_version_counter": False,
+    "trainer.max_epochs": 50,
+    "trainer.log_every_n_steps": 10,
 }
-"""Defaults that are not those of Lightning's classes, as YAML has them."""
+"""Defaults that are not those of Lightning's classes."""
 
 CONFIG = "Recipe: a path, or the name of a built-in one. Later ones go above earlier ones."
 SEED = "Seed of all random numbers; true for a random one, false for none."
@@ -69,7 +69,7 @@ GENERAL = {
 """Flags of every command, as they are typed -> their text."""
 
 VERBOSE = {"--verbose true|false": "Whether to print the measures. (default true)"}
-OF_COMMAND = {
+OF_COMMAND: dict[str, dict[str, str]] = {
     "fit": {},
     "validate": VERBOSE,
     "test": VERBOSE,
@@ -82,10 +82,10 @@ OF_COMMAND = {
 
 PLACEMENT = """\
 placement
-  A network runs on one device, or as --trainer.strategy says: encoder_decoder has one device for
-  each (the default for two nodes of one device), ddp the whole network on each device, and
-  fully_sharded a part of each weight. --trainer.strategy.help EncoderDecoderStrategy shows
-  its flags.
+  A network runs on one device, or as --trainer.strategy says: encoder_decoder puts its encoder on
+  one device and its decoder on another (the default for two nodes of one device), ddp puts all of
+  it on each device, and fully_sharded a part of each weight. The flags of the first are shown
+  with --trainer.strategy.help EncoderDecoderStrategy.
 """
 
 CLASSES = """\
@@ -176,7 +176,7 @@ def _lines(section: Section) -> Iterator[str]:
         name = f"{section.prefix}.{one.name}"
         yield f"  --{name} {'|'.join(one.choices) or one.name.upper()}"
         text = _cut(one.text) if cut else one.text
-        default = DEFAULTS.get(name, one.default)
+        default = in_yaml(DEFAULTS[name]) if name in DEFAULTS else one.default
         shown = "" if default is None else f" (default {default})"
         yield from textwrap.wrap(text + shown, WIDTH, **INDENTED)
 

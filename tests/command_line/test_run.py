@@ -76,7 +76,13 @@ def test_what_is_not_trained_is_cut_where_the_decoder_begins():
     assert flags.settings.trainer.strategy.init_args.cut == "decoder0"
 
 
-def test_a_gpu_without_room_is_warned_of_and_the_plan_is_on_the_card(small_gpu):
+@pytest.fixture
+def no_recipe_helps(monkeypatch):
+    """Planning every recipe takes a while, and is tested with the planner."""
+    monkeypatch.setattr("radenhance.planning.advice.candidates", lambda run, size: [])
+
+
+def test_a_gpu_without_room_is_warned_of_and_the_plan_is_on_the_card(small_gpu, no_recipe_helps):
     with pytest.warns(UserWarning, match="will probably not fit on the GPU"):
         warn_of_memory(parse_flags("fit", TINY), small_gpu)
     (dashboard,) = small_gpu.callbacks
@@ -90,7 +96,7 @@ def test_a_run_that_cannot_be_planned_is_not_kept_from_running(small_gpu):
     assert small_gpu.callbacks[0].plan == ""
 
 
-def test_a_fit_that_ran_out_of_memory_is_told_what_needs_less():
+def test_a_fit_that_ran_out_of_memory_is_told_what_needs_less(no_recipe_helps):
     with (
         pytest.raises(GpuMemoryError, match="ran out of memory at 64 x 64 px .*--ckpt_path last"),
         memory_errors(parse_flags("fit", TINY)),
