@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch.distributed
 from lightning.pytorch import Trainer
 
+from radenhance.strategies.protocol import PartitionedStrategy
+
 Seen = TypeVar("Seen")
 
 
@@ -28,7 +30,8 @@ def step_of(trainer: Trainer) -> int:
 
 def stage_of(trainer: Trainer) -> str | None:
     """Return what to call this rank: its stage, or its number, or nothing where there is one."""
-    name: str | None = getattr(trainer.strategy, "stage_name", None)
+    strategy = trainer.strategy
+    name = strategy.stage_name if isinstance(strategy, PartitionedStrategy) else None
     if name is None and trainer.world_size > 1:
         return f"rank{trainer.global_rank}"
     return name

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -102,16 +102,16 @@ def plan_pipeline(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size)
         strategy: Of the run; with the cut auto, the best one is taken.
         size: Rows and columns of the images in pixels, multiples of 32.
     """
-    if strategy.cut == AUTO_CUT:
+    if strategy.options.cut == AUTO_CUT:
         strategy = copy(strategy)
-        strategy.cut = best_cut(run, strategy, size)
+        strategy.options = replace(strategy.options, cut=best_cut(run, strategy, size))
     step = PipelineStep(run, strategy, size)
     stages = {device: step.plan(device) for device in STAGES}
     crossing, num = step.crossing(), step.num_micro_batches
-    back = sum(kind.on_meta().nbytes for kind in crossing.sent if kind.requires_grad)
+    back = sum(meta.on_meta().nbytes for meta in crossing.sent if meta.requires_grad)
     rows, columns = size
     batch = 2 * run.settings.data.batch_size * rows * columns * torch.float32.itemsize
-    return PipelinePlan(strategy.cut, stages, num * crossing.num_bytes, num * back, batch)
+    return PipelinePlan(strategy.options.cut, stages, num * crossing.num_bytes, num * back, batch)
 
 
 def best_cut(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> str:
@@ -123,7 +123,7 @@ def best_cut(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> s
 
     def peaks(index: int) -> list[int]:
         moved = copy(strategy)
-        moved.cut = names[index]
+        moved.options = replace(moved.options, cut=names[index])
         step = PipelineStep(run, moved, size)
         return [step.plan(device).peak_bytes for device in STAGES]
 
@@ -152,19 +152,21 @@ class PipelineStep:
         self._run = run
         self._strategy = strategy
         self._size = size
-        self.num_micro_batches = max(1, run.settings.data.batch_size // strategy.micro_batch_size)
+        self.num_micro_batches = max(
+            1, run.settings.data.batch_size // strategy.options.micro_batch_size
+        )
 
     def crossing(self) -> SkipSpec:
         """Return what crosses the cut for a micro-batch."""
         with FakeTensorMode():
-            return self._crossing(NetworkSplit(self._run.module(), self._strategy.cut))
+            return self._crossing(NetworkSplit(self._run.module(), self._strategy.options.cut))
 
     def plan(self, device: Device) -> StagePlan:
         """Return what a device needs in a step like all but the first."""
         watch = _Watch()
         with FakeTensorMode(), watch.footprint:
             module = self._run.module()
-            split = NetworkSplit(module, self._strategy.cut)
+            split = NetworkSplit(module, self._strategy.options.cut)
             of_encoder = split.encoder_tensors()
             here, elsewhere = [], 0
             for parameter in split.unet.parameters():
@@ -175,7 +177,7 @@ class PipelineStep:
             crossing = self._crossing(split)
             optimizer = _optimizer_of(module, here)
             # two devices have the whole batch, raw and target, where one has a part of it
-            num, size = self.num_micro_batches, self._strategy.micro_batch_size
+            num, size = self.num_micro_batches, self._strategy.options.micro_batch_size
             batch = torch.rand(2, 1 if device == "one" else num, size, 1, *self._size)
             images = [batch[0, i % batch.shape[1]] for i in range(num)]
             for _ in range(2):  # the optimizer makes its state in the first
@@ -186,7 +188,7 @@ class PipelineStep:
         return watch.plan(elsewhere)
 
     def _steps(self) -> dict[Device, Callable[..., None]]:
-        alternates = self._strategy.schedule != "gpipe" and self.num_micro_batches > 1
+        alternates = self._strategy.options.schedule != "gpipe" and self.num_micro_batches > 1
         under_way = 2 if alternates else self.num_micro_batches
         autocast = self._autocast
         return {
@@ -203,11 +205,11 @@ class PipelineStep:
         return partial(torch.autocast, "cpu", torch.bfloat16, enabled=mixed)
 
     def _crossing(self, split: NetworkSplit) -> SkipSpec:
-        image = torch.rand(self._strategy.micro_batch_size, 1, *self._size)
+        image = torch.rand(self._strategy.options.micro_batch_size, 1, *self._size)
         with self._autocast():
             made = split.encode(image)
         kinds = tuple(TensorMeta.of(tensor) for tensor in made)
-        return SkipSpec(kinds, self._strategy.bfloat16_transfer)
+        return SkipSpec(kinds, self._strategy.options.bfloat16_transfer)
 
 
 @dataclass

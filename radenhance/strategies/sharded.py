@@ -1,7 +1,7 @@
-"""A whole network in each process, its parameters shared out over all of them (FSDP2).
+"""A whole network in each process, its parameters sharded over all of them (FSDP2).
 
 Lightning's own `fsdp` is FSDP1, which needs a GPU and writes other checkpoints; its strategy for
-FSDP2 wants the module to shard itself. This one is DDP in all else, works on CPUs too, and its
+FSDP2 expects the module to shard itself. This one is DDP in all else, works on CPUs too, and its
 checkpoints are those of one device.
 """
 
@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
+from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.strategies.sharding import (
     broadcast_from_first,
     end_in_place,
@@ -35,11 +36,11 @@ from radenhance.strategies.sharding import (
 FULLY_SHARDED = "fully_sharded"
 
 
-class FullyShardedStrategy(DDPStrategy):
-    """Data parallel, with parameters, gradients and optimizer state shared out.
+class FullyShardedStrategy(PartitionedStrategy, DDPStrategy):
+    """Data parallel, with parameters, gradients and optimizer state sharded.
 
     Args:
-        process_group_backend: nccl or gloo; the device's own when nothing is said.
+        process_group_backend: nccl or gloo, or null for the one that suits the device.
     """
 
     strategy_name = FULLY_SHARDED
@@ -59,7 +60,7 @@ class FullyShardedStrategy(DDPStrategy):
 
     @override
     def configure_ddp(self) -> None:
-        """Share out instead of wrapping."""
+        """Shard the module instead of wrapping it."""
         module = self._module
         for tensor in (*module.parameters(), *module.buffers()):
             dist.broadcast(tensor.data, 0)
@@ -74,11 +75,12 @@ class FullyShardedStrategy(DDPStrategy):
 
     @override
     def on_validation_start(self) -> None:
-        """Validate the network that a checkpoint has."""
+        """Make buffers equal, so that the network is validated that a checkpoint contains."""
         broadcast_from_first(self._module.buffers())
 
+    @override
     def gradient_norm(self) -> Tensor:
-        """Return the 2-norm of the gradient over all shares."""
+        """Return the 2-norm of the gradient over all shards."""
         gradients = [p.grad for p in self._module.parameters() if p.grad is not None]
         return full_tensor(torch.nn.utils.get_total_norm(gradients))
 
@@ -89,13 +91,13 @@ class FullyShardedStrategy(DDPStrategy):
 
     @override
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
-        """Return the whole state, on the CPU."""
+        """Return the full state on the CPU."""
         own: dict[str, Any] = super().optimizer_state(optimizer)
         return {**own, "state": map_leaves(full_on_cpu, own["state"])}
 
     @override
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Load a whole state, and keep the own share."""
+        """Load a full state, and keep this process's shards."""
         super().load_optimizer_state_dict(checkpoint)
         for optimizer in self.optimizers:
             shard_state(optimizer)
@@ -109,5 +111,5 @@ class FullyShardedStrategy(DDPStrategy):
 
 
 StrategyRegistry.register(
-    FULLY_SHARDED, FullyShardedStrategy, description="data parallel with parameters shared out"
+    FULLY_SHARDED, FullyShardedStrategy, description="data parallel with sharded parameters"
 )
