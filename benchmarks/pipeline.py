@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,14 @@ from lightning.pytorch.callbacks import Callback
 
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.flags.recipes import recipes
+from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
+from radenhance.planning.pipeline import plan_pipeline, strategy_of
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import (
-    STAGES,
-    Device,
-    PipelineStep,
-    best_cut,
-    decode,
-    encode,
-    strategy_of,
-)
 from radenhance.strategies import EncoderDecoderStrategy
-from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
+from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
+from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
 from radenhance.strategies.encoder_decoder.schedule import skip_specs
 from radenhance.strategies.encoder_decoder.skips import SkipSpec
-from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
 
 MIB = 2**20
 LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
@@ -135,15 +128,16 @@ def in_processes(script: str, flags: list[str], task: dict[str, Any], num: int) 
 def share_of_encoder(options: argparse.Namespace) -> float:
     """Return the part of a training step's time that the encoder takes, on one thread."""
     torch.set_num_threads(1)
-    halves = NetworkSplit(ContrastEnhancer(options.encoder))
+    split = NetworkSplit(ContrastEnhancer(options.encoder))
     image = torch.rand(1, 1, options.size, options.size)
-    crossing = SkipSpec(skip_specs(halves, image, trains=True))
     encoder, decoder = float("inf"), float("inf")
     for _ in range(options.steps):
         started = time.perf_counter()
-        encode(halves, crossing, image, nullcontext)()
+        sent = split.encode(image)
+        torch.autograd.backward(sent, [torch.zeros_like(tensor) for tensor in sent])
         middle = time.perf_counter()
-        decode(halves, crossing, image, nullcontext)()
+        received = [tensor.detach().requires_grad_() for tensor in sent]
+        streamed_ms_ssim_loss(split.decode(received), image, num_scales="auto").backward()
         encoder = min(encoder, middle - started)
         decoder = min(decoder, time.perf_counter() - middle)
     return encoder / (encoder + decoder)
@@ -169,8 +163,7 @@ def print_times(options: argparse.Namespace) -> None:
     )
     module = ContrastEnhancer(options.encoder)
     image = torch.rand(1, 1, options.size, options.size)
-    crossing = SkipSpec(skip_specs(NetworkSplit(module), image, trains=True))
-    back = sum(kind.on_meta().nbytes for kind in crossing.sent if kind.requires_grad)
+    skips = SkipSpec(skip_specs(NetworkSplit(module), image, trains=True))
     columns = ("one / two", "2n/(n+1)", "bound of this cut", "reached of 2n/(n+1)")
     with table("micro-batches", "one, s", "two, s", *columns, "sent, MB", "theory, MB") as row:
         for num in (4, 8):
@@ -179,7 +172,7 @@ def print_times(options: argparse.Namespace) -> None:
             equal = 2 * num / (num + 1)
             bound = num / (num * larger + 1 - larger)
             batch = 2 * image.nbytes  # raw and target, handed over by the decoder
-            theory = num * (crossing.num_bytes + back + batch) / 1e6
+            theory = num * (skips.num_bytes + skips.num_gradient_bytes + batch) / 1e6
             row(
                 num,
                 f"{one['s']:.2f}",
@@ -204,22 +197,19 @@ def print_peaks(options: argparse.Namespace) -> None:
                     run = PlannedRun(flags)
                     strategy = strategy_of(run)
                     assert strategy is not None
-                    strategy.cut = options.cut
-                    if options.cut == AUTO_CUT:
-                        strategy.cut = best_cut(run, strategy, (size, size))
-                    step = PipelineStep(run, strategy, (size, size))
-                    devices: tuple[Device, ...] = ("one", *STAGES)
-                    found = {device: step.plan(device).peak_bytes for device in devices}
-                    larger = max(found["encoder"], found["decoder"])
-                    reference.setdefault((size, num), found["one"])  # dist.yaml comes first
+                    alone = {"data.batch_size": 1, "trainer.accumulate_grad_batches": num}
+                    one = run.with_flags(alone).plan((size, size)).peak_bytes
+                    plan = plan_pipeline(run, strategy.cut_before(options.cut), (size, size))
+                    found = [one, *(stage.peak_bytes for stage in plan.stages.values())]
+                    reference.setdefault((size, num), one)  # dist.yaml comes first
                     row(
                         size,
                         num,
                         recipe.removesuffix(".yaml"),
-                        strategy.cut,
-                        *(f"{value / MIB:.0f}" for value in found.values()),
-                        f"{larger / found['one']:.2f}",
-                        f"{larger / reference[size, num]:.2f}",
+                        plan.cut,
+                        *(f"{value / MIB:.0f}" for value in found),
+                        f"{plan.peak_bytes / one:.2f}",
+                        f"{plan.peak_bytes / reference[size, num]:.2f}",
                     )
 
 

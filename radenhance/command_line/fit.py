@@ -34,8 +34,8 @@ from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import GpuMemoryError, UsageError
 from radenhance.flags.compared import compared_flags, typed
 from radenhance.runs import LOGS, find_checkpoint, version_of
-from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE
-from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT, EncoderDecoderStrategy
+from radenhance.strategies.encoder_decoder.options import AUTO_CUT, FIRST_DECODER_STAGE
+from radenhance.strategies.encoder_decoder.strategy import EncoderDecoderStrategy
 from radenhance.strategies.sharded import FULLY_SHARDED
 
 TRAINER_DEFAULTS = {"max_epochs": 50, "log_every_n_steps": 10}
@@ -178,14 +178,14 @@ class EnhancerCLI(LightningCLI):
         """Return the cut of encoder_decoder with which the fuller GPU needs least in training."""
         if self.subcommand != "fit":
             return FIRST_DECODER_STAGE
+        from radenhance.planning.pipeline import best_cut, strategy_of
         from radenhance.planning.planned_run import PlannedRun
-        from radenhance.planning.stages import best_cut, padded, strategy_of
 
         run = PlannedRun(self._arguments[1:])
         strategy = strategy_of(run)
         assert strategy is not None
         with isolate_rng():  # what trains afterwards is seeded already
-            cut = best_cut(run, strategy, padded(run.image_size))
+            cut = best_cut(run, strategy, run.image_size)
         rank_zero_info(f"--trainer.strategy.cut auto is {cut}")
         return cut
 

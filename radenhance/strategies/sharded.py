@@ -5,7 +5,8 @@ FSDP2 expects the module to shard itself. This one is DDP in all else, works on 
 checkpoints are those of one device.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,9 +19,10 @@ from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from radenhance.compat.fake_process_group import fake_processes
 from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
-from radenhance.strategies.protocol import PartitionedStrategy
+from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
 from radenhance.strategies.sharding import (
     broadcast_from_first,
     end_in_place,
@@ -28,10 +30,12 @@ from radenhance.strategies.sharding import (
     full_tensor,
     full_weights,
     is_sharded,
+    mesh_of,
     refuse_unsharded_techniques,
     shard,
     shard_state,
 )
+from radenhance.strategies.whole import WholePasses
 
 FULLY_SHARDED = "fully_sharded"
 
@@ -66,7 +70,8 @@ class FullyShardedStrategy(PartitionedStrategy, DDPStrategy):
             dist.broadcast(tensor.data, 0)
         wanted = {id(parameter) for parameter in module.parameters()}
         assert dist.group.WORLD is not None
-        shard(NetworkSplit(module).unet, wanted, dist.group.WORLD, self.root_device)
+        mesh = mesh_of(dist.group.WORLD, self.root_device)
+        shard(NetworkSplit(module).unet, wanted, mesh)
 
     @property
     def _module(self) -> LightningModule:
@@ -83,6 +88,19 @@ class FullyShardedStrategy(PartitionedStrategy, DDPStrategy):
         """Return the 2-norm of the gradient over all shards."""
         gradients = [p.grad for p in self._module.parameters() if p.grad is not None]
         return full_tensor(torch.nn.utils.get_total_norm(gradients))
+
+    @override
+    @contextmanager
+    def rehearse(self, run: RehearsedRun, stage: str | None) -> Iterator[Passes]:
+        """Yield the passes of a network whose parameters are sharded over all processes."""
+        split = NetworkSplit(run.module)
+        refuse_unsharded_techniques(split.techniques)
+        with fake_processes(0, run.num_processes):
+            assert dist.group.WORLD is not None
+            mesh = mesh_of(dist.group.WORLD, torch.device("cpu"))
+            with run.mode:
+                shard(split.unet, {id(p) for p in run.module.parameters()}, mesh)
+            yield WholePasses(run.module, run.precision)
 
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:

@@ -46,16 +46,24 @@ def refuse_unsharded_techniques(techniques: MemoryTechniques) -> None:
             )
 
 
-def shard(unet: smp.Unet, wanted: set[int], group: ProcessGroup, device: torch.device) -> None:
-    """Shard the parameters of a network's parts, but for parts that are sharded already.
+def mesh_of(group: ProcessGroup, device: torch.device) -> DeviceMesh:
+    """Return the devices that parameters are sharded over.
 
     Args:
-        unet: Network whose wanted parameters are on `device`.
-        wanted: Ids of the parameters to shard; parts with other parameters stay as they are.
         group: The replicas, which have the same weights.
         device: The replicas' device.
     """
-    mesh = DeviceMesh.from_group(group, device.type, mesh_dim_names=("replica",))
+    return DeviceMesh.from_group(group, device.type, mesh_dim_names=("replica",))
+
+
+def shard(unet: smp.Unet, wanted: set[int], mesh: DeviceMesh) -> None:
+    """Shard the parameters of a network's parts, but for parts that are sharded already.
+
+    Args:
+        unet: Network whose wanted parameters are on the mesh's devices.
+        wanted: Ids of the parameters to shard; parts with other parameters stay as they are.
+        mesh: What `mesh_of` returned.
+    """
     for part in _parts(unet):
         here = all(id(parameter) in wanted for parameter in part.parameters())
         if here and not isinstance(part, FSDPModule):

@@ -13,6 +13,7 @@ from radenhance.strategies.sharding import (
     full_tensor,
     full_weights,
     is_sharded,
+    mesh_of,
     refuse_unsharded_techniques,
     shard,
     shard_state,
@@ -43,7 +44,7 @@ def sharded(one_process):
     torch.manual_seed(0)
     unet = build_unet("resnet18")
     whole = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    shard(unet, {id(p) for p in unet.parameters()}, one_process, CPU)
+    shard(unet, {id(p) for p in unet.parameters()}, mesh_of(one_process, CPU))
     return unet, whole
 
 
@@ -64,13 +65,13 @@ def test_a_sharded_network_computes_and_saves_what_it_did(sharded):
 def test_sharding_again_changes_nothing(sharded, one_process):
     unet, _ = sharded
     before = list(unet.parameters())
-    shard(unet, {id(p) for p in before}, one_process, CPU)
+    shard(unet, {id(p) for p in before}, mesh_of(one_process, CPU))
     assert all(a is b for a, b in zip(unet.parameters(), before, strict=True))
 
 
 def test_parts_of_the_other_stage_stay_as_they_are(one_process):
     unet = build_unet("resnet18")
-    shard(unet, {id(p) for p in unet.encoder.parameters()}, one_process, CPU)
+    shard(unet, {id(p) for p in unet.encoder.parameters()}, mesh_of(one_process, CPU))
     assert all(isinstance(parameter, DTensor) for parameter in unet.encoder.parameters())
     assert not any(isinstance(parameter, DTensor) for parameter in unet.decoder.parameters())
 

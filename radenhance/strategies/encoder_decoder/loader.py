@@ -95,12 +95,12 @@ class BroadcastLoader:
         reads = dist.get_rank(self._peers.group) == 0
         batches = iter(self._loader) if reads else None
         while True:
-            box = (next(batches, _End()),) if batches is not None else None
+            box = [next(batches, _End())] if batches is not None else None
             with self._guard():
-                (batch,) = self._peers.broadcast(box, source=0)
-            if isinstance(batch, _End):
+                box = self._peers.broadcast(box, source=0)
+            if isinstance(box[0], _End):
                 return
-            yield batch
+            yield box.pop()  # kept here, a batch would stay beside its copy in half precision
 
     def __len__(self) -> int:
         return len(self._loader)

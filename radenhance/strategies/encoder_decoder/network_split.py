@@ -29,6 +29,7 @@ from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import Stage
 from radenhance.network.unet import DEEPEST_STRIDE
+from radenhance.strategies.encoder_decoder.groups import StageName
 from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
 from radenhance.strategies.protocol import SupportsMemoryTechniques
 
@@ -122,6 +123,13 @@ class NetworkSplit:
         """Return the ids of the parameters and buffers that only the encoder uses."""
         encoder = self._tensors(slice(0, self._index))
         return encoder - self._tensors(slice(self._index, None))
+
+    def tensors_elsewhere(self, stage: StageName) -> set[int]:
+        """Return the ids of the parameters and buffers that only the other stage uses."""
+        encoder = self.encoder_tensors()
+        if stage == "decoder":
+            return encoder
+        return {id(t) for t in (*self.unet.parameters(), *self.unet.buffers())} - encoder
 
     def input_of(self, step: Callable[[], Any]) -> Tensor:
         """Return the image with which `step` calls the network; the step goes no further.

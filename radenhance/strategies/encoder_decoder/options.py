@@ -46,3 +46,27 @@ class PipelineOptions:
                 got=self.schedule,
                 expected=f"one of {', '.join(get_args(ScheduleName))}",
             )
+
+    def check(self, num_pipelines: int) -> None:
+        """Refuse what cannot run.
+
+        Args:
+            num_pipelines: Number of pipelines of the run.
+
+        Raises:
+            ParameterError: There is nothing to shard over, or no stage is named.
+        """
+        if self.sharded and num_pipelines == 1:
+            raise ParameterError(
+                "EncoderDecoderStrategy.sharded",
+                got=True,
+                expected="False where there is one pipeline",
+                remedy="it shards parameters over several pipelines: use four processes or more",
+            )
+        if self.cut == AUTO_CUT:
+            raise ParameterError(
+                "EncoderDecoderStrategy.cut",
+                got=AUTO_CUT,
+                expected="the name of a stage, such as decoder0",
+                remedy="only `radenhance fit` chooses one",
+            )

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.distributed import ProcessGroup
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import PipelineScheduleSingle
@@ -30,7 +30,7 @@ from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, Sta
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import ScheduleName
 from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec, TensorMeta
-from radenhance.strategies.protocol import Phase
+from radenhance.strategies.protocol import Phase, PhaseEnded
 
 
 def skip_specs(split: NetworkSplit, image: Tensor, *, trains: bool) -> tuple[TensorMeta, ...]:
@@ -43,11 +43,18 @@ def skip_specs(split: NetworkSplit, image: Tensor, *, trains: bool) -> tuple[Ten
     """
     # BatchNorm's counters count in fake mode too
     buffers = unchanged_buffers([split.unet])
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode, fake = _as_fake(image)
     fake_split = split.for_fake_tensors(mode, image.device)
     with buffers, mode, torch.set_grad_enabled(trains):
-        made = fake_split.encode(mode.from_tensor(image))
+        made = fake_split.encode(fake)
         return tuple(TensorMeta.of(tensor) for tensor in made)
+
+
+def _as_fake(image: Tensor) -> tuple[FakeTensorMode, Tensor]:
+    if isinstance(image, FakeTensor):  # where a step is planned, all tensors are fake
+        return image.fake_mode, image
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    return mode, mode.from_tensor(image)
 
 
 class Schedules:
@@ -74,7 +81,7 @@ class Schedules:
         group: ProcessGroup,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager[None]],
-        phase_ended: Callable[[Phase], None],
+        phase_ended: PhaseEnded,
     ) -> None:
         self._split = split
         self._stage = stage
@@ -179,7 +186,7 @@ class _StageModule(nn.Module):
 class _Stage(PipelineStage):
     """A stage that reports the phase it enters."""
 
-    def __init__(self, enter: Callable[[Phase], None], *arguments: Any, **options: Any) -> None:
+    def __init__(self, enter: PhaseEnded, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._enter = enter
 

@@ -23,7 +23,7 @@ from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import PipelineOptions
 from radenhance.strategies.encoder_decoder.schedule import Schedules, skip_specs
 from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec, TensorMeta
-from radenhance.strategies.protocol import Phase
+from radenhance.strategies.protocol import PhaseEnded
 
 Steps = Sequence[Callable[[], Any]]
 """The module's step on each micro-batch of a batch, to be called."""
@@ -39,6 +39,7 @@ class SharedStep:
         peers: The two processes.
         options: Micro-batches, schedule and transfer.
         precision: Precision plugin of the run.
+        pre_backward: Function that a loss goes through before its backward pass.
         phase_ended: Function that is called in training where forward and backward phases
             alternate.
     """
@@ -52,7 +53,8 @@ class SharedStep:
         *,
         options: PipelineOptions,
         precision: Precision,
-        phase_ended: Callable[[Phase], None],
+        pre_backward: Callable[[Tensor], Tensor],
+        phase_ended: PhaseEnded,
     ) -> None:
         self._module = module
         self._split = split
@@ -60,6 +62,7 @@ class SharedStep:
         self._peers = peers
         self._options = options
         self._precision = precision
+        self._pre_backward = pre_backward
         self._sent: dict[tuple[TensorMeta, bool], tuple[TensorMeta, ...]] = {}
         self._schedules = Schedules(
             split,
@@ -113,7 +116,7 @@ class SharedStep:
             loss = _loss_of(result)
             losses.append(loss.detach())
             share = loss / (num // size * num_accumulated)
-            return self._precision.pre_backward(share, self._module)
+            return self._pre_backward(share)
 
         steps = self._steps("training_step", micro_batches(batch, size), more)
         self._run(steps, finish, trains=True)
@@ -142,12 +145,18 @@ class SharedStep:
         result = joined(results) if results else None
         return self._peers.broadcast(result, source=GROUP_RANK["decoder"])
 
-    def spec(self, steps: Steps, *, trains: bool) -> tuple[BatchSpec, list[Tensor]]:
-        """Return the description of a batch, and the network's input for each micro-batch.
+    def spec_of(self, batch: Any, *more: Any) -> BatchSpec:
+        """Return what the encoder tells the decoder of a batch in training.
 
-        Raises:
-            ImageSizeError: The images differ in size.
+        Args:
+            batch: The whole batch.
+            more: Further arguments of `training_step`.
         """
+        parts = micro_batches(batch, self._options.micro_batch_size)
+        spec, _ = self._spec(self._steps("training_step", parts, more), trains=True)
+        return spec
+
+    def _spec(self, steps: Steps, *, trains: bool) -> tuple[BatchSpec, list[Tensor]]:
         with self._precision.forward_context():
             images = [self._split.input_of(step) for step in steps]
         if len({image.shape for image in images}) > 1:
@@ -163,7 +172,7 @@ class SharedStep:
     def _run(self, steps: Steps, finish: Callable[[Any], Tensor], *, trains: bool) -> None:
         source = GROUP_RANK["encoder"]
         if self._stage == "encoder":
-            spec, images = self.spec(steps, trains=trains)
+            spec, images = self._spec(steps, trains=trains)
             self._peers.broadcast(spec, source=source)
             self._schedules.encode(spec, images)
             return

@@ -17,6 +17,8 @@ of one device. Three things differ from Lightning's other strategies, for this r
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch.distributed as dist
@@ -33,18 +35,17 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 from typing_extensions import override
 
-from radenhance.errors import ParameterError, UsageError
+from radenhance.errors import UsageError
 from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.config_check import (
     check_agreement,
     refuse_unsupported,
     settings_of,
 )
-from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, StageName
+from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.loader import BroadcastLoader, broadcast_loader
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import (
-    AUTO_CUT,
     FIRST_DECODER_STAGE,
     PipelineOptions,
     ScheduleName,
@@ -55,13 +56,16 @@ from radenhance.strategies.encoder_decoder.precision import (
     start_scaler,
 )
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
+from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
+from radenhance.strategies.protocol import RehearsedRun
 from radenhance.strategies.sharding import (
     broadcast_from_first,
     full_on_cpu,
     full_tensor,
     full_weights,
     is_sharded,
+    mesh_of,
     refuse_unsharded_techniques,
     shard,
     shard_state,
@@ -89,6 +93,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     """
 
     strategy_name = NAME
+    stages = STAGES
 
     def __init__(
         self,
@@ -111,12 +116,12 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         assert self.accelerator is not None
         self.accelerator.setup(trainer)
         refuse_unsupported(trainer, module)
-        self._refuse_options_of_others()
+        self.options.check(self.num_pipelines)
         self._split = NetworkSplit(module, self.options.cut)
         with self._watch():
             check_agreement(settings_of(self.options, self._split.techniques, trainer, module))
         self.model = self.precision_plugin.convert_module(module)
-        self._elsewhere = self._tensors_elsewhere()
+        self._elsewhere = self._split.tensors_elsewhere(self.stage_name)
         if not is_sharded(module):  # where an earlier run has sharded it, all are equal already
             with self._watch():
                 self._copy_from_rank_zero()
@@ -139,33 +144,18 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             self._peers,
             options=self.options,
             precision=self.precision_plugin,
+            pre_backward=lambda loss: self.precision_plugin.pre_backward(loss, module),
             phase_ended=lambda phase: self.phase_ended(phase),
         )
         self._let_metrics_reduce_over(self._groups.replicas)
         if self.num_pipelines == 1:  # what is logged is the same on both processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
 
-    def _refuse_options_of_others(self) -> None:
-        if self.options.sharded and self.num_pipelines == 1:
-            raise ParameterError(
-                "EncoderDecoderStrategy.sharded",
-                got=True,
-                expected="False where there is one pipeline",
-                remedy="it shards parameters over several pipelines: use four processes or more",
-            )
-        if self.options.cut == AUTO_CUT:
-            raise ParameterError(
-                "EncoderDecoderStrategy.cut",
-                got=AUTO_CUT,
-                expected="the name of a stage, such as decoder0",
-                remedy="only `radenhance fit` chooses one",
-            )
-
     def _shard(self) -> None:
         refuse_unsharded_techniques(self._split.techniques)
         self._split.keep_shapes()
         here = {id(p) for p in self._split.unet.parameters()} - self._elsewhere
-        shard(self._split.unet, here, self._groups.replicas, self.root_device)
+        shard(self._split.unet, here, mesh_of(self._groups.replicas, self.root_device))
 
     def _let_metrics_reduce_over(self, group: ProcessGroup | None) -> None:
         """Reduce metrics over replicas: the two of a pipeline have the same states."""
@@ -193,13 +183,6 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     def _module(self) -> LightningModule:
         assert self.lightning_module is not None
         return self.lightning_module
-
-    def _tensors_elsewhere(self) -> set[int]:
-        encoder = self._split.encoder_tensors()
-        if self.stage_name == "decoder":
-            return encoder
-        every = {id(t) for t in (*self._split.unet.parameters(), *self._split.unet.buffers())}
-        return every - encoder
 
     def _copy_from_rank_zero(self) -> None:
         for tensor in (*self._module.parameters(), *self._module.buffers()):
@@ -295,6 +278,18 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         """Step, with clipping and overflows decided by both processes."""
         with self._watch():
             return super().optimizer_step(optimizer, closure, model, **options)
+
+    # plans
+
+    def cut_before(self, stage: str) -> "EncoderDecoderStrategy":
+        """Return a strategy with the same options and another first stage of the decoder."""
+        return EncoderDecoderStrategy(**asdict(replace(self.options, cut=stage)))
+
+    @override
+    def rehearse(self, run: RehearsedRun, stage: str | None) -> AbstractContextManager[StagePasses]:
+        """Return the passes of a stage; its `spec` says what is sent."""
+        assert stage in STAGES
+        return rehearsed_stage(run, self.options, stage)
 
     # checkpoints, which are those of one device
 
