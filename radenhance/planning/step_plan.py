@@ -44,8 +44,8 @@ class StepPlan:
     Args:
         phases: Highest use in bytes of each of PHASES, everything that is alive included.
         kinds: Bytes of each of KINDS at the moment of the highest use of all.
-        level: Bytes in use before the step: weights, optimizer state, and the gradients of an
-            accumulation.
+        level: Bytes in use before the step: weights, optimizer state, images, and the gradients of
+            an accumulation.
         forward_end: Bytes in use when the first forward phase is done.
         forward_bytes: Rise in the forward phase, as the memory profiler defines it.
         backward_bytes: Rise in the backward phase above the end of the forward phase before it.

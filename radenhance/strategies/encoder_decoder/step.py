@@ -103,23 +103,16 @@ class SharedStep:
         Raises:
             UsageError: Micro-batches do not divide the batch, or the step returns no loss.
         """
-        size, num = self._options.micro_batch_size, num_samples(batch)
-        if num % size:
-            raise UsageError(
-                f"a batch of {num} images cannot be divided into micro-batches of {size}; use a "
-                f"batch size that can, and drop_last for the last batch, or "
-                f"EncoderDecoderStrategy(micro_batch_size=1)"
-            )
+        parts = self._training_parts(batch)
         losses: list[Tensor] = []
 
         def finish(result: Any) -> Tensor:
             loss = _loss_of(result)
             losses.append(loss.detach())
-            share = loss / (num // size * num_accumulated)
+            share = loss / (len(parts) * num_accumulated)
             return self._pre_backward(share)
 
-        steps = self._steps("training_step", micro_batches(batch, size), more)
-        self._run(steps, finish, trains=True)
+        self._run(self._steps("training_step", parts, more), finish, trains=True)
         return losses
 
     def evaluate(self, hook: str, batch: Any, *more: Any) -> Any:
@@ -152,8 +145,8 @@ class SharedStep:
             batch: The whole batch.
             more: Further arguments of `training_step`.
         """
-        parts = micro_batches(batch, self._options.micro_batch_size)
-        spec, _ = self._spec(self._steps("training_step", parts, more), trains=True)
+        steps = self._steps("training_step", self._training_parts(batch), more)
+        spec, _ = self._spec(steps, trains=True)
         return spec
 
     def _spec(self, steps: Steps, *, trains: bool) -> tuple[BatchSpec, list[Tensor]]:
@@ -165,6 +158,16 @@ class SharedStep:
             )
         skips = SkipSpec(self._sent_of(images[0], trains), self._options.bfloat16_transfer)
         return BatchSpec(TensorMeta.of(images[0]), skips, len(images), trains), images
+
+    def _training_parts(self, batch: Any) -> list[Any]:
+        size, num = self._options.micro_batch_size, num_samples(batch)
+        if num % size:
+            raise UsageError(
+                f"a batch of {num} images cannot be divided into micro-batches of {size}; use a "
+                f"batch size that can, and drop_last for the last batch, or "
+                f"EncoderDecoderStrategy(micro_batch_size=1)"
+            )
+        return micro_batches(batch, size)
 
     def _steps(self, hook: str, parts: Sequence[Any], more: Sequence[Any]) -> Steps:
         return [partial(getattr(self._module, hook), part, *more) for part in parts]
