@@ -162,7 +162,8 @@ def test_gpipe_holds_all_micro_batches_and_1f1b_two():
 
     assert rise("gpipe", 4) == pytest.approx(2 * rise("gpipe", 2), rel=0.06)
     assert rise("1f1b", 2) == pytest.approx(rise("gpipe", 2), rel=0.01)
-    assert rise("1f1b", 6) == rise("1f1b", 4)  # the gradients of the first ones are there by then
+    # the gradients of the first micro-batches are there by then
+    assert rise("1f1b", 6) == pytest.approx(rise("1f1b", 4), rel=0.01)
 
 
 def test_checkpointing_makes_both_stages_smaller(large):
