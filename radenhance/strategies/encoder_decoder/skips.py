@@ -1,11 +1,11 @@
-"""What the encoder sends the decoder: the skips, and the deepest features.
+r"""What the encoder sends the decoder: the skips, and the deepest features.
 
     stem  layer1  layer2  layer3  layer4 | decoder0 ...
-      \\______________________________________>
-              \\______________________________>
-                      \\______________________>
-                               \\_____________>
-                                       \\_____>
+      \______________________________________>
+              \______________________________>
+                      \______________________>
+                               \_____________>
+                                       \_____>
 
 Shapes are sent before the tensors, so that the receiver never guesses: a tensor of the wrong size
 would abort the process, or be read as the pixels of the batch before.
