@@ -26,10 +26,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from radenhance.flags.recipes import recipes
+from radenhance.planning.pipeline import plan_pipeline, strategy_of
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import plan_pipeline, strategy_of
 from radenhance.strategies import EncoderDecoderStrategy
-from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
+from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
+from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
+from radenhance.strategies.protocol import ignore_phase
 from radenhance.units import MIB
 
 LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
@@ -74,7 +76,7 @@ def encoder_share_and_bytes(encoder: str, size: int, steps: int) -> tuple[float,
         torch.autograd.backward(sent, [torch.zeros_like(tensor) for tensor in sent])
 
     def whole() -> None:
-        step.backward(step.forward(batch))
+        step.pass_forth_and_back(batch, ignore_phase)
 
     share = harness.best(encode, steps) / harness.best(whole, steps)
     forward = split.encode(batch["raw"])
@@ -113,8 +115,7 @@ def peaks(recipe: str, size: int, batch_size: int, cut: str) -> tuple[str, list[
     one = run.with_flags(alone | {"trainer.accumulate_grad_batches": batch_size}).plan((size, size))
     strategy = strategy_of(run)
     assert strategy is not None
-    strategy.cut = cut
-    two = plan_pipeline(run, strategy, (size, size))
+    two = plan_pipeline(run, strategy.cut_before(cut), (size, size))
     stages = (two.stages["encoder"], two.stages["decoder"])
     return two.cut, [one.peak_bytes, *(stage.peak_bytes for stage in stages)]
 

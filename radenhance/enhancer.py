@@ -31,6 +31,7 @@ from radenhance.loss.ms_ssim import (
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
+from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
 """raw and target, each (N, 1, H, W) in [0, 1]; case, the N names of the raw files."""
@@ -266,10 +267,9 @@ class ContrastEnhancer(LightningModule):
         return {"enhanced": enhanced, metric_names.MS_SSIM: measures[metric_names.MS_SSIM]}
 
     def _gradient_norm(self) -> Tensor:
-        # where only some of the network's gradients are here, the strategy knows of the others
-        of_strategy = getattr(self.trainer.strategy, "gradient_norm", None)
-        if of_strategy is not None:
-            return of_strategy()  # type: ignore[no-any-return]
+        strategy = self.trainer.strategy
+        if isinstance(strategy, PartitionedStrategy):  # which knows of the other processes' ones
+            return strategy.gradient_norm()
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         return torch.nn.utils.get_total_norm(gradients)
 

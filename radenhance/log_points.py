@@ -7,6 +7,7 @@ import torch.distributed
 from lightning.pytorch import Trainer
 
 from radenhance.compat.lightning import logged_step
+from radenhance.strategies.protocol import PartitionedStrategy
 
 Seen = TypeVar("Seen")
 
@@ -30,7 +31,8 @@ def step_of(trainer: Trainer) -> int:
 
 def stage_of(trainer: Trainer) -> str | None:
     """Return what to call this rank: its stage, or its number, or nothing where there is one."""
-    name: str | None = getattr(trainer.strategy, "stage_name", None)
+    strategy = trainer.strategy
+    name = strategy.stage_name if isinstance(strategy, PartitionedStrategy) else None
     if name is None and trainer.world_size > 1:
         return f"rank{trainer.global_rank}"
     return name

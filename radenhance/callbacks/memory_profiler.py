@@ -35,6 +35,7 @@ from radenhance.callbacks.nvml import open_nvml
 from radenhance.callbacks.step_phases import Figures, StepPhases, raise_to
 from radenhance.errors import ParameterError
 from radenhance.log_points import gathered, is_log_point, log_metrics, stage_of
+from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.units import MIB
 
 
@@ -71,7 +72,7 @@ class MemoryProfiler(Callback):
         self._stop()
         self._device = trainer.strategy.root_device
         self._release_due = self.release_cache
-        if hasattr(trainer.strategy, "phase_ended"):
+        if isinstance(trainer.strategy, PartitionedStrategy):
             trainer.strategy.phase_ended = self._count
         period_s = self.period_ms / 1000
         if self._device.type != "cuda":

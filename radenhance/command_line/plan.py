@@ -9,17 +9,11 @@ import torch
 
 from radenhance.console import hush_libraries, say
 from radenhance.errors import UsageError
-from radenhance.planning.pipeline_report import (
-    PAPER_NETWORK_GBIT,
-    PipelineAnswer,
-    pipeline_as_dict,
-    pipeline_as_text,
-)
-from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.report import Answer, as_dict, as_text
+from radenhance.planning.advice import plan_of
+from radenhance.planning.pipeline import strategy_of
+from radenhance.planning.planned_run import PlanError, PlannedRun, Size
+from radenhance.planning.report import PAPER_NETWORK_GBIT, Answer, as_dict, as_text
 from radenhance.planning.search import candidates, largest_side
-from radenhance.planning.stages import padded, plan_pipeline, strategy_of
-from radenhance.strategies.encoder_decoder.strategy import EncoderDecoderStrategy
 from radenhance.units import bytes_of
 
 
@@ -29,43 +23,29 @@ def main(arguments: Sequence[str]) -> None:
     hush_libraries()
     run = PlannedRun(flags)
     limit = options.gpu_memory or card_bytes()
-    strategy = strategy_of(run)
-    if strategy is not None:
-        _say_pipeline(run, strategy, options, limit)
-        return
-    if options.max_size:
-        _say_largest(run, limit, in_json=options.json)
-        return
-    answers = [
-        Answer(size, run.plan(size), limit, candidates(run, size) if options.search else [])
-        for size in [(side, side) for side in options.sizes] or [run.image_size]
-    ]
-    if options.json:
-        say(json.dumps([as_dict(answer) for answer in answers], indent=2))
-    else:
-        say("\n\n".join(as_text(answer, run.title) for answer in answers))
-
-
-def _say_pipeline(
-    run: PlannedRun,
-    strategy: EncoderDecoderStrategy,
-    options: argparse.Namespace,
-    limit: int | None,
-) -> None:
-    if options.search or options.max_size:
+    if strategy_of(run) is not None and (options.search or options.max_size):
         raise UsageError(
             "--search and --max-size plan one device; leave them out, or leave out the strategy "
             "encoder_decoder (--trainer.num_nodes 1 --trainer.strategy auto)"
         )
-    sizes = [(side, side) for side in options.sizes] or [run.image_size]
-    answers = []
-    for size in map(padded, sizes):
-        plan = plan_pipeline(run, strategy, size)
-        answers.append(PipelineAnswer(size, plan, limit, options.network_gbit))
+    if options.max_size:
+        _say_largest(run, limit, in_json=options.json)
+        return
+    answers: list[Answer] = []
+    refused: dict[Size, str] = {}
+    for size in [(side, side) for side in options.sizes] or [run.image_size]:
+        try:
+            found = candidates(run, size) if options.search else []
+            answers.append(Answer(size, plan_of(run, size), limit, found, options.network_gbit))
+        except PlanError as error:
+            refused[size] = str(error)
     if options.json:
-        say(json.dumps([pipeline_as_dict(answer) for answer in answers], indent=2))
-    else:
-        say("\n\n".join(pipeline_as_text(answer, run.title) for answer in answers))
+        lines = [{"size": size, "error": message} for size, message in refused.items()]
+        say(json.dumps([*map(as_dict, answers), *lines], indent=2))
+    elif answers:
+        say("\n\n".join(as_text(answer, run.title) for answer in answers))
+    if refused:
+        raise PlanError("\n".join(refused.values()))
 
 
 def _memory(text: str) -> int:

@@ -22,10 +22,9 @@ from radenhance.console import hush_libraries
 from radenhance.errors import GpuMemoryError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
 from radenhance.planning.advice import out_of_memory, plan_and_warning
+from radenhance.planning.pipeline import best_cut, strategy_of
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import best_cut, padded, strategy_of
-from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE
-from radenhance.strategies.encoder_decoder.strategy import AUTO_CUT
+from radenhance.strategies.encoder_decoder.options import AUTO_CUT, FIRST_DECODER_STAGE
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -84,7 +83,7 @@ def choose_cut(flags: ParsedFlags) -> None:
     strategy = strategy_of(planned)
     assert strategy is not None
     with isolate_rng():  # what trains afterwards is seeded already
-        options["cut"] = best_cut(planned, strategy, padded(planned.image_size))
+        options["cut"] = best_cut(planned, strategy, planned.image_size)
     rank_zero_info(f"--trainer.strategy.cut auto is {options['cut']}")
 
 
@@ -94,12 +93,8 @@ def warn_of_memory(flags: ParsedFlags, trainer: Trainer) -> None:
     if device.type != "cuda" or not trainer.is_global_zero:
         return
     free, total = torch.cuda.mem_get_info(device)
-    try:
-        with isolate_rng():
-            text, warning = plan_and_warning(PlannedRun(flags), free, total)
-    except Exception as error:  # whatever a plan may die of, the run itself may well do
-        rank_zero_warn(f"it is not known whether this run fits: planning it failed ({error})")
-        return
+    with isolate_rng():
+        text, warning = plan_and_warning(PlannedRun(flags), free, total)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Dashboard):
             callback.plan = f"```\n{text}\n```"

@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from lightning.fabric.connector import _convert_precision_to_unified_args
 from lightning.fabric.plugins import ClusterEnvironment
 from lightning.fabric.utilities.distributed import _init_dist_connection
 from lightning.fabric.utilities.seed import pl_worker_init_function
@@ -99,3 +100,11 @@ def logged_step(trainer: Trainer) -> int:
     `global_step` counts the steps of every optimizer; loggers count the batches that had any.
     """
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def unified_precision(name: str | int | None) -> str:
+    """Return the one name of a precision that `Trainer(precision=...)` takes by several.
+
+    The trainer alone knows them, and tells only what plugin it makes of one.
+    """
+    return str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]

@@ -7,20 +7,31 @@ import torch
 from torch import Tensor
 
 # No public name: torch.export and torch.compile make fake tensors, and hand none out.
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensor,
+    FakeTensorMode,
+)
 
 # No public name: TorchFunctionMode, which is public, does not see the operators of autograd.
-from torch.utils._python_dispatch import TorchDispatchMode
+# No public name for `is_traceable_wrapper_subclass` either: DTensor is one such tensor of tensors.
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 __all__ = [
+    "READ_NUMBER",
+    "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
     "TorchDispatchMode",
+    "is_traceable_wrapper_subclass",
     "norms_of",
     "saved_tensors_hooks_around",
     "tensors_in",
     "version_of",
 ]
+
+READ_NUMBER = torch.ops.aten._local_scalar_dense.default
+"""The operator behind `Tensor.item`, as dispatch modes see it; it has no other name."""
 
 Pack = Callable[[Tensor], Any]
 Unpack = Callable[[Any], Tensor]

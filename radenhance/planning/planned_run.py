@@ -1,36 +1,50 @@
 """The training run that flags of `radenhance fit` describe, planned instead of run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pydoc import locate
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
-from lightning.fabric.connector import _convert_precision_to_unified_args
+from jsonargparse import Namespace
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 
+from radenhance.compat.lightning import unified_precision
 from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.dataset.manifest import MANIFEST, read_manifest
-from radenhance.errors import UsageError
+from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
-from radenhance.planning.step_plan import StepPlan, plan_step
+from radenhance.planning.fake_module import fake_copy, fake_mode
+from radenhance.planning.step_plan import StepPlan, measure_step
 from radenhance.planning.training_step import Batch, TrainingStep
+from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
+from radenhance.strategies.protocol import Passes, RehearsedRun
+from radenhance.strategies.whole import WholePasses
 
 LARGEST_SIDE = 4188
-"""Of the paper's radiographs; for native images where no dataset says better."""
+"""Sides of the paper's radiographs, for native images where no dataset says better."""
 
 Size = tuple[int, int]
 """Rows and columns in pixels."""
 
 Flags = Mapping[str, Any]
-"""Of `fit`: name without dashes -> value."""
+"""Flags of `fit`: name without dashes -> value."""
+
+
+class PlanError(UsageError):
+    """A training step could not be planned; the message says why in one line."""
 
 
 class PlannedRun:
     """A run of `radenhance fit`.
 
     Args:
-        flags: Of `fit`, recipes included: parsed already, or as they are typed.
+        flags: Flags of `fit`, recipes included: parsed already, or as they are typed.
 
     Raises:
         UsageError: A flag is wrong.
@@ -41,20 +55,122 @@ class PlannedRun:
         self.settings = self._flags.settings
 
     def plan(self, size: Size) -> StepPlan:
-        """Return the plan of one training step on images of a size."""
-        return plan_step(self.step, lambda: self.batch(size))
+        """Return the plan of a training step in a process that runs the whole network.
+
+        Args:
+            size: Rows and columns of the images in pixels.
+
+        Raises:
+            PlanError: The step cannot be planned.
+        """
+        with self.planning(size):
+            run, strategy = self.rehearsed(size), self.strategy()
+            if isinstance(strategy, FullyShardedStrategy) and run.num_processes > 1:
+                with strategy.rehearse(run, None) as passes:
+                    return self.measured(run, passes, size)
+            return self.measured(run, WholePasses(run.module, run.precision), size)
 
     def step(self, device: str = "cpu") -> TrainingStep:
-        """Return the training step of `fit`, made anew, on a device; a batch is moved by hand."""
+        """Return the training step of `fit` on one device; a batch is moved to it by hand."""
         trainer = self.settings.trainer
+        precision = precision_of(trainer.precision, device)
         module = self.module()
-        if device != "cpu":  # fake tensors cannot be moved
-            module.to(device)
-        return TrainingStep(
+        precision.convert_module(module)  # in place
+        module.to(device)
+        accumulates = trainer.accumulate_grad_batches > 1
+        return TrainingStep(module, precision, accumulates=accumulates)
+
+    @contextmanager
+    def planning(self, size: Size) -> Iterator[None]:
+        """Say whatever goes wrong in a plan in one line.
+
+        Args:
+            size: Rows and columns of the images in pixels.
+
+        Raises:
+            PlanError: Something went wrong.
+        """
+        try:
+            yield
+        except Exception as error:  # of any library that a module is made of
+            raise PlanError(
+                f"{size[0]} x {size[1]} px could not be planned: {reason(error)}"
+            ) from (error)
+
+    def rehearsed(self, size: Size) -> RehearsedRun:
+        """Return what `fit` would give its strategy, on fake tensors.
+
+        Args:
+            size: Rows and columns of the images in pixels.
+        """
+        mode = fake_mode()
+        module = fake_copy(self.real_module, mode)
+        precision = precision_of(self.settings.trainer.precision)
+        with mode:
+            batch = precision.convert_input(self.batch(size))
+        return RehearsedRun(
             module,
-            precision_of(trainer.precision, device),
-            accumulates=trainer.accumulate_grad_batches > 1,
+            batch,
+            mode,
+            precision,
+            num_processes=self.num_processes,
+            num_accumulated=self.settings.trainer.accumulate_grad_batches,
         )
+
+    def measured(self, run: RehearsedRun, passes: Passes, size: Size) -> StepPlan:
+        """Return the plan of one process's passes.
+
+        Args:
+            run: What `rehearsed` returned.
+            passes: The passes that the strategy makes of it.
+            size: Rows and columns of the images in pixels.
+        """
+        with run.mode:
+            step = TrainingStep(
+                run.module,
+                run.precision,
+                passes,
+                accumulates=run.num_accumulated > 1,
+                num_averages=self.num_averages,
+                has_buckets=self._has_buckets,
+            )
+            return measure_step(step, lambda: self.batch(size))
+
+    def strategy(self) -> EncoderDecoderStrategy | FullyShardedStrategy | None:
+        """Return the strategy that the flags name, if it is one of ours."""
+        chosen = self.settings.trainer.strategy
+        name = getattr(chosen, "class_path", chosen)
+        for kind in (EncoderDecoderStrategy, FullyShardedStrategy):
+            if name == kind.strategy_name or str(name).endswith(f".{kind.__name__}"):
+                return kind(**vars(getattr(chosen, "init_args", SimpleNamespace())))
+        return None
+
+    @cached_property
+    def real_module(self) -> LightningModule:
+        """The module as `fit` makes it, in the types of the precision; nothing changes it."""
+        precision = precision_of(self.settings.trainer.precision)
+        module = self.module()
+        precision.convert_module(module)  # in place
+        return module
+
+    @property
+    def num_processes(self) -> int:
+        """Number of processes of the run: one for each device of each node."""
+        trainer = self.settings.trainer
+        return num_devices(trainer.devices) * int(trainer.num_nodes)
+
+    @property
+    def num_averages(self) -> int:
+        """Number of copies of the weights that callbacks keep on the device."""
+        callbacks = self.settings.trainer.callbacks or []
+        return sum(map(_keeps_average, callbacks if isinstance(callbacks, list) else [callbacks]))
+
+    @property
+    def _has_buckets(self) -> bool:
+        chosen = self.settings.trainer.strategy
+        name = str(getattr(chosen, "class_path", chosen))
+        is_ddp = name.startswith("ddp") or name.endswith(".DDPStrategy") or name == "auto"
+        return is_ddp and self.num_processes > 1
 
     def batch(self, size: Size) -> Batch:
         """Return a batch of noise as the loader would give one of images."""
@@ -89,6 +205,31 @@ class PlannedRun:
         return max(sizes, key=lambda size: size[0] * size[1], default=(LARGEST_SIDE, LARGEST_SIDE))
 
 
+def num_devices(devices: Any) -> int:
+    """Return the number that `--trainer.devices` means on this machine."""
+    if isinstance(devices, list):
+        return len(devices)
+    text = str(devices)
+    if text in ("auto", "-1"):
+        return max(1, torch.cuda.device_count())
+    return len([part for part in text.split(",") if part]) if "," in text else int(text)
+
+
+def _keeps_average(callback: Namespace) -> bool:
+    kind = locate(callback.class_path)
+    averages = (WeightAveraging, StochasticWeightAveraging)
+    if not (isinstance(kind, type) and issubclass(kind, averages)):
+        return False
+    device = vars(getattr(callback, "init_args", SimpleNamespace())).get("device")
+    return not str(device).startswith("cpu")
+
+
+def reason(error: Exception) -> str:
+    """Return in one line what went wrong."""
+    text = " ".join(str(error).split()) or "no reason given"
+    return text if isinstance(error, RadenhanceError) else f"{type(error).__name__}: {text[:300]}"
+
+
 def flags_in_words(flags: Flags) -> list[str]:
     """Return flags as they are typed."""
     return [
@@ -105,7 +246,7 @@ def precision_of(name: str | int | None, device: str = "cpu") -> Precision:
     Raises:
         UsageError: It cannot be planned.
     """
-    unified = str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]
+    unified = unified_precision(name)
     half: Literal["16-mixed", "bf16-mixed"] = "bf16-mixed" if device == "cpu" else "16-mixed"
     plugins: Mapping[str, Any] = {
         "32-true": Precision,

@@ -1,12 +1,16 @@
-"""A plan as text and as JSON."""
+"""A plan as text and as JSON: of one device, or of encoder and decoder side by side."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from radenhance.planning.pipeline import PipelinePlan
 from radenhance.planning.planned_run import Size
 from radenhance.planning.search import Candidate
 from radenhance.planning.step_plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan
 from radenhance.units import in_mib
+
+PAPER_NETWORK_GBIT = 10.0
 
 MEANING = {
     "weights": "weights and statistics",
@@ -17,7 +21,7 @@ MEANING = {
     "loss": "loss",
     "backward": "made in the backward pass",
 }
-"""Of KINDS."""
+"""Kind of KINDS -> what it means."""
 
 
 @dataclass(frozen=True)
@@ -26,72 +30,124 @@ class Answer:
 
     Args:
         size: Rows and columns of the training images.
-        plan: Of the run as its flags are.
-        limit_bytes: Of the GPU; None where there is none to compare with.
+        plan: Plan of one device, or of two.
+        limit_bytes: Memory of each GPU; None where there is none to compare with.
         found: The recipes' techniques on that run, where they were asked for.
+        network_gbit: Bandwidth between two devices in Gbit/s.
     """
 
     size: Size
-    plan: StepPlan
+    plan: StepPlan | PipelinePlan
     limit_bytes: int | None
     found: list[Candidate] = field(default_factory=list)
+    network_gbit: float = PAPER_NETWORK_GBIT
+
+    @property
+    def network_seconds(self) -> float:
+        """Time in which a step's bytes cross the network, if it does nothing else."""
+        sent = self.plan.sent_bytes if isinstance(self.plan, PipelinePlan) else 0
+        return sent * 8 / (self.network_gbit * 1e9)
 
 
 def as_text(answer: Answer, title: str) -> str:
     """Return the plan as a table, the verdict, and the recipes that were searched."""
     rows, columns = answer.size
-    lines = [f"{title}, {rows} x {columns} px", "", *_breakdown(answer.plan)]
-    if answer.limit_bytes is not None:
-        lines += ["", verdict(answer.plan, answer.limit_bytes)]
+    plan, limit = answer.plan, answer.limit_bytes
+    if isinstance(plan, PipelinePlan):
+        title = f"{title}, cut before {plan.cut}"
+        stages = {str(stage): of_stage for stage, of_stage in plan.stages.items()}
+        lines = [f"{'':<30}" + "".join(f"{stage:>12}" for stage in stages), *_breakdown(stages)]
+        lines += ["", _traffic(answer, plan)]
+    else:
+        stages = {"": plan}
+        lines = _breakdown(stages)
+    if limit is not None:
+        lines += ["", *(verdict(of_stage, limit, stage) for stage, of_stage in stages.items())]
     if answer.found:
         lines += ["", *_search_table(answer)]
-    return "\n".join(lines)
+    return "\n".join([f"{title}, {rows} x {columns} px", "", *lines])
 
 
 def as_dict(answer: Answer) -> dict[str, Any]:
     """Return the plan with all sizes in bytes."""
-    limit = answer.limit_bytes
+    plan, limit = answer.plan, answer.limit_bytes
+    head = {"size": answer.size, "limit_bytes": limit}
+    if isinstance(plan, PipelinePlan):
+        stages = {name: _plan_dict(of_stage, limit) for name, of_stage in plan.stages.items()}
+        return {
+            **head,
+            **asdict(plan),
+            "stages": stages,
+            "sent_bytes": plan.sent_bytes,
+            "network_seconds": answer.network_seconds,
+            "needed_bytes": plan.needed_bytes,
+        }
     found = [
         {"recipe": one.recipe, "changes_function": one.changes_function}
         | _plan_dict(one.plan, limit)
         for one in answer.found
     ]
-    plan = _plan_dict(answer.plan, limit)
-    return {"size": answer.size, "limit_bytes": limit} | plan | {"search": found}
+    return head | _plan_dict(plan, limit) | {"search": found}
 
 
-def verdict(plan: StepPlan, limit_bytes: int) -> str:
-    """Say in one sentence whether a step fits."""
+def verdict(plan: StepPlan, limit_bytes: int, stage: str = "") -> str:
+    """Say in one sentence whether a step fits.
+
+    Args:
+        plan: Plan of one device.
+        limit_bytes: Memory of the device.
+        stage: The network's stage on it, if it has not all of them.
+    """
+    subject = f"the {stage} " if stage else ""
     left = limit_bytes - plan.needed_bytes
     if left >= 0:
-        return f"fits in {in_mib(limit_bytes)}, {in_mib(left)} to spare"
-    return f"does not fit in {in_mib(limit_bytes)}: {in_mib(-left)} too much"
+        return f"{subject}fits in {in_mib(limit_bytes)}, {in_mib(left)} to spare"
+    does_not = "does not fit in"
+    return f"{subject}{does_not} {in_mib(limit_bytes)}: {in_mib(-left)} too much"
 
 
-def breakdown_in_a_line(plan: StepPlan) -> str:
-    """Return the kinds that matter, for a message."""
-    kinds = sorted(plan.kinds.items(), key=lambda item: -item[1])
+def breakdown_in_a_line(plan: StepPlan | PipelinePlan) -> str:
+    """Return the kinds that matter on the fuller device, for a message."""
+    of_device = plan.fuller if isinstance(plan, PipelinePlan) else plan
+    kinds = sorted(of_device.kinds.items(), key=lambda item: -item[1])
     named = [f"{MEANING[kind]} {in_mib(size)}" for kind, size in kinds[:4] if size]
-    return f"{in_mib(plan.needed_bytes)} planned: {', '.join(named)}"
+    return f"{in_mib(of_device.needed_bytes)} planned: {', '.join(named)}"
 
 
-def _breakdown(plan: StepPlan) -> list[str]:
-    rises = {"forward": plan.forward_bytes, "backward": plan.backward_bytes}
-    table = [
-        f"  {phase:<28}{in_mib(plan.phases[phase]):>12}"
-        + (f"   rise {in_mib(rises[phase])}" if phase in rises else "")
-        for phase in PHASES
+def _breakdown(stages: Mapping[str, StepPlan]) -> list[str]:
+    """Return a line for each figure, with a column for each device."""
+    plans = list(stages.values())
+
+    def line(label: str, *values: int) -> str:
+        return f"  {label:<28}" + "".join(f"{in_mib(value):>12}" for value in values)
+
+    table = [line(phase, *(plan.phases[phase] for plan in plans)) for phase in PHASES]
+    rises = [
+        ("rise in the forward phase", [plan.forward_bytes for plan in plans]),
+        ("rise in the backward phase", [plan.backward_bytes for plan in plans]),
     ]
-    kinds = [f"  {MEANING[kind]:<28}{in_mib(plan.kinds[kind]):>12}" for kind in KINDS]
+    if len(plans) == 1:
+        for i, (_, (rise,)) in enumerate(rises):
+            table[i] += f"   rise {in_mib(rise)}"
+    else:
+        table += [line(label, *values) for label, values in rises]
+    kinds = [line(MEANING[kind], *(plan.kinds[kind] for plan in plans)) for kind in KINDS]
     allowances = [
-        f"  {'allowance: workspaces':<28}{in_mib(plan.workspace_bytes):>12}",
-        f"  {'allowance: CUDA context':<28}{in_mib(CONTEXT_BYTES):>12}",
-        f"  {'needed':<28}{in_mib(plan.needed_bytes):>12}",
+        line("allowance: workspaces", *(plan.workspace_bytes for plan in plans)),
+        line("allowance: CUDA context", *(CONTEXT_BYTES for _ in plans)),
+        line("needed", *(plan.needed_bytes for plan in plans)),
     ]
-    host = (
-        [f"  {'waits in host memory':<28}{in_mib(plan.host_bytes):>12}"] if plan.host_bytes else []
+    host = [plan.host_bytes for plan in plans]
+    waits = [line("waits in host memory", *host)] if any(host) else []
+    return ["highest use of each phase", *table, "at the peak", *kinds, *allowances, *waits]
+
+
+def _traffic(answer: Answer, plan: PipelinePlan) -> str:
+    return (
+        f"sent in a step: features {in_mib(plan.features_bytes)}, gradients "
+        f"{in_mib(plan.gradients_bytes)}, images {in_mib(plan.batch_bytes)}; "
+        f"{answer.network_seconds:.2f} s at {answer.network_gbit:g} Gbit/s"
     )
-    return ["highest use of each phase", *table, "at the peak", *kinds, *allowances, *host]
 
 
 def _search_table(answer: Answer) -> list[str]:

@@ -18,9 +18,9 @@ class Candidate:
     """A recipe's techniques on a run, planned.
 
     Args:
-        recipe: File name.
-        flags: Its techniques.
-        plan: Of one step.
+        recipe: File name of the recipe.
+        flags: The techniques of the recipe.
+        plan: Plan of one step.
         changes_function: Whether the network computes something else with the same weights.
     """
 
@@ -35,7 +35,7 @@ def candidates(run: PlannedRun, size: Size) -> list[Candidate]:
 
     A recipe gives its memory techniques and its precision; the network, the data and all else are
     those of the run. Recipes that change the function come after those that do not; those that
-    refuse the network are left out.
+    cannot run this network, or cannot be planned, are left out.
     """
     found = []
     for name, flags in techniques_of_recipes().items():

@@ -1,32 +1,36 @@
 """Will it fit? The bytes of a training step, before there is a GPU or an image.
 
-The step is the one that `fit` runs: the module's own `training_step`, its optimizer, its precision,
-in the order of Lightning's loop (training step, backward, optimizer, gradients set free). It runs
-on fake tensors, which have shape and type and no content. There is no second description of the
-network that could drift from it.
+The step is the one that `fit` runs: the module's own `training_step`, the schedule and the sharding
+of its strategy, its optimizer, its precision, in the order of Lightning's loop. It runs on fake
+tensors, which have shape and type and no content. There is no second description of a step that
+could drift from it.
 
 What a GPU takes beyond tensors is added as an allowance: `CONTEXT_BYTES` for the CUDA context, and
 `WORKSPACE_SHARE` of the tensors for workspaces of cuDNN and for blocks that the allocator cannot
 use.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from radenhance.compat.torch import FakeTensorMode
+from radenhance.compat.torch import DataDependentOutputException
 from radenhance.memory.footprint import Footprint
+from radenhance.planning.fake_module import NumbersAreOne
 from radenhance.planning.traffic import Traffic, transfer_seconds
 from radenhance.planning.training_step import Batch, TrainingStep
+from radenhance.strategies.protocol import Phase
 
 CONTEXT_BYTES = 450 * 2**20
-"""Of a CUDA context with the kernels of PyTorch and cuDNN: 300 to 500 MiB by GPU and driver."""
+"""Allowance for a CUDA context with the kernels of PyTorch and cuDNN: 300 to 500 MiB by GPU and
+driver."""
 
 WORKSPACE_SHARE = 0.05
-"""Of the tensors' bytes."""
+"""Allowance for workspaces, as a share of the tensors' bytes."""
 
 PHASES = ("forward", "backward", "optimizer")
 KINDS = ("weights", "gradients", "optimizer", "input", "activations", "loss", "backward")
@@ -35,21 +39,26 @@ KINDS = ("weights", "gradients", "optimizer", "input", "activations", "loss", "b
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What one training step needs.
+    """What one training step needs on one device.
 
     Args:
         phases: Highest use in bytes of each of PHASES, everything that is alive included.
         kinds: Bytes of each of KINDS at the moment of the highest use of all.
-        level: Bytes in use before the step: weights, optimizer state, and the gradients of an
-        accumulation. forward_end: Bytes in use when the forward pass is done. host_bytes: Most
-        bytes of activations that wait in host memory. seconds: Of a step on the card that
-        `traffic` describes, to compare with others.
+        level: Bytes in use before the step: weights, optimizer state, images, and the gradients of
+            an accumulation.
+        forward_end: Bytes in use when the first forward phase is done.
+        forward_bytes: Rise in the forward phase, as the memory profiler defines it.
+        backward_bytes: Rise in the backward phase above the end of the forward phase before it.
+        host_bytes: Most bytes of activations that wait in host memory.
+        seconds: Time of a step on the card that `traffic` describes, to compare with others.
     """
 
     phases: dict[str, int]
     kinds: dict[str, int]
     level: int
     forward_end: int
+    forward_bytes: int
+    backward_bytes: int
     host_bytes: int = 0
     seconds: float = 0.0
 
@@ -68,87 +77,107 @@ class StepPlan:
         """Bytes that a GPU must have free before the process starts on it."""
         return self.peak_bytes + self.workspace_bytes + CONTEXT_BYTES
 
-    @property
-    def forward_bytes(self) -> int:
-        """Rise in the forward phase, as the memory profiler defines it."""
-        return self.phases["forward"] - self.level
 
-    @property
-    def backward_bytes(self) -> int:
-        """Rise in the backward phase above the end of the forward phase, as the profiler's."""
-        return max(0, self.phases["backward"] - self.forward_end)
-
-
-def plan_step(make_step: Callable[[], TrainingStep], make_batch: Callable[[], Batch]) -> StepPlan:
+def measure_step(step: TrainingStep, make_batch: Callable[[], Batch]) -> StepPlan:
     """Return the footprint of a training step on fake tensors.
 
+    It is a step like all but the first, in which the optimizer makes its state.
+
     Args:
-        make_step: Builds module and optimizer; called under fake tensors.
-        make_batch: Builds one training batch; called under fake tensors.
+        step: The step; nothing of it has run.
+        make_batch: Function that makes one training batch.
     """
-    with FakeTensorMode():
-        return measure_step(make_step, make_batch)
-
-
-def measure_step(
-    make_step: Callable[[], TrainingStep], make_batch: Callable[[], Batch]
-) -> StepPlan:
-    """Return the footprint of a training step on whatever tensors are made now.
-
-    Of a step like all but the first, in which the optimizer makes its state.
-    """
+    gc.collect()  # cycles that making the module has left
     with Footprint() as footprint:
         footprint.kind = "weights"
-        step = make_step()
+        footprint.count(step.weights())
+        kept = step.averages()
         footprint.kind = "gradients"
+        kept += step.buckets()
         step.make_gradients()
         footprint.kind = "optimizer"
-        step.optimize()
+        optimize = _optimized(step)
         footprint.kind = "input"
-        batch = make_batch()
-        measured = _Measured(footprint)
-        with _labels(footprint, step.module), Traffic() as traffic:
+        batch = step.converted(make_batch())
+        measured = _Measured(footprint, optimize)
+        with _labels(footprint, step), Traffic() as traffic:
             measured.run(step, batch)
+        del kept
     plan = measured.plan()
     return replace(plan, seconds=traffic.seconds + transfer_seconds(plan.host_bytes))
+
+
+def _optimized(step: TrainingStep) -> Callable[[], None]:
+    """Run the optimizer, and return what runs it again."""
+    try:
+        step.optimize()
+    except DataDependentOutputException:
+        pass  # an optimizer that reads numbers
+    else:
+        return step.optimize
+
+    def optimize() -> None:
+        with NumbersAreOne():
+            step.optimize()
+
+    gc.collect()  # what the first attempt has left
+    optimize()
+    return optimize
 
 
 @dataclass
 class _Measured:
     footprint: Footprint
-    phases: dict[str, int] = field(default_factory=dict)
+    optimize: Callable[[], None]
+    phases: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PHASES, 0))
+    rises: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PHASES, 0))
     kinds: dict[str, int] = field(default_factory=dict)
     level: int = 0
-    forward_end: int = 0
+    forward_end: int | None = None
+    base: int = 0
 
     def run(self, step: TrainingStep, batch: Batch) -> None:
         self.level = self.footprint.live_bytes
-        with self.phase("forward", "input"):
-            losses = [step.forward(batch)]
-        self.forward_end = self.footprint.live_bytes
-        with self.phase("backward", "backward"):
-            step.backward(losses.pop())
-        with self.phase("optimizer", "optimizer"):
-            step.optimize()
+        self.begin("forward")
+        step.pass_forth_and_back(batch, self.phase_ended)
+        self.end("backward")
+        self.begin("optimizer")
+        self.optimize()
+        self.end("optimizer")
 
-    @contextmanager
-    def phase(self, name: str, kind: str) -> Iterator[None]:
-        self.footprint.kind = kind
+    def phase_ended(self, phase: Phase) -> None:
+        self.end(phase)
+        if self.forward_end is None:
+            self.forward_end = self.footprint.live_bytes
+        self.begin("backward" if phase == "forward" else "forward")
+
+    def begin(self, phase: str) -> None:
+        self.footprint.kind = "input" if phase == "forward" else phase
         self.footprint.reset_peak()
-        yield
+        self.base = self.level if phase == "forward" else self.footprint.live_bytes
+
+    def end(self, phase: str) -> None:
         peak = self.footprint.peak_bytes
-        if peak > max(self.phases.values(), default=0):
+        if peak > max(self.phases.values()):
             self.kinds = dict(self.footprint.kinds_at_peak)
-        self.phases[name] = peak
+        self.phases[phase] = max(self.phases[phase], peak)
+        self.rises[phase] = max(self.rises[phase], peak - self.base)
 
     def plan(self) -> StepPlan:
-        kinds = {kind: self.kinds.get(kind, 0) for kind in KINDS}
-        host = self.footprint.host_peak_bytes
-        return StepPlan(self.phases, kinds, self.level, self.forward_end, host)
+        assert self.forward_end is not None
+        return StepPlan(
+            phases=self.phases,
+            kinds={kind: self.kinds.get(kind, 0) for kind in KINDS},
+            level=self.level,
+            forward_end=self.forward_end,
+            forward_bytes=self.rises["forward"],
+            backward_bytes=self.rises["backward"],
+            host_bytes=self.footprint.host_peak_bytes,
+        )
 
 
 @contextmanager
-def _labels(footprint: Footprint, module: nn.Module) -> Iterator[None]:
+def _labels(footprint: Footprint, step: TrainingStep) -> Iterator[None]:
     """Call what the module's `forward` makes activations, what comes after it the loss."""
 
     def becomes(kind: str) -> Callable[..., None]:
@@ -162,12 +191,12 @@ def _labels(footprint: Footprint, module: nn.Module) -> Iterator[None]:
         footprint.relabel(parameter.grad, "gradients")
 
     hooks = [
-        module.register_forward_pre_hook(becomes("activations")),
-        module.register_forward_hook(becomes("loss")),
+        step.module.register_forward_pre_hook(becomes("activations")),
+        step.module.register_forward_hook(becomes("loss")),
         *(
-            parameter.register_post_accumulate_grad_hook(label)  # type: ignore[no-untyped-call]
-            for parameter in module.parameters()
-            if parameter.requires_grad
+            tensor.register_post_accumulate_grad_hook(label)  # type: ignore[no-untyped-call]
+            for tensor in step.weights()
+            if tensor.requires_grad
         ),
     ]
     yield

@@ -43,7 +43,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @property
     def seconds(self) -> float:
-        """On the card of the constants above, operations and transfers one after the other."""
+        """Time on the card of the constants above, operations and transfers one after the other."""
         return self.operations / OPERATIONS_PER_SECOND + self.moved_bytes / MEMORY_BYTES_PER_SECOND
 
 

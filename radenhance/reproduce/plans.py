@@ -11,8 +11,8 @@ from pathlib import Path
 
 from radenhance.files import replace_file
 from radenhance.flags.recipes import recipes
+from radenhance.planning.pipeline import plan_pipeline, strategy_of
 from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.stages import padded, plan_pipeline, strategy_of
 from radenhance.units import MIB
 
 
@@ -55,7 +55,7 @@ def _plan(recipe: str, size: int, encoder: str | None) -> Planned:
     if strategy is None:
         plan = run.plan((size, size))
         return Planned(plan.forward_bytes / MIB, plan.backward_bytes / MIB, plan.needed_bytes)
-    stages = plan_pipeline(run, strategy, padded((size, size))).stages.values()
+    stages = plan_pipeline(run, strategy, (size, size)).stages.values()
     return Planned(
         statistics.mean(stage.forward_bytes for stage in stages) / MIB,
         statistics.mean(stage.backward_bytes for stage in stages) / MIB,

@@ -1,4 +1,4 @@
-"""Where the network runs: whole, or encoder and decoder apart, under any LightningModule."""
+"""Where a LightningModule's network runs: sharded, or encoder and decoder on two devices."""
 
 from radenhance.strategies.encoder_decoder.strategy import EncoderDecoderStrategy
 from radenhance.strategies.sharded import FullyShardedStrategy

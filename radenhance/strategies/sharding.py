@@ -1,12 +1,12 @@
-"""Parameters, gradients and optimizer state shared out over replicas, by PyTorch's FSDP2.
+"""Parameters, gradients and optimizer state sharded over replicas, by PyTorch's FSDP2.
 
 A part of the network (a residual block; a convolution with its BatchNorm) is gathered from all
-replicas where it runs, and is set free after. Its gradient goes back as the mean over them, to each
-its share:
+replicas before it runs, and released afterwards. The mean of its gradients over the replicas is
+scattered, so that each has its own shard:
 
-                  kept of p parameters by each of n replicas, with Adam
-    as it is      p weights + p gradients + 2p moments
-    sharded       1/n of it, and the part that runs
+                  what each of n replicas keeps of p parameters, with Adam
+    replicated    p weights + p gradients + 2p moments
+    sharded       1/n of that, and the part that runs
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,10 +28,10 @@ from radenhance.memory.techniques import MemoryTechniques
 
 
 def refuse_unsharded_techniques(techniques: MemoryTechniques) -> None:
-    """Refuse techniques that take parameters past the modules that would gather them.
+    """Refuse techniques that read parameters past the modules that would gather them.
 
     Raises:
-        UsageError: It names the flag.
+        UsageError: The message names the technique.
     """
     for name, is_on in (
         ("band_rows", techniques.band_rows != 0),
@@ -40,22 +40,30 @@ def refuse_unsharded_techniques(techniques: MemoryTechniques) -> None:
     ):
         if is_on:
             raise UsageError(
-                f"--model.memory.{name} does not go with sharded parameters, which are gathered "
-                f"for whole layers only; leave it out, or the sharding: checkpointing, offload_mib "
-                f"and --trainer.precision go with it"
+                f"MemoryTechniques.{name} does not go with sharded parameters, which are gathered "
+                f"for whole layers only; leave out one of the two. MemoryTechniques.checkpointing, "
+                f"MemoryTechniques.offload_mib and Trainer.precision go with sharding"
             )
 
 
-def shard(unet: smp.Unet, wanted: set[int], group: ProcessGroup, device: torch.device) -> None:
-    """Share out the parameters of a network's parts; of those already shared out, nothing.
+def mesh_of(group: ProcessGroup, device: torch.device) -> DeviceMesh:
+    """Return the devices that parameters are sharded over.
 
     Args:
-        unet: On `device` where it is wanted.
-        wanted: Ids of parameters; parts with other ones stay as they are.
         group: The replicas, which have the same weights.
-        device: Theirs.
+        device: The replicas' device.
     """
-    mesh = DeviceMesh.from_group(group, device.type, mesh_dim_names=("replica",))
+    return DeviceMesh.from_group(group, device.type, mesh_dim_names=("replica",))
+
+
+def shard(unet: smp.Unet, wanted: set[int], mesh: DeviceMesh) -> None:
+    """Shard the parameters of a network's parts, but for parts that are sharded already.
+
+    Args:
+        unet: Network whose wanted parameters are on the mesh's devices.
+        wanted: Ids of the parameters to shard; parts with other parameters stay as they are.
+        mesh: What `mesh_of` returned.
+    """
     for part in _parts(unet):
         here = all(id(parameter) in wanted for parameter in part.parameters())
         if here and not isinstance(part, FSDPModule):
@@ -63,22 +71,22 @@ def shard(unet: smp.Unet, wanted: set[int], group: ProcessGroup, device: torch.d
 
 
 def is_sharded(module: nn.Module) -> bool:
-    """Return whether any part of `module` has been shared out."""
+    """Return whether any part of `module` is sharded."""
     return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """Return all of a tensor; where it is shared out, all replicas must ask for it."""
+    """Return the full tensor; where it is sharded, all replicas must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def full_on_cpu(leaf: Any) -> Any:
-    """Return `full_tensor` of a tensor on the CPU, and anything else as it is."""
+    """Return the full tensor on the CPU, and anything but a tensor as it is."""
     return full_tensor(leaf).cpu() if isinstance(leaf, Tensor) else leaf
 
 
 def full_weights(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a module's state with all of what is shared out, on the CPU."""
+    """Return a module's state with its sharded tensors gathered on the CPU."""
     return {
         name: full_on_cpu(tensor) if isinstance(tensor, DTensor) else tensor
         for name, tensor in state.items()
@@ -86,23 +94,27 @@ def full_weights(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shard_state(optimizer: Optimizer) -> None:
-    """Keep of a whole state just the own share, as of the parameters that are shared out."""
+    """Reduce a full state to this process's shards, where parameters are sharded."""
     for parameter, state in optimizer.state.items():
         if isinstance(parameter, DTensor):
             optimizer.state[parameter] = _like(parameter, state)
 
 
 def broadcast_from_first(buffers: Iterable[Tensor], group: ProcessGroup | None = None) -> None:
-    """Give all of `group` the buffers of its first process: BatchNorm's statistics, as DDP does.
+    """Broadcast the first process's buffers, which are BatchNorm's statistics, as DDP does.
 
-    They are of no meaning in training, where each process has those of its own images.
+    In training they differ, as each process has the statistics of its own images.
+
+    Args:
+        buffers: Buffers in the same order in all processes.
+        group: The processes, or None for all.
     """
     for buffer in buffers:
         dist.broadcast(buffer, group_src=0, group=group)
 
 
 def end_in_place(strategy: ParallelStrategy) -> None:
-    """End a strategy without moving its module to the CPU, as Lightning's own for shares does."""
+    """End a strategy without moving its module to the CPU, as Lightning's own for FSDP does."""
     assert strategy.cluster_environment is not None
     assert strategy.accelerator is not None
     strategy.cluster_environment.teardown()

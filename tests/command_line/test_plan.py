@@ -101,3 +101,19 @@ def test_a_wrong_flag_is_named(capsys, arguments, expected):
         code = stopped.code
     assert code == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_size_that_cannot_be_planned_is_a_line_beside_the_others(capsys):
+    scales = [TINY[0], "--model.num_scales=5"]
+    assert main(["plan", *scales, "--sizes=64,192"]) == 2
+    printed = capsys.readouterr()
+    assert "192 x 192 px" in printed.out
+    assert "radenhance: 64 x 64 px could not be planned: " in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_json_has_an_error_in_place_of_a_plan(capsys):
+    assert main(["plan", *TINY, "--sizes=64", "--model.optimizer=torch.optim.LBFGS", "--json"]) == 2
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["size"] == [64, 64]
+    assert "LBFGS" in answer["error"]

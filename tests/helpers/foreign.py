@@ -40,7 +40,7 @@ class Foreign(LightningModule):
         self.net = smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=2)
         self.accuracy, self.count = MeanMetric(), SumMetric()
         self.overflow_at, self.batch_idx = overflow_at, None
-        # found anew each time: parameters that are shared out have others in their place
+        # found anew each time: parameters that are sharded have others in their place
         self.net.segmentation_head[0].register_forward_pre_hook(
             lambda head, _: head.weight.register_hook(self._overflow) and None
         )

@@ -72,13 +72,13 @@ def start_nodes(function, *arguments, folder, num=2, different=((), ()), **envir
     ]
 
 
-def run(function, *arguments, folder, seconds=100):
+def run(function, *arguments, folder, seconds=300):
     """Run one process to its end, which must be good."""
     process = start(function, *arguments, folder=folder, name="alone").wait(seconds)
     assert process.code == 0, process.output
 
 
-def run_nodes(function, *arguments, folder, num=2, seconds=100):
+def run_nodes(function, *arguments, folder, num=2, seconds=300):
     """Run processes to their ends, which must be good."""
     started = start_nodes(function, *arguments, folder=folder, num=num)
     for process in started:

@@ -5,7 +5,7 @@ import torch
 
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.planning.advice import warning
+from radenhance.planning.advice import out_of_memory, plan_and_warning, warning
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.step_plan import CONTEXT_BYTES
 
@@ -42,6 +42,45 @@ def test_a_run_that_does_not_fit_is_told_the_quickest_that_does(run, plan):
 
 def test_a_run_for_which_nothing_fits_is_told_to_take_smaller_images(run, plan):
     assert "no recipe makes it fit; take smaller images" in warning(run, plan, 0)
+
+
+UNPLANNABLE = "--model.optimizer=torch.optim.LBFGS"
+TWO_NODES = ["--trainer.num_nodes=2", "--trainer.devices=1"]
+
+
+@pytest.mark.parametrize("nodes", [[], TWO_NODES])
+def test_a_run_that_cannot_be_planned_is_told_in_a_line_and_goes_on(nodes):
+    run = PlannedRun([*FLAGS, *nodes, UNPLANNABLE])
+    text, unwelcome = plan_and_warning(run, 0, 0)
+    assert text.startswith("256 x 256 px could not be planned: LBFGS repeats")
+    assert "\n" not in text
+    assert unwelcome == text
+
+
+def test_a_dataset_that_cannot_be_read_is_no_reason_to_stop_either(tmp_path):
+    (tmp_path / "pairs.csv").write_text("not a manifest\n")
+    native = [*FLAGS[:-1], "--data.image_size=native", f"--data.root={tmp_path}"]
+    text, unwelcome = plan_and_warning(PlannedRun(native), 0, 0)
+    assert text.startswith("could not be planned: ")
+    assert unwelcome == text
+
+
+def test_running_out_of_memory_says_what_takes_it_and_what_needs_less(run, plan):
+    message = str(out_of_memory(run, plan.needed_bytes - 1))
+    assert "ran out of memory at 256 x 256 px" in message
+    assert "activations" in message
+    assert "add --model.memory" in message
+
+
+def test_two_gpus_that_run_out_of_memory_are_told_of_the_cut():
+    message = str(out_of_memory(PlannedRun([*FLAGS, *TWO_NODES]), None))
+    assert "--trainer.strategy.cut=auto move the cut" in message
+
+
+def test_running_out_of_memory_where_nothing_can_be_planned_gives_general_advice():
+    message = str(out_of_memory(PlannedRun([*FLAGS, UNPLANNABLE]), None))
+    assert message.startswith("the GPU ran out of memory; add --model.memory.band_rows=auto")
+    assert message.endswith("resume with --ckpt_path last")
 
 
 def test_running_out_of_memory_is_one_message_and_leaves_the_checkpoint(

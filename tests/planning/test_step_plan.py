@@ -1,69 +1,140 @@
-"""The plan against the same step on real tensors, in a real fit."""
+"""The plan against the same step on real tensors, and against PyTorch's own tracker."""
+
+import json
+from dataclasses import replace
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
-from torch.utils.data import DataLoader, Dataset
+from measured import fit, of_module, replicas
+from processes import run_nodes
+from torch import Tensor
+from torch.distributed._tools.mem_tracker import MemTracker
 
-from radenhance.memory.footprint import Footprint
-from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.planned_run import PlannedRun, flags_in_words
 from radenhance.planning.search import techniques_of_recipes
+from radenhance.planning.step_plan import CONTEXT_BYTES, StepPlan
+from radenhance.planning.training_step import TrainingStep
+from radenhance.strategies.whole import WholePasses
+
+ENCODER = ["--model.encoder=resnet18"]
 
 
-class Images(Dataset):
-    def __init__(self, side):
-        self.side = side
-
-    def __len__(self):
-        return 2  # the optimizer makes its state in the first one
-
-    def __getitem__(self, index):
-        raw, target = torch.rand(1, self.side, self.side), torch.rand(1, self.side, self.side)
-        return {"raw": raw, "target": target, "case": str(index)}
-
-
-class Watch(Callback):
-    """The highest use of the last step."""
-
-    def __init__(self, footprint):
-        self.footprint = footprint
-        self.peak_bytes = 0
-
-    def on_train_batch_start(self, *_):
-        self.footprint.reset_peak()
-
-    def on_train_batch_end(self, *_):
-        self.peak_bytes = self.footprint.peak_bytes
-
-
-def measured(run, side):
-    """Peak bytes of the last step of a fit on real tensors."""
-    with Footprint() as footprint:
-        module = run.module()
-        watch = Watch(footprint)
-        Trainer(
-            accelerator="cpu",
-            precision=run.settings.trainer.precision,
-            max_epochs=1,
-            callbacks=[watch],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        ).fit(module, DataLoader(Images(side)))
-    return watch.peak_bytes
-
-
-def planned_run(flags):
-    return PlannedRun(["--model.encoder=resnet18"]).with_flags(flags)
+def of_recipe(name):
+    return PlannedRun(ENCODER).with_flags(techniques_of_recipes()[name])
 
 
 @pytest.mark.parametrize("side", [256, 512])
 @pytest.mark.parametrize("recipe", techniques_of_recipes())
 def test_planned_bytes_are_those_of_a_fit_on_real_tensors(recipe, side):
-    run = planned_run(techniques_of_recipes()[recipe])
+    run = of_recipe(recipe)
     plan = run.plan((side, side))
     # a fake native_batch_norm_backward makes the gradient of its input unasked: a band too many
     tolerance = 0.03 if run.settings.model.memory.band_rows else 0.02
-    assert plan.peak_bytes == pytest.approx(measured(run, side), rel=tolerance)
+    words = flags_in_words(techniques_of_recipes()[recipe])
+    assert plan.peak_bytes == pytest.approx(fit([*ENCODER, *words], side, of_module), rel=tolerance)
     assert sum(plan.kinds.values()) == plan.peak_bytes
+
+
+@pytest.mark.parametrize("recipe", ["original.yaml", "chkp.yaml", "amp.yaml", "quant.yaml"])
+def test_planned_bytes_are_those_of_pytorchs_own_tracker(recipe):
+    run, size = of_recipe(recipe), (256, 256)
+    rehearsed = run.rehearsed(size)
+    with rehearsed.mode:
+        step = TrainingStep(rehearsed.module, rehearsed.precision)
+        step.make_gradients()
+        step.optimize()
+        batch = run.batch(size)
+        images = [leaf for leaf in batch.values() if isinstance(leaf, Tensor)]
+        tracker = MemTracker()
+        tracker.track_external(rehearsed.module, step._optimizer, *images)
+        with tracker:
+            step(batch)
+        (peak,) = tracker.get_tracker_snapshot("peak").values()
+    assert run.plan(size).peak_bytes == peak["Total"]
+
+
+@pytest.fixture(scope="module")
+def sharded_peaks(tmp_path_factory):
+    """Peak bytes of two replicas with sharded parameters, in fits on real tensors."""
+    folder = tmp_path_factory.mktemp("real")
+    cases = {"sharded": ("fully_sharded", ENCODER)}
+    run_nodes(replicas, str(folder / "of"), cases, 256, folder=folder / "run")
+    return [json.loads((folder / f"of-{rank}.json").read_text())["sharded"] for rank in range(2)]
+
+
+TWO = ["--trainer.num_nodes=2", "--trainer.devices=1"]
+
+
+def test_planned_bytes_of_a_shard_are_those_of_real_replicas(sharded_peaks):
+    plan = PlannedRun([*ENCODER, *TWO, "--trainer.strategy=fsdp"]).plan((256, 256))
+    for peak in sharded_peaks:  # gathered parts are released when the other process is ready
+        assert plan.peak_bytes == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("num", [2, 4])
+def test_shards_divide_what_is_kept_and_gather_what_runs(num):
+    flags = [*ENCODER, "--model.num_scales=auto", "--trainer.devices=1"]
+    whole = PlannedRun(flags).plan((64, 64))
+    sharded = [*flags, f"--trainer.num_nodes={num}", "--trainer.strategy=fsdp"]
+    shard = PlannedRun(sharded).plan((64, 64))
+    assert shard.level == pytest.approx(whole.level / num, rel=0.01)
+    assert whole.phases["forward"] / num < shard.phases["forward"] < whole.phases["forward"]
+
+
+def test_replicas_of_ddp_have_their_gradients_twice():
+    flags = [*ENCODER, "--model.num_scales=auto"]
+    alone = PlannedRun(flags).plan((64, 64))
+    ddp = PlannedRun([*flags, *TWO, "--trainer.strategy=ddp"]).plan((64, 64))
+    gradients = sum(p.nbytes for p in PlannedRun(flags).real_module.parameters())
+    assert ddp.level - alone.level == gradients
+    assert ddp.kinds["gradients"] - alone.kinds["gradients"] == gradients
+
+
+AVERAGING = "--trainer.callbacks+=lightning.pytorch.callbacks"
+
+
+@pytest.mark.parametrize(
+    ("callback", "num"),
+    [
+        ([f"{AVERAGING}.WeightAveraging"], 1),
+        ([f"{AVERAGING}.EMAWeightAveraging"], 1),
+        ([f"{AVERAGING}.EMAWeightAveraging", "--trainer.callbacks.device=cpu"], 0),
+        ([f"{AVERAGING}.StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.1"], 0),
+        (
+            [
+                f"{AVERAGING}.StochasticWeightAveraging",
+                "--trainer.callbacks.swa_lrs=0.1",
+                "--trainer.callbacks.device=null",
+            ],
+            1,
+        ),
+        ([f"{AVERAGING}.EarlyStopping", "--trainer.callbacks.monitor=val/loss"], 0),
+    ],
+)
+def test_averages_of_the_weights_are_counted_where_they_are_kept(callback, num):
+    flags = ["--model.encoder=tu-mobilenetv3_small_050", "--model.num_scales=auto"]
+    alone, run = PlannedRun(flags).plan((64, 64)), PlannedRun([*flags, *callback])
+    weights = sum(t.nbytes for t in WholePasses(run.real_module, None).tensors())
+    assert run.plan((64, 64)).level - alone.level == num * weights
+
+
+def test_allowances_are_for_context_and_workspaces():
+    phases = {"forward": 10, "backward": 1000, "optimizer": 30}
+    plan = StepPlan(phases, {}, level=5, forward_end=8, forward_bytes=5, backward_bytes=992)
+    assert plan.peak_bytes == 1000
+    assert plan.needed_bytes == 1000 + 50 + CONTEXT_BYTES
+    assert replace(plan, phases={**phases, "optimizer": 2000}).workspace_bytes == 100
+
+
+def test_phases_are_those_of_the_memory_profiler():
+    plan = of_recipe("original.yaml").plan((256, 256))
+    assert plan.forward_bytes == plan.phases["forward"] - plan.level
+    assert plan.backward_bytes == plan.phases["backward"] - plan.forward_end
+    assert plan.level < plan.forward_end < plan.phases["forward"]
+
+
+def test_planning_takes_no_memory_that_a_gpu_would_not_have():
+    before = torch.get_default_dtype()
+    huge = PlannedRun(["--model.encoder=tu-mobilenetv3_small_050"]).plan((32_768, 32_768))
+    assert huge.peak_bytes > 2**39  # half a TiB
+    assert torch.get_default_dtype() == before

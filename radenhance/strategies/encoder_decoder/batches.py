@@ -1,4 +1,4 @@
-"""Batches of any structure: their micro-batches, and what came of those, as one again."""
+"""Batches of any structure: divided into micro-batches, and the results joined again."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,26 +10,29 @@ from radenhance.errors import UsageError
 
 
 def num_samples(batch: Any) -> int:
-    """Return the length of a batch: of the first tensor in it that has a length.
+    """Return the length of a batch, which is that of its first tensor with a length.
 
     Raises:
-        UsageError: There is none.
+        UsageError: The batch has no such tensor.
     """
     for tensor in _tensors(batch):
         if tensor.ndim:
             return len(tensor)
-    raise UsageError("encoder_decoder: a batch without a tensor cannot be divided")
+    raise UsageError(
+        "the batch has no tensor with a length, expected one: the strategy encoder_decoder divides "
+        "batches into micro-batches"
+    )
 
 
 def micro_batches(batch: Any, size: int) -> list[Any]:
     """Return the batch in parts of `size` samples, in order.
 
     Tensors are divided along their first axis where that has the batch's length, and so are lists
-    of that length which hold no tensors, such as names. All else goes into every part.
+    of that length without tensors, such as lists of names. Every part has all of the rest.
 
     Args:
-        batch: Of tensors in dicts, lists and tuples.
-        size: Divides its length.
+        batch: Dicts, lists and tuples of tensors.
+        size: Samples of a part, a divisor of the batch's length.
     """
     num = num_samples(batch)
     if num == size:
@@ -38,10 +41,10 @@ def micro_batches(batch: Any, size: int) -> list[Any]:
 
 
 def joined(results: Sequence[Any]) -> Any:
-    """Return what the steps of the micro-batches of one batch returned, as of one step.
+    """Return the results of a batch's micro-batches as the result of one step.
 
-    Tensors are put together along their first axis, lists likewise; of numbers and tensors without
-    an axis it is the mean.
+    Tensors are concatenated along their first axis, and lists too; numbers and tensors without an
+    axis are averaged.
     """
     first = results[0]
     if len(results) == 1 or first is None:
@@ -58,7 +61,7 @@ def joined(results: Sequence[Any]) -> Any:
 
 
 def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
-    """Return the batch with `function` applied to all that is not a dict, list or tuple."""
+    """Return the batch with `function` applied to every item that is no dict, list or tuple."""
     if isinstance(batch, dict):
         return {key: map_leaves(function, item) for key, item in batch.items()}
     if isinstance(batch, list | tuple):

@@ -1,6 +1,8 @@
 """Whether all processes were started alike, found out before anything is trained."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import lightning
 import torch
@@ -10,58 +12,38 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveragi
 
 from radenhance import __version__
 from radenhance.errors import UsageError
-
-if TYPE_CHECKING:
-    from radenhance.strategies.encoder_decoder.strategy import EncoderDecoderStrategy
+from radenhance.memory.techniques import MemoryTechniques
+from radenhance.strategies.encoder_decoder.options import PipelineOptions
 
 
 def refuse_unsupported(trainer: Trainer, module: LightningModule) -> None:
-    """Refuse what would train wrongly with a network in two halves.
+    """Refuse what would train wrongly with a network on two devices.
 
     Raises:
-        UsageError: It names what, and what to use instead.
+        UsageError: The message names it, and what to use instead.
     """
     fits = trainer.state.fn == "fit"
     if fits and not module.automatic_optimization:
-        raise UsageError("encoder_decoder cannot run manual optimization; use automatic")
+        raise UsageError(
+            f"{type(module).__name__}.automatic_optimization is False, expected True: the strategy "
+            f"encoder_decoder runs the backward pass itself"
+        )
     averaging = (StochasticWeightAveraging, WeightAveraging)
     for callback in _callbacks(trainer):
         if fits and isinstance(callback, averaging):
             raise UsageError(
-                f"encoder_decoder cannot run {type(callback).__name__}, which would average one "
-                f"half of the network only; leave it out"
+                f"the strategy encoder_decoder cannot run {type(callback).__name__}, which would "
+                f"average the weights of one device only; leave it out"
             )
 
 
-def check_agreement(
-    strategy: "EncoderDecoderStrategy", trainer: Trainer, module: LightningModule
-) -> None:
-    """Refuse processes with other versions or other settings.
-
-    Raises:
-        UsageError: On every process; it names the first setting that differs.
-    """
-    everyone: list[Any] = [None] * strategy.world_size
-    dist.all_gather_object(everyone, _settings(strategy, trainer, module))
-    first = everyone[0]
-    for rank, other in enumerate(everyone):
-        for name in sorted(first.keys() | other.keys()):
-            ours, theirs = first.get(name, "nothing"), other.get(name, "nothing")
-            if ours != theirs:
-                raise UsageError(
-                    f"rank 0 has {name} {ours}, rank {rank} has {theirs}; start both with the same "
-                    f"versions, config and flags"
-                )
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    callbacks: list[Callback] = vars(trainer)["callbacks"]  # Lightning does not declare it
-    return callbacks
-
-
-def _settings(
-    strategy: "EncoderDecoderStrategy", trainer: Trainer, module: LightningModule
+def settings_of(
+    options: PipelineOptions,
+    techniques: MemoryTechniques,
+    trainer: Trainer,
+    module: LightningModule,
 ) -> dict[str, str]:
+    """Return by name what all processes of a run must have in common."""
     weights = module.state_dict()
     settings: dict[str, Any] = {
         "radenhance": __version__,
@@ -70,7 +52,7 @@ def _settings(
         "command": trainer.state.fn,
         "LightningModule": type(module).__name__,
         "number of weights": sum(tensor.numel() for tensor in weights.values()),
-        "memory": getattr(module, "memory", None),
+        "memory": techniques,
         "precision": trainer.precision,
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
         "gradient_clip_val": trainer.gradient_clip_val,
@@ -82,11 +64,34 @@ def _settings(
         "val_check_interval": trainer.val_check_interval,
         "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
         "callbacks": [type(callback).__name__ for callback in _callbacks(trainer)],
-        "micro_batch_size": strategy.micro_batch_size,
-        "schedule": strategy.schedule,
-        "cut": strategy.cut,
-        "bfloat16_transfer": strategy.bfloat16_transfer,
-        "sharded": strategy.sharded,
     }
     hparams = {f"model {name}": value for name, value in module.hparams.items()}
-    return {name: str(value) for name, value in (settings | hparams).items()}
+    together = settings | asdict(options) | hparams
+    return {name: str(value) for name, value in together.items()}
+
+
+def check_agreement(settings: Mapping[str, str]) -> None:
+    """Refuse processes with different settings; every process of the run calls it.
+
+    Args:
+        settings: What `settings_of` returned here.
+
+    Raises:
+        UsageError: On every process; the message names the first setting that differs.
+    """
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, dict(settings))
+    first = everyone[0]
+    for rank, other in enumerate(everyone):
+        for name in sorted(first.keys() | other.keys()):
+            of_first, of_other = first.get(name, "nothing"), other.get(name, "nothing")
+            if of_first != of_other:
+                raise UsageError(
+                    f"rank 0 has {name} {of_first}, rank {rank} has {of_other}; start all "
+                    f"processes with the same versions, config and flags"
+                )
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    callbacks: list[Callback] = vars(trainer)["callbacks"]  # Lightning does not declare it
+    return callbacks

@@ -4,51 +4,58 @@
     stage   decoder   encoder   decoder   encoder      pairs train one network:   [0 1] [2 3]
     pipeline   0         0         1         1         replicas have one stage:   [0 2] [1 3]
 
-Those of one machine are in one pipeline where it has two GPUs, so that the features stay inside of
-it and gradients alone go from machine to machine.
+The decoder has the lower rank, where Lightning keeps logger, progress bar and checkpoints, so that
+a step that logs images reaches them. The two of a pipeline are on one machine where it has two
+GPUs, so that features stay inside of it and only gradients go from machine to machine.
 """
 
 from datetime import timedelta
-from typing import cast
+from typing import Literal, cast
 
 import torch.distributed as dist
 from torch.distributed import ProcessGroup
 
-from radenhance.strategies.encoder_decoder.schedule import GROUP_RANK, StageName
+StageName = Literal["encoder", "decoder"]
 
-NUM_STAGES = len(GROUP_RANK)
+STAGES: tuple[StageName, ...] = ("encoder", "decoder")
+"""In the order in which they run."""
+
+NUM_STAGES = len(STAGES)
+
+GROUP_RANK: dict[StageName, int] = {"decoder": 0, "encoder": 1}
+"""Stage -> rank within its pipeline."""
 
 
 def stage_of(rank: int) -> StageName:
-    """Return which half runs in the process of a global rank."""
+    """Return the stage that the process of a global rank runs."""
     return next(name for name, number in GROUP_RANK.items() if number == rank % NUM_STAGES)
 
 
 def pipeline_of(rank: int) -> int:
-    """Return which pipeline the process of a global rank belongs to."""
+    """Return the number of the pipeline that the process of a global rank belongs to."""
     return rank // NUM_STAGES
 
 
-def called(rank: int) -> str:
-    """Return what a process is called in a sentence."""
+def name_of(rank: int) -> str:
+    """Return what a process is called in a message, such as: the encoder (rank 1)."""
     return f"the {stage_of(rank)} (rank {rank})"
 
 
 class Groups:
-    """Those that this process is in; torch.distributed has been started.
+    """The process groups that this process is in; torch.distributed has been started.
 
     Args:
-        timeout_s: Of an operation in seconds.
+        timeout_s: Seconds that an operation of a group may take.
     """
 
     pair: ProcessGroup
-    """The two of this pipeline, the decoder first."""
+    """The two processes of this pipeline, the decoder first."""
 
     replicas: ProcessGroup
-    """Those that run this stage, by pipeline."""
+    """The processes that run this stage, by pipeline."""
 
     listening: ProcessGroup
-    """All of them, without a time-out, over gloo."""
+    """All processes, without a time-out, over gloo."""
 
     def __init__(self, timeout_s: float) -> None:
         timeout, own, num = timedelta(seconds=timeout_s), dist.get_rank(), dist.get_world_size()

@@ -1,7 +1,7 @@
-"""Batches, read by one process and handed to the other.
+"""Batches that one process reads and broadcasts to the other.
 
 Two processes that both read would augment differently: Lightning seeds workers by their rank, and
-the raw half of one pair would meet the target half of another. And the files would be read twice.
+the raw image of one pair would meet the target of another. And the files would be read twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,68 +20,68 @@ from radenhance.strategies.encoder_decoder.skips import TensorMeta
 
 @dataclass(frozen=True)
 class PeerGroup:
-    """The way from one process of a pipeline to the other.
+    """The two processes of a pipeline.
 
     Args:
-        group: The two.
-        device: That NCCL or gloo takes tensors from.
+        group: The process group of the two.
+        device: A device from which NCCL or gloo takes tensors.
     """
 
     group: ProcessGroup
     device: torch.device
 
     def broadcast(self, value: Any, *, source: int) -> Any:
-        """Return what the process with the rank `source` in the group has for `value`.
+        """Return the `value` of the process with the rank `source` in the group.
 
         Args:
-            value: Of tensors in dicts, lists and tuples, and whatever can be pickled. Elsewhere
-                than at the source it is not looked at.
-            source: 0 or 1.
+            value: Dicts, lists and tuples of tensors, and of whatever can be pickled. It is ignored
+                in the other process.
+            source: Rank 0 or 1.
 
         Returns:
-            Its tensors are on `device`, at the source too.
+            The value with its tensors on `device`, at the source too.
         """
         tensors: list[Tensor] = []
 
-        def announced(leaf: Any) -> Any:
+        def described(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf
             tensors.append(leaf.detach().to(self.device).contiguous())
             return TensorMeta.of(tensors[-1])
 
-        def arrived(leaf: Any) -> Any:
+        def received(leaf: Any) -> Any:
             return left.pop(0) if isinstance(leaf, TensorMeta) else leaf
 
         sends = dist.get_rank(self.group) == source
-        box = [map_leaves(announced, value) if sends else None]
+        box = [map_leaves(described, value) if sends else None]
         dist.broadcast_object_list(box, group_src=source, group=self.group, device=self.device)
         if not sends:
-            map_leaves(lambda leaf: self._make_room(leaf, tensors), box[0])
+            map_leaves(lambda leaf: self._allocate(leaf, tensors), box[0])
         for tensor in tensors:
             dist.broadcast(tensor, group_src=source, group=self.group)
         left = list(tensors)
-        return map_leaves(arrived, box[0])
+        return map_leaves(received, box[0])
 
-    def _make_room(self, leaf: Any, tensors: list[Tensor]) -> None:
+    def _allocate(self, leaf: Any, tensors: list[Tensor]) -> None:
         if isinstance(leaf, TensorMeta):
             tensors.append(torch.empty(leaf.shape, dtype=leaf.dtype, device=self.device))
 
 
 Guard = Callable[[], AbstractContextManager[None]]
-"""Gives a context that says what became of the other process, where something came of it."""
+"""Makes a context that explains an error by what happened to the other process."""
 
 
 class _End:
-    """Comes after the last batch."""
+    """Follows the last batch."""
 
 
 class BroadcastLoader:
-    """A loader that the process of rank 0 in a pipeline reads, and both iterate over.
+    """A loader that rank 0 of a pipeline reads, and both of its processes iterate over.
 
     Args:
-        loader: Of that process, with its samplers; that of the other is never iterated over.
-        peers: Between the two.
-        guard: Entered while anything is under way.
+        loader: The process's own loader with its samplers; only rank 0 iterates over it.
+        peers: The two processes.
+        guard: Context of every broadcast.
     """
 
     def __init__(self, loader: Any, peers: PeerGroup, guard: Guard) -> None:
@@ -94,23 +94,23 @@ class BroadcastLoader:
         reads = dist.get_rank(self._peers.group) == 0
         batches = iter(self._loader) if reads else None
         while True:
-            box = (next(batches, _End()),) if batches is not None else None
+            box = [next(batches, _End())] if batches is not None else None
             with self._guard():
-                (batch,) = self._peers.broadcast(box, source=0)
-            if isinstance(batch, _End):
+                box = self._peers.broadcast(box, source=0)
+            if isinstance(box[0], _End):
                 return
-            yield batch
+            yield box.pop()  # kept here, a batch would stay beside its copy in half precision
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the loader has: Lightning asks for sampler, batch_size and the like."""
+        """Return the loader's attribute: Lightning asks for sampler, batch_size and the like."""
         return getattr(self._loader, name)
 
 
-class StatefulHandedOver(BroadcastLoader):
-    """One whose position goes into the checkpoint."""
+class StatefulBroadcastLoader(BroadcastLoader):
+    """A loader whose position goes into the checkpoint."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the loader's position."""
@@ -123,7 +123,7 @@ class StatefulHandedOver(BroadcastLoader):
 
 
 def broadcast_loader(loader: Any, peers: PeerGroup, guard: Guard) -> BroadcastLoader:
-    """Return the loader for both processes; it has a position if `loader` has."""
+    """Return a loader for both processes; it has a position if `loader` has one."""
     is_stateful = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
-    kind = StatefulHandedOver if is_stateful else BroadcastLoader
+    kind = StatefulBroadcastLoader if is_stateful else BroadcastLoader
     return kind(loader, peers, guard)

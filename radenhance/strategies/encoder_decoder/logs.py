@@ -1,7 +1,7 @@
 """What the decoder's step logs, logged by both processes.
 
-Schedulers, checkpoints, early stopping and progress bars of both then see what they would see on
-one device. Of the micro-batches of a batch, values are reduced as `self.log` reduces steps.
+Schedulers, checkpoints, early stopping and progress bars of both processes then see what they would
+see on one device. Values of a batch's micro-batches are reduced as `self.log` reduces steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,8 @@ def capture_logs(module: LightningModule) -> Iterator[list[Entry]]:
         detached = value.detach() if isinstance(value, Tensor) else value
         entries.append((name, detached, {"prog_bar": prog_bar, **options}))
 
-    # in the place of the class's method on this one object; log_dict calls it as well
+    # No hook sees what a step logs, and log_dict calls `log` too: the function hides the class's
+    # method on this one object while the step runs.
     vars(module)["log"] = log
     try:
         yield entries
@@ -49,7 +50,11 @@ def capture_logs(module: LightningModule) -> Iterator[list[Entry]]:
 
 
 def combined(entries: Sequence[Entry], module: LightningModule) -> list[Entry]:
-    """Return one entry for each name, its value a number or the state of a metric.
+    """Return one entry for each name; its value is a number or the state of a metric.
+
+    Args:
+        entries: What the steps of all micro-batches logged.
+        module: Owner of the metrics among the values.
 
     Raises:
         UsageError: A value's reduce_fx is not mean, sum, min or max.
@@ -61,7 +66,7 @@ def combined(entries: Sequence[Entry], module: LightningModule) -> list[Entry]:
 
 
 def log_all(entries: Sequence[Entry], module: LightningModule) -> None:
-    """Log what `combined` gave, on any process."""
+    """Log entries that `combined` returned here or in another process."""
     for name, value, options in entries:
         logged = _restored(value, module) if isinstance(value, dict) else value
         module.log(name, logged, **options)
@@ -74,8 +79,8 @@ def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
     reduce_fx = options.get("reduce_fx", "mean")
     if reduce_fx not in REDUCTIONS:
         raise UsageError(
-            f"encoder_decoder: {name} is logged with reduce_fx {reduce_fx}; use mean, sum, min or "
-            f"max"
+            f"{name} is logged with reduce_fx={reduce_fx!r}, expected mean, sum, min or max under "
+            f"the strategy encoder_decoder"
         )
     values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for _, value, _ in entries])
     if options.get("batch_size") is not None:

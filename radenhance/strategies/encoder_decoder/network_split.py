@@ -1,16 +1,16 @@
-"""A network in two halves, found inside an ordinary LightningModule.
+"""A network split into two stages, found inside an ordinary LightningModule.
 
-What a LightningModule must be like:
+What the LightningModule has to meet:
 
 1. One of its modules is a `smp.Unet`.
 2. Each of its steps runs that network once, on images that depend on the batch alone.
 3. Parameters outside the network are used after it, if at all.
 
-The step itself stays whole. On the encoder's side it runs until it calls the network, which gives
-the network's input; on the decoder's side it runs with the network's output in place of the call,
-so that whatever it does before (padding) and after (cropping, loss, metrics, logging) is done as
-ever. A module that trains under memory techniques has them in `memory`, and calls
-`network(image)`, which runs `memory.run(unet, image)`; any other calls its U-Net.
+The step itself stays whole. In the encoder's process it runs until it calls the network, which
+gives the network's input; in the decoder's process it runs with the network's output in place of
+the call, so that whatever it does before (padding) and after (cropping, loss, metrics, logging) is
+done as on one device. A module that trains under memory techniques is one that
+`SupportsMemoryTechniques`; any other calls its U-Net.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,45 +25,50 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from radenhance.compat.torch import FakeTensorMode
-from radenhance.errors import ImageSizeError, UsageError
+from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import Stage
 from radenhance.network.unet import DEEPEST_STRIDE
-
-FIRST_DECODER_STAGE = "decoder0"
+from radenhance.strategies.encoder_decoder.groups import StageName
+from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
+from radenhance.strategies.protocol import SupportsMemoryTechniques
 
 
 class NetworkSplit:
-    """The two halves of a LightningModule's network.
+    """A LightningModule's network as an encoder stage and a decoder stage.
 
     Args:
-        module: Keeps its network whole; the halves are functions over its parts.
-        cut: Name of the first stage of the second half, such as decoder0.
+        module: LightningModule that keeps its network whole; both stages run parts of it.
+        split_point: Name of the first stage of the second device, such as decoder0.
 
     Raises:
-        UsageError: The module has not exactly one U-Net, or no such stage to cut at.
+        UsageError: The module has not exactly one U-Net, or no such stage to split at.
     """
 
-    def __init__(self, module: LightningModule, cut: str = FIRST_DECODER_STAGE) -> None:
+    def __init__(self, module: LightningModule, split_point: str = FIRST_DECODER_STAGE) -> None:
         unets = [part for part in module.modules() if isinstance(part, smp.Unet)]
         if len(unets) != 1:
             raise UsageError(
-                f"encoder_decoder needs a LightningModule with one smp.Unet, "
-                f"{type(module).__name__} has {len(unets)}; use --trainer.strategy auto or ddp"
+                f"{type(module).__name__} has {len(unets)} modules of type smp.Unet, expected one "
+                f"under the strategies encoder_decoder and fully_sharded; use "
+                f'Trainer(strategy="auto") or Trainer(strategy="ddp")'
             )
         self.unet = unets[0]
-        memory = getattr(module, "memory", None)
-        self.techniques = memory if isinstance(memory, MemoryTechniques) else MemoryTechniques()
-        self._called: tuple[nn.Module, str] = (
-            (module, "network") if isinstance(memory, MemoryTechniques) else (self.unet, "forward")
-        )
+        self.techniques = MemoryTechniques()
+        self._called: tuple[nn.Module, str] = (self.unet, "forward")
+        if isinstance(module, SupportsMemoryTechniques) and isinstance(
+            module.memory, MemoryTechniques
+        ):
+            self.techniques = module.memory
+            self._called = (module, "network")
         names = self.stage_names
-        if cut not in names[1:]:
-            raise UsageError(
-                f"--trainer.strategy.cut {cut} is not a stage of this network to cut before; use "
-                f"one of {', '.join(names[1:])}"
+        if split_point not in names[1:]:
+            raise ParameterError(
+                "EncoderDecoderStrategy.cut",
+                got=split_point,
+                expected=f"a stage of this network but the first: {', '.join(names[1:])}",
             )
-        self._cut = names.index(cut)
+        self._index = names.index(split_point)
         self._shapes: smp.Unet | None = None
 
     @property
@@ -72,15 +77,15 @@ class NetworkSplit:
         return [stage.name for stage in self._stages()]
 
     def keep_shapes(self) -> None:
-        """Remember the network's shapes before its parameters are shared out, for fake tensors."""
+        """Copy the network's shapes for fake tensors, before its parameters are sharded."""
         self._shapes = deepcopy(self.unet).to("meta")
 
     def for_fake_tensors(self, mode: FakeTensorMode, device: torch.device) -> "NetworkSplit":
-        """Return the halves without what must not meet fake tensors: kept memory, other processes.
+        """Return the split without what fake tensors must not reach: host memory, other processes.
 
         Args:
-            mode: Of the tensors; not on.
-            device: Of the tensors.
+            mode: Mode of the tensors, not entered.
+            device: Device of the tensors.
         """
         split = copy(self)
         split.techniques = replace(self.techniques, offload_mib=0)
@@ -93,63 +98,80 @@ class NetworkSplit:
         return split
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Return what crosses the cut: the open skips, the deepest last, and the features.
+        """Return what the encoder sends: the open skips, the deepest last, and the features.
 
         Args:
             image: Shape (N, 1, H, W), both sides multiples of 32.
         """
         stages = self._stages()
         skips: list[Tensor] = []
-        features = self.techniques.run_stages(stages[: self._cut], image, skips)
+        features = self.techniques.run_stages(stages[: self._index], image, skips)
         return skips if self._ends_with_skip(stages) else [*skips, features]
 
-    def decode(self, crossing: list[Tensor]) -> Tensor:
-        """Return the network's output, shape (N, 1, H, W), of what `encode` gave."""
+    def decode(self, received: list[Tensor]) -> Tensor:
+        """Return the network's output, shape (N, 1, H, W).
+
+        Args:
+            received: What `encode` returned.
+        """
         stages = self._stages()
-        features = crossing[-1]
-        skips = crossing if self._ends_with_skip(stages) else crossing[:-1]
-        return self.techniques.run_stages(stages[self._cut :], features, list(skips))
+        features = received[-1]
+        skips = received if self._ends_with_skip(stages) else received[:-1]
+        return self.techniques.run_stages(stages[self._index :], features, list(skips))
 
     def encoder_tensors(self) -> set[int]:
-        """Return the ids of the parameters and buffers that only the first half uses."""
-        first, second = self._tensors(slice(0, self._cut)), self._tensors(slice(self._cut, None))
-        return first - second
+        """Return the ids of the parameters and buffers that only the encoder uses."""
+        encoder = self._tensors(slice(0, self._index))
+        return encoder - self._tensors(slice(self._index, None))
+
+    def tensors_elsewhere(self, stage: StageName) -> set[int]:
+        """Return the ids of the parameters and buffers that only the other stage uses."""
+        encoder = self.encoder_tensors()
+        if stage == "decoder":
+            return encoder
+        return {id(t) for t in (*self.unet.parameters(), *self.unet.buffers())} - encoder
 
     def input_of(self, step: Callable[[], Any]) -> Tensor:
         """Return the image with which `step` calls the network; the step goes no further.
 
         Raises:
-            UsageError: It does not call it.
-            ImageSizeError: Both sides must be multiples of 32.
+            UsageError: The step does not call the network.
+            ImageSizeError: A side of the image is no multiple of 32.
         """
 
-        def reached(image: Tensor) -> Tensor:
+        def stop(image: Tensor) -> Tensor:
             raise _ReachedError(image)
 
         try:
-            with self._in_place_of_network(reached):
+            with self._in_place_of_network(stop):
                 step()
         except _ReachedError as call:
             rows, columns = call.image.shape[-2:]
             if rows % DEEPEST_STRIDE or columns % DEEPEST_STRIDE:
                 raise ImageSizeError(
-                    f"the network's input must be a multiple of {DEEPEST_STRIDE} a side, got "
-                    f"{rows} x {columns}; pad it before the network"
+                    f"the network's input is {rows} x {columns}, expected multiples of "
+                    f"{DEEPEST_STRIDE}; pad it before the network"
                 ) from None
             return call.image
-        raise UsageError("encoder_decoder: the step never called the network; it must call it once")
+        raise UsageError(
+            "the step never called the network, expected one call under the strategy "
+            "encoder_decoder"
+        )
 
     def with_output(self, output: Tensor, step: Callable[[], Any]) -> Any:
-        """Return what `step` returns when the network gives `output`.
+        """Return what `step` returns when the network's output is `output`.
 
         Raises:
-            UsageError: It calls the network more than once.
+            UsageError: The step calls the network more than once.
         """
         outputs = [output]
 
         def network(image: Tensor) -> Tensor:
             if not outputs:
-                raise UsageError("encoder_decoder: the step called the network more than once")
+                raise UsageError(
+                    "the step called the network more than once, expected one call under the "
+                    "strategy encoder_decoder"
+                )
             return outputs.pop()
 
         with self._in_place_of_network(network):
@@ -159,8 +181,8 @@ class NetworkSplit:
         return self.techniques.stages_of(self.unet)
 
     def _ends_with_skip(self, stages: list[Stage]) -> bool:
-        """Whether the features at the cut are themselves the deepest skip, and are sent once."""
-        return stages[self._cut - 1].gives_skip
+        """Return whether the last features are the deepest skip too, so that they are sent once."""
+        return stages[self._index - 1].gives_skip
 
     def _tensors(self, stages: slice) -> set[int]:
         modules = [
@@ -171,7 +193,9 @@ class NetworkSplit:
     @contextmanager
     def _in_place_of_network(self, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
         owner, name = self._called
-        setattr(owner, name, function)  # hides the class's method on this one object
+        # PyTorch has no hook that skips a forward pass, and the step is the user's own code: the
+        # function hides the class's method on this one object while the step runs.
+        setattr(owner, name, function)
         try:
             yield
         finally:
@@ -179,7 +203,7 @@ class NetworkSplit:
 
 
 class _ReachedError(BaseException):
-    """The step has called the network; not an Exception, which a step may catch."""
+    """The step has called the network; no Exception, which a step may catch."""
 
     def __init__(self, image: Tensor) -> None:
         self.image = image

@@ -1,15 +1,15 @@
-"""What becomes of the other processes, known in time and said in one sentence.
+"""Why another process ended, found out in time and reported in one sentence.
 
-A process that waits for another learns nothing of why it fails: gloo says that a connection was
-closed, NCCL waits for its watchdog. Here a thread for each other process listens on a process group
-of its own:
+A process that waits for another one does not learn why that one fails: gloo reports that a
+connection was closed, NCCL waits for its watchdog. Here a thread for each other process listens on
+a separate process group:
 
-    the other sends a sentence   it stopped, and says why
-    the connection breaks        it died
-    neither                      it hangs or the network is cut: the operation under way times out
+    the other process sends a sentence   it stopped, and the sentence says why
+    the connection breaks                it died
+    neither                              it hangs, or the network is cut: the operation times out
 
-What the process is doing then ends with an exception of that operation, which becomes the sentence.
-Where it does not end, as under NCCL, the process leaves after a grace period: no orphan stays.
+The operation that waits then raises an exception, which is replaced by the sentence. Where it
+raises none, as under NCCL, the process exits after a grace period, so that none is left behind.
 """
 
 import os
@@ -25,20 +25,20 @@ from torch.distributed import ProcessGroup
 from radenhance.errors import StageError
 
 NUM_BYTES = 1024
-"""Of a sentence; longer ones are cut."""
+"""Length of a sentence; longer ones are truncated."""
 
 GRACE_S = 20.0
-"""How long a process may go on after the other has ended."""
+"""Seconds that a process may go on after another one has ended."""
 
 
 class PeerMonitor:
-    """Between the processes of a run.
+    """Watches the other processes of a run.
 
     Args:
-        group: All of them, gloo, without a time-out, used for nothing else.
-        names: Of each by its rank in the group, such as: the decoder (rank 0).
-        timeout_s: Of the operations that it watches, in seconds.
-        moment: Says what is under way, such as: training batch 3 of epoch 0.
+        group: All processes, over gloo, without a time-out, used for nothing else.
+        names: Names of the processes by their rank in the group, such as: the decoder (rank 0).
+        timeout_s: Seconds after which a watched operation times out.
+        moment: Function that returns what is under way, such as: training batch 3 of epoch 0.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PeerMonitor:
         self._lock = threading.Lock()
         self._heard = threading.Event()
         self._reason = ""
-        self._leaving: threading.Timer | None = None
+        self._exit_timer: threading.Timer | None = None
         self._listeners = [
             threading.Thread(target=self._listen, args=(rank,), daemon=True)
             for rank in self._others
@@ -65,22 +65,22 @@ class PeerMonitor:
         for listener in self._listeners:
             listener.start()
 
-    def ring(self, error: BaseException) -> None:
+    def report(self, error: BaseException) -> None:
         """Tell the other processes why this one stops."""
-        if isinstance(error, StageError):  # then another one has said it, or none listens
+        if isinstance(error, StageError):  # then another process has told it, or none listens
             return
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         self._send(f"{self._here} stopped at {self._moment()}: {what}")
 
     def end(self) -> None:
-        """Tell the other processes that all is done, and wait until they have said so too."""
+        """Tell the other processes that this one is done, and wait until they are."""
         self._send("")
         for listener in self._listeners:
             listener.join(self._timeout_s)
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Make of an operation's failure the sentence that explains it.
+        """Replace an operation's error by the sentence that explains it.
 
         Raises:
             StageError: Another process failed, or this one ran out of memory.
@@ -94,12 +94,12 @@ class PeerMonitor:
             raise explained from error
 
     def explain(self, error: BaseException) -> StageError | None:
-        """Return what an error means where it is of the connection or the device's memory."""
+        """Return the explanation of an error of the connection or the device's memory, or None."""
         if isinstance(error, torch.OutOfMemoryError):
             return StageError(
                 f"{self._here} ran out of memory at {self._moment()}; use "
-                f"--model.memory.checkpointing unit, --trainer.precision bf16-mixed or smaller "
-                f"images, then go on with --ckpt_path last"
+                f'MemoryTechniques(checkpointing="unit"), Trainer(precision="bf16-mixed") or '
+                f'smaller images, and resume with Trainer.fit(ckpt_path="last")'
             )
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             return None
@@ -110,10 +110,11 @@ class PeerMonitor:
                 f"nothing came from {others} for {self._timeout_s:g} s at {self._moment()}: "
                 f"it hangs, or the network between them is cut"
             )
-        if self._leaving is not None:
-            self._leaving.cancel()
+        if self._exit_timer is not None:
+            self._exit_timer.cancel()
         return StageError(
-            f"{self._reason}; the last checkpoint is good, go on with --ckpt_path last on both"
+            f"{self._reason}; the last checkpoint is intact, resume all processes with "
+            f'Trainer.fit(ckpt_path="last")'
         )
 
     def _listen(self, rank: int) -> None:
@@ -124,22 +125,22 @@ class PeerMonitor:
         except RuntimeError:
             reason = f"{self._others[rank]} died without a word at {self._moment()}"
         with self._lock:
-            if reason and not self._reason:  # the first one is why the others end
+            if reason and not self._reason:  # the first one is the cause of the others
                 self._reason = reason
-                self._leaving = threading.Timer(GRACE_S, self._leave)
-                self._leaving.daemon = True
-                self._leaving.start()
+                self._exit_timer = threading.Timer(GRACE_S, self._exit)
+                self._exit_timer.daemon = True
+                self._exit_timer.start()
                 self._heard.set()
 
-    def _leave(self) -> None:
-        sys.stderr.write(f"radenhance: {self._reason}; {self._here} leaves\n")
+    def _exit(self) -> None:
+        sys.stderr.write(f"radenhance: {self._reason}; {self._here} exits\n")
         sys.stderr.flush()
         os._exit(StageError.exit_code)
 
     def _send(self, text: str) -> None:
         content = text.encode()[:NUM_BYTES].ljust(NUM_BYTES, b"\0")
         for rank in self._others:
-            with suppress(RuntimeError):  # it is not there any more to be told
+            with suppress(RuntimeError):  # that process has ended
                 dist.send(
                     torch.tensor(list(content), dtype=torch.uint8),
                     group=self._group,

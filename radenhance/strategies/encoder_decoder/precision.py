@@ -1,4 +1,8 @@
-"""Decisions about gradients that need both stages: their norm, and whether float16 overflowed."""
+"""Decisions about gradients that need both stages: their norm, and whether float16 overflowed.
+
+A stage that clipped by the norm of its own gradients, or skipped a step because only they
+overflowed, would leave the network that one device trains.
+"""
 
 from collections.abc import Sequence
 
@@ -24,17 +28,17 @@ def norm_over_stages(
     squares would round in another order.
 
     Args:
-        parameters: Of the whole network, in the same order on both sides; a gradient is where its
-            stage is.
-        group: The two processes.
-        device: Of the result.
+        parameters: Parameters of the whole network, in the same order in both processes; only the
+            stage that runs here has gradients.
+        group: The two processes of the pipeline.
+        device: Device of the result.
     """
     own = {i: p.grad for i, p in enumerate(parameters) if p.grad is not None}
     norms = torch.zeros(len(parameters), dtype=parameters[0].dtype, device=device)
     if own:
         norms[list(own)] = torch.stack([full_tensor(n) for n in norms_of(list(own.values()))])
-    # an entry without gradient is 0, where one device has none: 0 changes no norm, but the order of
-    # the summation, so that those are left out here too
+    # one device has no entry for a parameter without gradient: a 0 in its place would change the
+    # order of summation
     has_gradient = torch.zeros(len(parameters), dtype=torch.int32, device=device)
     has_gradient[list(own)] = 1
     dist.all_reduce(norms, group=group)
@@ -49,11 +53,11 @@ def decide_together(
     """Make a precision plugin clip by the norm over both stages, and skip overflows on both.
 
     Args:
-        plugin: Of the strategy.
-        group: The two processes.
-        device: Of this one.
-        everyone: Who may see an overflow that others do not: the two, or with shares of gradients
-            all processes.
+        plugin: The strategy's precision plugin.
+        group: The two processes of the pipeline.
+        device: This process's device.
+        everyone: The processes that decide on overflows: the two, or all where gradients are
+            sharded.
     """
 
     def clip_grad_by_norm(optimizer: Optimizer, clip_val: float) -> None:
@@ -62,6 +66,8 @@ def decide_together(
         own = [parameter for parameter in parameters if parameter.grad is not None]
         torch.nn.utils.clip_grads_with_norm_(own, clip_val, norm)
 
+    # Lightning asks the plugin alone, whose class the user's precision has chosen, and gives a
+    # strategy no hook for it: the function hides the class's method on this one object.
     vars(plugin)["clip_grad_by_norm"] = clip_grad_by_norm
     if isinstance(plugin, MixedPrecision) and plugin.scaler is not None:
         shared = ShardedGradScaler(device.type, process_group=everyone)
@@ -70,7 +76,6 @@ def decide_together(
 
 
 def start_scaler(plugin: Precision, device: torch.device) -> None:
-    """Let a process that never scales a loss, the encoder's, know the scale."""
-    scaler = getattr(plugin, "scaler", None)
-    if scaler is not None:
-        scaler.scale(torch.ones((), device=device))
+    """Initialize the scale in the encoder's process, which never scales a loss."""
+    if isinstance(plugin, MixedPrecision) and plugin.scaler is not None:
+        plugin.scaler.scale(torch.ones((), device=device))

@@ -1,8 +1,8 @@
-"""Processes in pairs, under Lightning: how they start, meet, agree and end.
+"""Processes in pairs, under Lightning: how they start, connect, reduce and end.
 
-What runs in them is `encoder_decoder.py`'s. Each process of a pair has a stage, and each pair is
-one of Lightning's replicas: it gets its own share of the samples, and values are reduced over
-pairs, as the two processes of one have the same.
+What runs in them is in `strategy.py`. Each process of a pair has a stage, and each pair is one of
+Lightning's replicas: it gets its own part of the samples, and values are reduced over pairs, since
+the two processes of a pair have the same values.
 """
 
 import os
@@ -23,22 +23,23 @@ from radenhance.errors import StageError, UsageError
 from radenhance.strategies.encoder_decoder.groups import (
     NUM_STAGES,
     Groups,
-    called,
+    StageName,
+    name_of,
     pipeline_of,
     stage_of,
 )
 from radenhance.strategies.encoder_decoder.loader import PeerGroup
 from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
-from radenhance.strategies.encoder_decoder.schedule import StageName
+from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.strategies.sharding import end_in_place, is_sharded
 
 
-class ProcessPairStrategy(SubprocessStrategy):
+class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
     """Starts processes, two for each pipeline, and ends them together.
 
     Args:
-        process_group_backend: nccl or gloo; the device's own when nothing is said.
-        timeout_s: Seconds without a sign of the other processes after which a run ends.
+        process_group_backend: nccl or gloo, or null for the one that suits the device.
+        timeout_s: Seconds without a sign of another process after which a run ends.
     """
 
     def __init__(self, process_group_backend: str | None, timeout_s: float) -> None:
@@ -49,7 +50,7 @@ class ProcessPairStrategy(SubprocessStrategy):
         self._doing = "the start"
         self._monitor: PeerMonitor | None = None
 
-    # Lightning sets these from --trainer.devices and --trainer.num_nodes
+    # what Lightning sets from Trainer(devices=..., num_nodes=...)
 
     @property
     @override
@@ -59,22 +60,23 @@ class ProcessPairStrategy(SubprocessStrategy):
 
     @property
     def num_pipelines(self) -> int:
-        """Pairs of encoder and decoder."""
+        """Number of pairs of encoder and decoder."""
         return self.world_size // NUM_STAGES
 
     @property
     def pipeline(self) -> int:
-        """Which of the pairs this process belongs to."""
+        """Number of the pair that this process belongs to."""
         return pipeline_of(self.global_rank)
 
     @property
+    @override
     def stage_name(self) -> StageName:
-        """Which half runs here."""
+        """The stage that runs here."""
         return stage_of(self.global_rank)
 
     @property
     def is_distributed(self) -> bool:
-        """Whether Lightning has to share out a loader's samples; the two of a pair share all."""
+        """Whether Lightning divides a loader's samples, which it does between pairs."""
         return self.num_pipelines > 1
 
     @property
@@ -91,15 +93,15 @@ class ProcessPairStrategy(SubprocessStrategy):
         self._set_world_ranks()
         if self.world_size < 2 or self.world_size % 2:
             raise UsageError(
-                f"--trainer.strategy encoder_decoder needs two processes, or pairs of them, got "
-                f"{self.world_size}; use --trainer.devices 2 or --trainer.num_nodes 2"
+                f"the strategy encoder_decoder has {self.world_size} processes, expected two or "
+                f"pairs of them; use Trainer(devices=2) or Trainer(num_nodes=2)"
             )
         self._connect()
         self._groups = Groups(self.timeout_s)
         self._peers = PeerGroup(self._groups.pair, self.root_device)
         self._monitor = PeerMonitor(
             self._groups.listening,
-            [called(rank) for rank in range(self.world_size)],
+            [name_of(rank) for rank in range(self.world_size)],
             timeout_s=self.timeout_s,
             moment=self._moment,
         )
@@ -110,6 +112,7 @@ class ProcessPairStrategy(SubprocessStrategy):
         environment.set_global_rank(self.node_rank * self.num_processes + self.local_rank)
         environment.set_world_size(self.num_nodes * self.num_processes)
         for only in (rank_zero_only, utils_rank_zero_only):
+            # as Lightning's own strategies tell its functions for rank 0
             setattr(only, "rank", self.global_rank)  # noqa: B010
 
     def _connect(self) -> None:
@@ -118,10 +121,10 @@ class ProcessPairStrategy(SubprocessStrategy):
         assert self.cluster_environment is not None
         try:
             connect(self.cluster_environment, backend, timeout=timeout)
-        except RuntimeError as error:  # that of torch.distributed is one
+        except RuntimeError as error:  # torch.distributed raises subclasses of it
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
             raise StageError(
-                f"{called(self.global_rank)} met no other process at {where} within "
+                f"{name_of(self.global_rank)} met no other process at {where} within "
                 f"{self.timeout_s:g} s; start the same command on both machines, with the same "
                 f"MASTER_ADDR and MASTER_PORT, which both can reach"
             ) from error
@@ -152,7 +155,7 @@ class ProcessPairStrategy(SubprocessStrategy):
 
     @override
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
-        """Reduce over the pipelines: the two processes of one have the same values."""
+        """Reduce over pipelines, as the two processes of a pipeline have the same values."""
         if not isinstance(tensor, Tensor) or self.num_pipelines == 1:
             return tensor
         reduced = tensor.clone()
@@ -177,7 +180,7 @@ class ProcessPairStrategy(SubprocessStrategy):
         monitor, self._monitor = self._monitor, None
         if monitor is None:
             return
-        monitor.ring(exception)
+        monitor.report(exception)
         explained = monitor.explain(exception)
         if explained is not None:  # a callback's own collective failed
             raise explained from exception

@@ -1,22 +1,21 @@
-"""Micro-batches through two halves, over torch.distributed.pipelining.
+"""Micro-batches through two stages, over torch.distributed.pipelining.
 
 What that library needs to be exact:
 
-- Static metadata. Without it, it finds the shapes by a run on uninitialised memory, of which
-  BatchNorm would keep the statistics. Here a run on fake tensors finds them.
-- One schedule for each shape and mode: shapes are frozen in it, and it would take other ones for
-  those it knows.
-- No scaling of gradients: it would divide those of earlier steps of an accumulation again.
+- Static metadata. Without it, it infers shapes by a run on uninitialized memory, whose statistics
+  BatchNorm would keep. Here a run on fake tensors finds them.
+- One schedule for each shape and mode: a schedule's shapes are frozen, and it takes tensors of
+  other shapes without a word.
+- No scaling of gradients, which would divide those of earlier steps of an accumulation again.
 - 1F1B, which holds one or two micro-batches at a time, needs two of them; GPipe holds all.
 
-The decoder is on the lower rank, where Lightning keeps logger, progress bar and checkpoints, so
-that a step that logs images reaches them; the library is told so.
+The decoder has the lower rank of the two (`groups.py`), which the library is told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,66 +24,52 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGP
 from torch.distributed.pipelining.schedules import PipelineScheduleSingle
 from typing_extensions import override
 
-from radenhance.compat.torch import FakeTensorMode
+from radenhance.compat.torch import FakeTensor, FakeTensorMode
 from radenhance.memory.checkpointing import unchanged_buffers
+from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
-from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta
-
-StageName = Literal["encoder", "decoder"]
-ScheduleName = Literal["auto", "gpipe", "1f1b"]
-Phase = Literal["forward", "backward"]
-
-GROUP_RANK: dict[StageName, int] = {"decoder": 0, "encoder": 1}
-STAGE_INDEX: dict[StageName, int] = {"encoder": 0, "decoder": 1}
-
-
-@dataclass(frozen=True)
-class BatchSpec:
-    """What the encoder says of a batch before it sends anything of it.
-
-    Args:
-        image: Of the network's input, one micro-batch.
-        crossing: What will cross the cut for each.
-        num_micro_batches: How many there are.
-        trains: Whether gradients come back.
-    """
-
-    image: TensorMeta
-    crossing: SkipSpec
-    num_micro_batches: int
-    trains: bool
+from radenhance.strategies.encoder_decoder.options import ScheduleName
+from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec, TensorMeta
+from radenhance.strategies.protocol import Phase, PhaseEnded
 
 
 def skip_specs(split: NetworkSplit, image: Tensor, *, trains: bool) -> tuple[TensorMeta, ...]:
-    """Return what the first half would make of `image`, without running it.
+    """Return what the encoder would make of `image`, without running it.
 
     Args:
-        split: On the device of `image`, under the autocast that they will run in.
+        split: Network on the device of `image`, under the autocast in which it will run.
         image: One micro-batch.
         trains: Whether with gradients.
     """
-    # counters of BatchNorm count even in fake mode
+    # BatchNorm's counters count in fake mode too
     buffers = unchanged_buffers([split.unet])
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode, fake = _as_fake(image)
     fake_split = split.for_fake_tensors(mode, image.device)
     with buffers, mode, torch.set_grad_enabled(trains):
-        made = fake_split.encode(mode.from_tensor(image))
+        made = fake_split.encode(fake)
         return tuple(TensorMeta.of(tensor) for tensor in made)
 
 
+def _as_fake(image: Tensor) -> tuple[FakeTensorMode, Tensor]:
+    if isinstance(image, FakeTensor):  # where a step is planned, all tensors are fake
+        return image.fake_mode, image
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    return mode, mode.from_tensor(image)
+
+
 class Schedules:
-    """Runs batches of micro-batches through this process's half.
+    """Runs this process's stage on all micro-batches of a batch.
 
     Args:
-        split: Of the network.
-        stage: Which of them runs here.
-        name: auto is 1F1B where there are two micro-batches or more.
+        split: The network.
+        stage: Name of the stage that runs here.
+        name: Schedule; auto is 1F1B where there are two micro-batches or more.
         group: The two processes of the pipeline, the decoder's first.
-        device: Where the half is.
-        autocast: Gives the context in which the half runs.
-        phase_ended: Called in training where a forward phase ends and a backward phase begins, and
-            the other way round; 1F1B alternates within a batch. The last backward phase ends with
-            the batch.
+        device: Device of the stage.
+        autocast: Function that makes the context in which the stage runs.
+        phase_ended: Function that is called in training where a forward phase ends and a backward
+            phase begins, and the other way round; 1F1B alternates within a batch. The last backward
+            phase ends with the batch.
     """
 
     def __init__(
@@ -96,7 +81,7 @@ class Schedules:
         group: ProcessGroup,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager[None]],
-        phase_ended: Callable[[Phase], None],
+        phase_ended: PhaseEnded,
     ) -> None:
         self._split = split
         self._stage = stage
@@ -106,99 +91,102 @@ class Schedules:
         self._autocast = autocast
         self._phase_ended = phase_ended
         self._phase: Phase = "forward"
-        # one of each mode is kept: before torch 2.15, the buffers of a schedule live as long as it
+        # one of each mode is kept: before torch 2.15, a schedule holds its buffers while it lives
         self._kept: dict[bool, tuple[BatchSpec, PipelineScheduleSingle]] = {}
         self._finish: Callable[[Tensor, int], Tensor] = _nothing_to_finish
+        self._numbers: Iterator[int] = count()
 
-    def encode(self, announcement: BatchSpec, images: Sequence[Tensor]) -> None:
-        """Run the first half on the network's inputs, one for each micro-batch."""
-        run = self._run(announcement)
+    def encode(self, spec: BatchSpec, images: Sequence[Tensor]) -> None:
+        """Run the encoder on the network's inputs, one for each micro-batch."""
+        run = self._run(spec)
         run(torch.cat(list(images)), return_outputs=False)
 
-    def decode(self, announcement: BatchSpec, finish: Callable[[Tensor, int], Tensor]) -> None:
-        """Run the second half.
+    def decode(self, spec: BatchSpec, finish: Callable[[Tensor, int], Tensor]) -> None:
+        """Run the decoder.
 
         Args:
-            announcement: Of the encoder.
-            finish: Makes of a micro-batch's output and number the loss to go back from; of no
-                meaning where no gradients go back.
+            spec: The encoder's description of the batch.
+            finish: Function from a micro-batch's output and number to its loss; its result is
+                ignored where no gradients go back.
         """
-        run = self._run(announcement)
-        numbers = torch.arange(announcement.num_micro_batches)
-        self._finish = finish
+        run = self._run(spec)
+        targets = torch.arange(spec.num_micro_batches)
+        self._finish, self._numbers = finish, count()
         try:
-            run(target=numbers, losses=[], return_outputs=False)
+            run(target=targets, losses=[], return_outputs=False)
         finally:
             self._finish = _nothing_to_finish
 
-    def _run(self, announcement: BatchSpec) -> Callable[..., Any]:
+    def _run(self, spec: BatchSpec) -> Callable[..., Any]:
         self._phase = "forward"
-        schedule = self._schedule(announcement)
-        return schedule.step if announcement.trains else schedule.eval
+        schedule = self._schedule(spec)
+        return schedule.step if spec.trains else schedule.eval
 
     def _enter(self, phase: Phase) -> None:
         if phase != self._phase:
             self._phase_ended(self._phase)
             self._phase = phase
 
-    def _schedule(self, announcement: BatchSpec) -> PipelineScheduleSingle:
-        kept = self._kept.get(announcement.trains)
-        if kept is None or kept[0] != announcement:
-            kept = announcement, self._make(announcement)
-            self._kept[announcement.trains] = kept
+    def _schedule(self, spec: BatchSpec) -> PipelineScheduleSingle:
+        kept = self._kept.get(spec.trains)
+        if kept is None or kept[0] != spec:
+            kept = spec, self._make(spec)
+            self._kept[spec.trains] = kept
         return kept[1]
 
-    def _make(self, announcement: BatchSpec) -> PipelineScheduleSingle:
-        sent = tuple(kind.on_meta() for kind in announcement.crossing.sent)
-        loss = torch.empty((), device="meta", requires_grad=announcement.trains)
+    def _make(self, spec: BatchSpec) -> PipelineScheduleSingle:
+        sent = tuple(meta.on_meta() for meta in spec.skips.sent)
+        loss = torch.empty((), device="meta", requires_grad=spec.trains)
         encodes = self._stage == "encoder"
         stage = _Stage(
             self._enter,
-            _Half(self._part(announcement.crossing)),
-            STAGE_INDEX[self._stage],
-            len(STAGE_INDEX),
+            _StageModule(self._part(spec.skips)),
+            STAGES.index(self._stage),
+            len(STAGES),
             self._device,
-            input_args=(announcement.image.on_meta(),) if encodes else sent,
+            input_args=(spec.image.on_meta(),) if encodes else sent,
             output_args=sent if encodes else (loss,),
             group=self._group,
         )
-        stage.stage_index_to_group_rank = {STAGE_INDEX[s]: GROUP_RANK[s] for s in STAGE_INDEX}
-        num = announcement.num_micro_batches
-        alternates = announcement.trains and num >= len(STAGE_INDEX) and self._name != "gpipe"
+        stage.stage_index_to_group_rank = {i: GROUP_RANK[name] for i, name in enumerate(STAGES)}
+        num = spec.num_micro_batches
+        alternates = spec.trains and num >= len(STAGES) and self._name != "gpipe"
         kind = Schedule1F1B if alternates else ScheduleGPipe
         return kind(stage, num, loss_fn=self._finish_one, scale_grads=False)
 
-    def _part(self, crossing: SkipSpec) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+    def _part(self, skips: SkipSpec) -> Callable[..., Tensor | tuple[Tensor, ...]]:
         def encode(image: Tensor) -> tuple[Tensor, ...]:
             with self._autocast():
-                return crossing.pack(self._split.encode(image))
+                return skips.pack(self._split.encode(image))
 
         def decode(*received: Tensor) -> Tensor:
             with self._autocast():
-                return self._split.decode(crossing.unpack(received))
+                return self._split.decode(skips.unpack(received))
 
         return encode if self._stage == "encoder" else decode
 
-    def _finish_one(self, output: Tensor, number: Tensor) -> Tensor:
-        return self._finish(output, int(number))
+    def _finish_one(self, output: Tensor, target: Tensor) -> Tensor:
+        # both schedules take micro-batches in order; the number is not read from `target`, which
+        # has no value where a step is planned on fake tensors
+        return self._finish(output, next(self._numbers))
 
 
-class _Half(nn.Module):
-    """What the library asks for: a module; the parameters stay where they are."""
+class _StageModule(nn.Module):
+    """The module that the library asks for; the parameters stay where they are."""
 
     def __init__(self, run: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
         super().__init__()
         self.run = run
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Run the half on one micro-batch."""
+        """Run the stage on one micro-batch."""
         return self.run(*inputs)
 
 
 class _Stage(PipelineStage):
-    """One that says which phase it enters."""
+    """A stage that reports the phase it enters."""
 
-    def __init__(self, enter: Callable[[Phase], None], *arguments: Any, **options: Any) -> None:
+    def __init__(self, enter: PhaseEnded, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._enter = enter
 

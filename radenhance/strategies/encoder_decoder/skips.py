@@ -1,14 +1,14 @@
-"""What crosses the cut between encoder and decoder: the skips, and the deepest features.
+r"""What the encoder sends the decoder: the skips, and the deepest features.
 
     stem  layer1  layer2  layer3  layer4 | decoder0 ...
-      \\______________________________________>
-              \\______________________________>
-                      \\______________________>
-                               \\_____________>
-                                       \\_____>
+      \______________________________________>
+              \______________________________>
+                      \______________________>
+                               \_____________>
+                                       \_____>
 
-Shapes are announced before anything is sent, so that the receiver never guesses: a tensor of the
-wrong size would abort the process, or be read as the pixels of the batch before.
+Shapes are sent before the tensors, so that the receiver never guesses: a tensor of the wrong size
+would abort the process, or be read as the pixels of the batch before.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ class TensorMeta:
     """Everything about a tensor but its values.
 
     Args:
-        shape: Of one micro-batch.
-        dtype: Its element type.
-        requires_grad: Whether a gradient comes back for it; not so behind frozen layers.
+        shape: The tensor's shape, of one micro-batch.
+        dtype: The type of its elements.
+        requires_grad: Whether a gradient comes back for it; false behind frozen layers.
     """
 
     shape: tuple[int, ...]
@@ -34,58 +34,80 @@ class TensorMeta:
 
     @classmethod
     def of(cls, tensor: Tensor) -> "TensorMeta":
-        """Return the kind of `tensor`."""
+        """Return the description of `tensor`."""
         return cls(tuple(tensor.shape), tensor.dtype, tensor.requires_grad)
 
     def on_meta(self) -> Tensor:
-        """Return a tensor of this kind without values."""
+        """Return a tensor of this shape and type without values."""
         tensor = torch.empty(self.shape, dtype=self.dtype, device="meta")
         return tensor.requires_grad_(self.requires_grad)
 
 
 @dataclass(frozen=True)
 class SkipSpec:
-    """What crosses the cut for one micro-batch, and how.
+    """What the encoder sends for one micro-batch, and how.
 
     Args:
-        kinds: In the order in which the encoder makes them.
-        bfloat16: Whether float32 crosses as bfloat16, features and gradients alike.
+        tensors: Descriptions in the order in which the encoder makes the tensors.
+        bfloat16: Whether float32 is sent as bfloat16, features and gradients alike.
     """
 
-    kinds: tuple[TensorMeta, ...]
+    tensors: tuple[TensorMeta, ...]
     bfloat16: bool = False
 
     @property
     def sent(self) -> tuple[TensorMeta, ...]:
-        """The tensors as they are on their way; those without elements do not travel."""
-        return tuple(self._travelling(kind) for kind in self.kinds if 0 not in kind.shape)
+        """The tensors as they are sent; those without elements are not."""
+        return tuple(self._as_sent(meta) for meta in self.tensors if 0 not in meta.shape)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that one micro-batch sends forwards; backwards, those with a gradient again."""
-        return sum(kind.on_meta().nbytes for kind in self.sent)
+        """Bytes that are sent for one micro-batch in the forward pass."""
+        return sum(meta.on_meta().nbytes for meta in self.sent)
+
+    @property
+    def num_gradient_bytes(self) -> int:
+        """Bytes that come back for one micro-batch in the backward pass."""
+        return sum(meta.on_meta().nbytes for meta in self.sent if meta.requires_grad)
 
     def pack(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the tensors to send.
 
         They are contiguous: gloo refuses others, and NCCL reads them in the wrong order.
         """
-        travelling = [tensor for tensor in tensors if tensor.numel()]
+        to_send = [tensor for tensor in tensors if tensor.numel()]
         return tuple(
-            tensor.to(kind.dtype).contiguous()
-            for tensor, kind in zip(travelling, self.sent, strict=True)
+            tensor.to(meta.dtype).contiguous()
+            for tensor, meta in zip(to_send, self.sent, strict=True)
         )
 
     def unpack(self, received: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors that were packed, in their own types."""
         left = iter(received)
         return [
-            received[0].new_empty(kind.shape, dtype=kind.dtype)
-            if 0 in kind.shape
-            else next(left).to(kind.dtype)
-            for kind in self.kinds
+            received[0].new_empty(meta.shape, dtype=meta.dtype)
+            if 0 in meta.shape
+            else next(left).to(meta.dtype)
+            for meta in self.tensors
         ]
 
-    def _travelling(self, kind: TensorMeta) -> TensorMeta:
-        shortened = self.bfloat16 and kind.dtype == torch.float32
-        return replace(kind, dtype=torch.bfloat16) if shortened else kind
+    def _as_sent(self, meta: TensorMeta) -> TensorMeta:
+        shortened = self.bfloat16 and meta.dtype == torch.float32
+        return replace(meta, dtype=torch.bfloat16) if shortened else meta
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """What the encoder tells the decoder of a batch before it sends any of its features.
+
+    Args:
+        image: The network's input, of one micro-batch.
+        skips: What is sent for each micro-batch.
+        num_micro_batches: How many micro-batches there are.
+        trains: Whether gradients come back.
+    """
+
+    image: TensorMeta
+    skips: SkipSpec
+    num_micro_batches: int
+    trains: bool

@@ -5,18 +5,20 @@
     rank 1   reads    encoder  ------ skips ----->  decoder    rank 0
              nothing           <--- gradients ----  loss       reads batches, logs, checkpoints
 
-The whole module lives in both processes, and only the tensors of the half that runs there on its
+The whole module is in both processes, and only the tensors of the stage that runs there are on its
 device: weights are little beside activations. Optimizers, schedulers and checkpoints are then those
 of one device. Three things differ from Lightning's other strategies, for this reason:
 
 - Forward and backward passes are one (`schedule.py`), so Lightning's own backward pass is left out,
   and gradients are set to zero here.
-- A step is done by both processes together, and its losses, logs and results are given to both.
-- Norms and overflows of gradients are decided together (`precision.py`).
+- Both processes do a step together, and both get its losses, logs and results.
+- Both decide together on norms and overflows of gradients (`precision.py`).
 """
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch.distributed as dist
@@ -39,56 +41,63 @@ from radenhance.compat.lightning import (
 )
 from radenhance.errors import UsageError
 from radenhance.strategies.encoder_decoder.batches import map_leaves
-from radenhance.strategies.encoder_decoder.config_check import check_agreement, refuse_unsupported
+from radenhance.strategies.encoder_decoder.config_check import (
+    check_agreement,
+    refuse_unsupported,
+    settings_of,
+)
+from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.loader import BroadcastLoader, broadcast_loader
-from radenhance.strategies.encoder_decoder.network_split import FIRST_DECODER_STAGE, NetworkSplit
+from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
+from radenhance.strategies.encoder_decoder.options import (
+    FIRST_DECODER_STAGE,
+    PipelineOptions,
+    ScheduleName,
+)
 from radenhance.strategies.encoder_decoder.precision import (
     decide_together,
     norm_over_stages,
     start_scaler,
 )
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
-from radenhance.strategies.encoder_decoder.schedule import (
-    GROUP_RANK,
-    Phase,
-    ScheduleName,
-    StageName,
-)
+from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
+from radenhance.strategies.protocol import RehearsedRun
 from radenhance.strategies.sharding import (
     broadcast_from_first,
     full_on_cpu,
     full_tensor,
     full_weights,
     is_sharded,
+    mesh_of,
     refuse_unsharded_techniques,
     shard,
     shard_state,
 )
 
 NAME = "encoder_decoder"
-AUTO_CUT = "auto"
 
 
 class EncoderDecoderStrategy(ProcessPairStrategy):
     """Runs the encoder on one device and the decoder on another.
 
     Args:
-        micro_batch_size: Images that cross the cut at a time. BatchNorm sees that many, as it does
-            under gradient accumulation. It must divide the batch in training.
+        micro_batch_size: Images that go through the pipeline at a time. BatchNorm sees that many,
+            as it does under gradient accumulation. It must divide the batch in training.
         schedule: gpipe runs all micro-batches forwards, then all backwards; 1f1b alternates, and
-            holds two micro-batches at most; auto is 1f1b where there are two.
+            holds two micro-batches at most; auto is 1f1b where there are two or more.
         cut: First stage of the decoder's device; another one than decoder0 moves the balance. With
             auto, `radenhance fit` takes the one with which the fuller GPU needs least.
-        bfloat16_transfer: Send float32 features and gradients as bfloat16: half the bytes, not
-            exact.
-        sharded: With several pipelines, share out parameters, gradients and optimizer state over
-            them (FSDP2): less memory, more traffic between them.
-        process_group_backend: nccl or gloo; the device's own when nothing is said.
-        timeout_s: Seconds without a sign of the other processes after which a run ends.
+        bfloat16_transfer: Whether float32 features and gradients are sent as bfloat16: half the
+            bytes, not exact.
+        sharded: Whether parameters, gradients and optimizer state are sharded over the pipelines,
+            of which there must be several (FSDP2): less memory, more traffic between them.
+        process_group_backend: nccl or gloo, or null for the one that suits the device.
+        timeout_s: Seconds without a sign of another process after which a run ends.
     """
 
     strategy_name = NAME
+    stages = STAGES
 
     def __init__(
         self,
@@ -101,17 +110,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         timeout_s: float = 600.0,
     ) -> None:
         super().__init__(process_group_backend, timeout_s)
-        if micro_batch_size < 1:
-            raise UsageError(
-                f"--trainer.strategy.micro_batch_size must be at least 1, got {micro_batch_size}"
-            )
-        self.micro_batch_size = micro_batch_size
-        self.schedule = schedule
-        self.cut = cut
-        self.bfloat16_transfer = bfloat16_transfer
-        self.sharded = sharded
-        self.phase_ended: Callable[[Phase], None] = _nothing
-        """Called where forward and backward phases alternate within a step, which no hook says."""
+        self.options = PipelineOptions(micro_batch_size, schedule, cut, bfloat16_transfer, sharded)
 
     # before a fit
 
@@ -121,35 +120,37 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         assert self.accelerator is not None
         self.accelerator.setup(trainer)
         refuse_unsupported(trainer, module)
-        if self.sharded and self.num_pipelines == 1:
-            raise UsageError(
-                "--trainer.strategy.sharded needs several pipelines to share parameters out to, "
-                "got one; use four processes or more, or leave it out"
-            )
-        if self.cut == AUTO_CUT:
-            raise UsageError("cut auto is chosen by `radenhance fit`; name a stage, or decoder0")
-        self._split = NetworkSplit(module, self.cut)
+        self.options.check(self.num_pipelines)
+        self._split = NetworkSplit(module, self.options.cut)
         with self._watch():
-            check_agreement(self, trainer, module)
+            check_agreement(settings_of(self.options, self._split.techniques, trainer, module))
         self.model = self.precision_plugin.convert_module(module)
-        elsewhere = self._tensors_elsewhere()
-        self._elsewhere = elsewhere
-        if not is_sharded(module):  # by an earlier run, which has left them equal
+        self._elsewhere = self._split.tensors_elsewhere(self.stage_name)
+        if not is_sharded(module):  # where an earlier run has sharded it, all are equal already
             with self._watch():
                 self._copy_from_rank_zero()
         self.model_to_device()
-        if self.sharded:
+        if self.options.sharded:
             self._shard()
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
             leave_out_backward(trainer)
         self.setup_precision_plugin()
-        everyone = dist.group.WORLD if self.sharded else self._groups.pair
+        everyone = dist.group.WORLD if self.options.sharded else self._groups.pair
         decide_together(self.precision_plugin, self._groups.pair, self.root_device, everyone)
         if trainer.state.fn == TrainerFn.FITTING:
             for optimizer in self.optimizers:  # an earlier fit may have left its state on the CPU
                 optimizer.load_state_dict(optimizer.state_dict())
-        self._step = SharedStep(self, self._split, self._peers)
+        self._step = SharedStep(
+            module,
+            self._split,
+            self.stage_name,
+            self._peers,
+            options=self.options,
+            precision=self.precision_plugin,
+            pre_backward=lambda loss: self.precision_plugin.pre_backward(loss, module),
+            phase_ended=lambda phase: self.phase_ended(phase),
+        )
         self._let_metrics_reduce_over(self._groups.replicas)
         if self.num_pipelines == 1:  # what is logged is the same on both processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
@@ -158,21 +159,21 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         refuse_unsharded_techniques(self._split.techniques)
         self._split.keep_shapes()
         here = {id(p) for p in self._split.unet.parameters()} - self._elsewhere
-        shard(self._split.unet, here, self._groups.replicas, self.root_device)
+        shard(self._split.unet, here, mesh_of(self._groups.replicas, self.root_device))
 
     def _let_metrics_reduce_over(self, group: ProcessGroup | None) -> None:
-        """The two of a pipeline have the same states; summed over both, they would count twice."""
+        """Reduce metrics over replicas: the two of a pipeline have the same states."""
         for part in self._module.modules():
             if isinstance(part, Metric):
                 part.process_group = group
 
     @override
     def model_to_device(self) -> None:
-        """Move what is not of the other half alone."""
+        """Move the tensors that are not of the other stage alone."""
         self._move(self._module)
 
     def _move(self, part: nn.Module) -> None:
-        """Move `part`, whole where nothing below it belongs elsewhere; a metric moves only so."""
+        """Move `part` as a whole where nothing in it is of the other stage, as metrics require."""
         if not any(id(t) in self._elsewhere for t in (*part.parameters(), *part.buffers())):
             part.to(self.root_device)
             return
@@ -186,13 +187,6 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     def _module(self) -> LightningModule:
         assert self.lightning_module is not None
         return self.lightning_module
-
-    def _tensors_elsewhere(self) -> set[int]:
-        encoder = self._split.encoder_tensors()
-        if self.stage_name == "decoder":
-            return encoder
-        every = {id(t) for t in (*self._split.unet.parameters(), *self._split.unet.buffers())}
-        return every - encoder
 
     def _copy_from_rank_zero(self) -> None:
         for tensor in (*self._module.parameters(), *self._module.buffers()):
@@ -209,10 +203,10 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             dist.all_gather_object(lengths, _length(dataloader))
         if len(set(lengths)) > 1:
             raise UsageError(
-                f"the processes see datasets of {' and '.join(map(str, lengths))} batches; give "
-                f"all of them the same data"
+                f"the processes have loaders of {' and '.join(map(str, lengths))} batches, "
+                f"expected the same number; give all of them the same data"
             )
-        # as Lightning does on one device, where it would count the encoder as a rank of its own
+        # Lightning would count the encoder as a rank of its own, and seed workers by it
         seed_workers(dataloader, self.pipeline)
         return broadcast_loader(dataloader, self._peers, self._watch)
 
@@ -227,10 +221,11 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             zero_gradients(trainer, trainer.optimizers[0], batch_idx)
         start_scaler(self.precision_plugin, self.root_device)
         with self._watch():
-            loss = self._step.train(batch, batch_idx, *more)
+            num = trainer.accumulate_grad_batches
+            loss = self._step.train(batch, batch_idx, *more, num_accumulated=num)
             if not is_accumulating(trainer):
                 self._average_gradients()
-        # the base class's: a scaler has scaled the loss already
+        # of the base class, as a scaler has scaled the loss already
         return Precision.post_backward(self.precision_plugin, loss, self._module)
 
     @override
@@ -254,23 +249,24 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         if self.num_pipelines == 1:
             return
         for parameter in self._module.parameters():
-            # what is shared out has the mean already
+            # FSDP2 has averaged those of sharded parameters
             if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
                 dist.all_reduce(parameter.grad, group=self._groups.replicas)
                 parameter.grad /= self.num_pipelines
 
-    def _share_buffers(self) -> None:
+    def _broadcast_buffers(self) -> None:
         here = [b for b in self._module.buffers() if id(b) not in self._elsewhere]
         with self._watch():
             broadcast_from_first(here, self._groups.replicas)
 
     @override
     def on_validation_start(self) -> None:
-        """Validate the network that a checkpoint has."""
-        self._share_buffers()
+        """Make buffers equal, so that the network is validated that a checkpoint contains."""
+        self._broadcast_buffers()
 
+    @override
     def gradient_norm(self) -> Tensor:
-        """Return the 2-norm of the gradients of both halves."""
+        """Return the 2-norm of the gradients of both stages."""
         with self._watch():
             return norm_over_stages(
                 list(self._module.parameters()), self._groups.pair, self.root_device
@@ -280,11 +276,23 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     def optimizer_step(
         self, optimizer: Optimizer, closure: Callable[[], Any], model: Any = None, **options: Any
     ) -> Any:
-        """Step; clipping and overflows are decided together."""
+        """Step, with clipping and overflows decided by both processes."""
         with self._watch():
             return super().optimizer_step(optimizer, closure, model, **options)
 
-    # checkpoints: those of one device
+    # plans
+
+    def cut_before(self, stage: str) -> "EncoderDecoderStrategy":
+        """Return a strategy with the same options and another first stage of the decoder."""
+        return EncoderDecoderStrategy(**asdict(replace(self.options, cut=stage)))
+
+    @override
+    def rehearse(self, run: RehearsedRun, stage: str | None) -> AbstractContextManager[StagePasses]:
+        """Return the passes of a stage; its `spec` says what is sent."""
+        assert stage in STAGES
+        return rehearsed_stage(run, self.options, stage)
+
+    # checkpoints, which are those of one device
 
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:
@@ -293,7 +301,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     @override
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
-        """Return the state of all parameters, wherever they are, on the CPU."""
+        """Return the state of the whole network's parameters on the CPU."""
         own: dict[str, Any] = super().optimizer_state(optimizer)
         every: dict[int, Any] = {}
         with self._watch():
@@ -304,7 +312,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     @override
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Load a whole state, and leave out what the other process has the parameters of."""
+        """Load a whole state, and keep that of the parameters on this device."""
         super().load_optimizer_state_dict(checkpoint)
         for optimizer in self.optimizers:
             for parameter in [p for p in optimizer.state if id(p) in self._elsewhere]:
@@ -312,8 +320,8 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             shard_state(optimizer)
 
     def _complete(self) -> None:
-        """Bring the half of the network that is elsewhere up to date here."""
-        self._share_buffers()
+        """Copy the other stage's tensors from the other process."""
+        self._broadcast_buffers()
         encoder = self._split.encoder_tensors()
         with self._watch():
             for tensor in (*self._module.parameters(), *self._module.buffers()):
@@ -327,7 +335,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     @override
     def on_train_end(self) -> None:
-        """Leave the whole network in every process, for what comes after the fit."""
+        """Leave the trained network in every process, for what comes after the fit."""
         self._complete()
 
     @override
@@ -335,10 +343,6 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         super().teardown()
         if self.lightning_module is not None:
             self._let_metrics_reduce_over(None)  # a group cannot be pickled with the module
-
-
-def _nothing(phase: Phase) -> None:
-    pass
 
 
 def _length(loader: Any) -> int | None:

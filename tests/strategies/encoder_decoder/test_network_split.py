@@ -1,4 +1,4 @@
-"""Two split are the network, wherever it is cut."""
+"""Encoder and decoder together are the network, wherever it is split."""
 
 import pytest
 import torch
@@ -6,41 +6,41 @@ from foreign import Foreign
 
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import ImageSizeError, UsageError
-from radenhance.strategies.encoder_decoder.batches import joined, micro_batches
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.schedule import skip_specs
 from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta
 
-CUTS = ["layer1", "layer3", "layer4", "decoder0", "decoder1", "decoder4", "head"]
+SPLIT_POINTS = ["layer1", "layer3", "layer4", "decoder0", "decoder1", "decoder4", "head"]
 
 
-def crossing_of(tensors, **options):
+def skips_of(tensors, **options):
     return SkipSpec(tuple(TensorMeta.of(tensor) for tensor in tensors), **options)
 
 
-@pytest.mark.parametrize("cut", CUTS)
-def test_halves_compute_what_the_whole_does_wherever_it_is_cut(cut):
+@pytest.mark.parametrize("split_point", SPLIT_POINTS)
+def test_both_stages_compute_what_the_whole_does_wherever_it_is_split(split_point):
     module = ContrastEnhancer("resnet18").eval()
-    split = NetworkSplit(module, cut)
+    split = NetworkSplit(module, split_point)
     image = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
         made = split.encode(image)
-        crossing = crossing_of(made)
-        assert torch.equal(split.decode(crossing.unpack(crossing.pack(made))), module.unet(image))
-    assert skip_specs(split, image, trains=False) == crossing.kinds
+        skips = skips_of(made)
+        assert torch.equal(split.decode(skips.unpack(skips.pack(made))), module.unet(image))
+    assert skip_specs(split, image, trains=False) == skips.tensors
 
 
 @pytest.mark.parametrize("encoder", ["tu-mobilenetv3_small_050", "tu-convnext_atto"])
-def test_encoders_of_one_stage_are_cut_after_it(encoder):
+def test_encoders_of_one_stage_are_split_after_it(encoder):
     module = ContrastEnhancer(encoder).eval()
     split = NetworkSplit(module)
     image = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
         made = split.encode(image)
-        crossing = crossing_of(made)
-        packed = crossing.pack(made)
+        skips = skips_of(made)
+        packed = skips.pack(made)
         assert all(tensor.is_contiguous() and tensor.numel() for tensor in packed)
-        output, expected = split.decode(crossing.unpack(packed)), module.unet(image)
+        output, expected = split.decode(skips.unpack(packed)), module.unet(image)
     # made contiguous, the channels-last features of a ConvNeXt go through other kernels
     assert torch.allclose(output, expected, rtol=0, atol=1e-5)
 
@@ -48,38 +48,30 @@ def test_encoders_of_one_stage_are_cut_after_it(encoder):
 def test_shapes_are_found_without_a_trace_in_the_network():
     module = ContrastEnhancer("resnet18")
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    kinds = skip_specs(NetworkSplit(module), torch.rand(1, 1, 64, 64), trains=True)
-    assert [kind.shape[1:] for kind in kinds] == [
+    sent = skip_specs(NetworkSplit(module), torch.rand(1, 1, 64, 64), trains=True)
+    assert [meta.shape[1:] for meta in sent] == [
         (64, 32, 32),
         (64, 16, 16),
         (128, 8, 8),
         (256, 4, 4),
         (512, 2, 2),
     ]
-    assert all(kind.requires_grad for kind in kinds)
+    assert all(meta.requires_grad for meta in sent)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
 def test_frozen_layers_send_no_gradient_back():
     module = ContrastEnhancer("resnet18")
     module.unet.encoder.requires_grad_(False)
-    kinds = skip_specs(NetworkSplit(module), torch.rand(1, 1, 64, 64), trains=True)
-    assert not any(kind.requires_grad for kind in kinds)
+    sent = skip_specs(NetworkSplit(module), torch.rand(1, 1, 64, 64), trains=True)
+    assert not any(meta.requires_grad for meta in sent)
 
 
-def test_each_tensor_of_the_network_belongs_to_one_half():
+def test_each_tensor_of_the_network_belongs_to_one_stage():
     module = ContrastEnhancer("resnet18")
     encoder = NetworkSplit(module).encoder_tensors()
     of_encoder = (*module.unet.encoder.parameters(), *module.unet.encoder.buffers())
     assert encoder == {id(tensor) for tensor in of_encoder}
-
-
-def test_bfloat16_halves_the_bytes_of_float32_and_comes_back_as_float32():
-    tensor = torch.rand(1, 4, 8, 8)
-    exact, short = crossing_of([tensor]), crossing_of([tensor], bfloat16=True)
-    assert exact.num_bytes == 2 * short.num_bytes == 4 * tensor.numel()
-    (back,) = short.unpack(short.pack([tensor]))
-    assert torch.equal(back, tensor.bfloat16().float())
 
 
 def test_a_step_gives_the_networks_input_and_takes_its_output():
@@ -98,21 +90,42 @@ def test_steps_that_cannot_be_shared_are_refused():
     split = NetworkSplit(module)
     with pytest.raises(UsageError, match="never called the network"):
         split.input_of(lambda: None)
-    with pytest.raises(ImageSizeError, match="multiple of 32 a side, got 40 x 32"):
+    with pytest.raises(ImageSizeError, match="is 40 x 32, expected multiples of 32"):
         split.input_of(lambda: module(torch.rand(1, 1, 40, 32)))
     x = torch.rand(1, 1, 32, 32)
     with pytest.raises(UsageError, match="more than once"):
         split.with_output(x, lambda: module(module(x)))
-    with pytest.raises(UsageError, match="--trainer.strategy.cut layer9 is not a stage"):
+    with pytest.raises(UsageError, match=r"EncoderDecoderStrategy.cut is 'layer9', exp"):
         NetworkSplit(module, "layer9")
 
 
-def test_micro_batches_divide_tensors_and_names_and_come_together_again():
-    batch = {"raw": torch.arange(4), "case": ["a", "b", "c", "d"], "of": "fit"}
-    parts = micro_batches(batch, 2)
-    assert [part["case"] for part in parts] == [["a", "b"], ["c", "d"]]
-    assert parts[1]["raw"].tolist() == [2, 3]
-    together = joined(parts)
-    assert together["raw"].tolist() == [0, 1, 2, 3]
-    assert together["case"] == batch["case"]
-    assert together["of"] == "fit"
+def test_the_encoders_own_tensors_shrink_and_grow_with_the_split_point():
+    module = ContrastEnhancer("resnet18")
+    num = [len(NetworkSplit(module, point).encoder_tensors()) for point in SPLIT_POINTS]
+    assert num == sorted(set(num))
+
+
+def test_a_module_without_a_unet_is_told_which_strategies_run_it():
+    with pytest.raises(UsageError, match=r'expected one .* use Trainer\(strategy="auto"\)'):
+        NetworkSplit(torch.nn.Linear(1, 1))
+
+
+def test_a_memory_attribute_of_another_kind_is_left_alone():
+    module = Foreign()
+    module.memory = torch.nn.Parameter(torch.rand(1))
+    module.network = module.net.forward
+    split = NetworkSplit(module)
+    x = torch.rand(1, 1, 32, 32)
+    assert split.techniques == MemoryTechniques()
+    assert split.input_of(lambda: module(x)) is x  # found at its U-Net
+
+
+def test_shapes_are_found_after_the_parameters_are_elsewhere():
+    module = ContrastEnhancer("resnet18")
+    split = NetworkSplit(module)
+    image = torch.rand(1, 1, 64, 64)
+    expected = skip_specs(split, image, trains=True)
+    split.keep_shapes()
+    for parameter in module.unet.encoder.parameters():
+        parameter.data = parameter.data.new_empty(0)  # as where other replicas have the shards
+    assert skip_specs(split, image, trains=True) == expected

@@ -153,17 +153,22 @@ def test_the_memory_profiler_sees_the_phases_of_both_stages(
         assert " ".join(phase for phase, _ in groupby(phases)) == expected
 
 
-def test_sharing_out_among_one_pipeline_is_refused(tmp_path, flags):
+def test_sharding_over_one_pipeline_is_refused(tmp_path, flags):
     sharded = [
         "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
         "--trainer.strategy.sharded=true",
     ]
     for process in start_nodes(command, *flags, *BOTH, *sharded, folder=tmp_path / "run"):
         assert process.wait(60).code == 2
-        assert "--trainer.strategy.sharded needs several pipelines" in process.output
+        assert "--trainer.strategy.sharded is True, expected False where there is one" in (
+            process.output
+        )
 
 
 def test_a_strategy_is_known_by_its_path_alone(flags, capsys):
     by_path = "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy"
     assert command(*flags, "--trainer.devices=1", by_path) == 2
-    assert "needs two processes, or pairs of them, got 1" in capsys.readouterr().err
+    assert (
+        "has 1 processes, expected two or pairs of them; use --trainer.devices=2"
+        in capsys.readouterr().err
+    )

@@ -1,0 +1,84 @@
+"""Processes that were started differently are found out before they train."""
+
+import pytest
+import torch.distributed as dist
+from foreign import Foreign, trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+
+from radenhance.errors import UsageError
+from radenhance.memory.techniques import MemoryTechniques
+from radenhance.strategies.encoder_decoder.config_check import (
+    check_agreement,
+    refuse_unsupported,
+    settings_of,
+)
+from radenhance.strategies.encoder_decoder.options import PipelineOptions
+
+
+def settings(options=PipelineOptions(), techniques=MemoryTechniques(), **of_trainer):  # noqa: B008
+    return settings_of(options, techniques, trainer({}, **of_trainer), Foreign())
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Let `check_agreement` see the settings of two processes."""
+
+    def started(first, second):
+        def gather(everyone, own):
+            everyone[:] = [first, second]
+
+        monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+        monkeypatch.setattr(dist, "all_gather_object", gather)
+
+    return started
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("cut", {"options": PipelineOptions(cut="decoder1")}),
+        ("micro_batch_size", {"options": PipelineOptions(micro_batch_size=2)}),
+        ("bfloat16_transfer", {"options": PipelineOptions(bfloat16_transfer=True)}),
+        ("memory", {"techniques": MemoryTechniques(checkpointing="unit")}),
+        ("accumulate_grad_batches", {"accumulate_grad_batches": 2}),
+        ("gradient_clip_val", {"gradient_clip_val": 1.0}),
+        ("max_epochs", {"max_epochs": 3}),
+        ("precision", {"precision": "64-true"}),
+    ],
+)
+def test_a_setting_that_differs_is_named_with_both_values(processes, name, other):
+    first, second = settings(), settings(**other)
+    processes(first, second)
+    expected = rf"rank 0 has {name} .*, rank 1 has .*; start all processes with the same"
+    with pytest.raises(UsageError, match=expected):
+        check_agreement(second)
+
+
+def test_equal_settings_agree(processes):
+    processes(settings(), settings())
+    check_agreement(settings())
+
+
+def test_a_setting_that_one_process_does_not_have_is_named(processes):
+    processes(settings(), settings() | {"model depth": "3"})
+    with pytest.raises(UsageError, match="rank 0 has model depth nothing, rank 1 has 3"):
+        check_agreement(settings())
+
+
+def test_manual_optimization_is_refused():
+    module = Foreign()
+    module.automatic_optimization = False
+    fit = trainer({})
+    fit.state.fn = "fit"
+    with pytest.raises(UsageError, match="Foreign.automatic_optimization is False, expected True"):
+        refuse_unsupported(fit, module)
+
+
+@pytest.mark.parametrize("callback", [StochasticWeightAveraging(0.1), WeightAveraging()])
+def test_averages_of_one_devices_weights_are_refused_in_a_fit_alone(callback):
+    fit = trainer({}, callbacks=[callback])
+    fit.state.fn = "validate"
+    refuse_unsupported(fit, Foreign())
+    fit.state.fn = "fit"
+    with pytest.raises(UsageError, match=f"cannot run {type(callback).__name__}"):
+        refuse_unsupported(fit, Foreign())

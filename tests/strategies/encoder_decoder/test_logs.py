@@ -1,0 +1,75 @@
+"""What micro-batches log is what one step logs, in either process."""
+
+import pytest
+import torch
+from foreign import Foreign
+
+from radenhance.errors import UsageError
+from radenhance.strategies.encoder_decoder.logs import capture_logs, combined, log_all
+
+
+def captured(*steps):
+    module = Foreign()
+    with capture_logs(module) as entries:
+        for step in steps:
+            step(module)
+    return module, entries
+
+
+def test_what_is_logged_in_the_block_is_kept_and_nothing_after_it():
+    module, entries = captured(lambda m: m.log("loss", torch.tensor(1.0), prog_bar=True))
+    assert entries == [("loss", 1.0, {"prog_bar": True})]
+    assert module.log.__func__ is type(module).log
+
+
+def test_log_is_restored_where_the_step_fails():
+    module = Foreign()
+    with pytest.raises(ValueError, match="of the step"), capture_logs(module):
+        raise ValueError("of the step")
+    assert "log" not in vars(module)
+
+
+def test_a_logged_loss_keeps_no_graph_alive():
+    loss = torch.rand(1, requires_grad=True).sum()
+    _, entries = captured(lambda m: m.log("loss", loss))
+    assert not entries[0][1].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("reduce_fx", "expected"),
+    [("mean", 2), ("sum", 6), (torch.min, 1), ("max", 3), (torch.mean, 2), (torch.sum, 6)],
+)
+def test_values_of_micro_batches_are_reduced_as_lightning_reduces_steps(reduce_fx, expected):
+    module, entries = captured(
+        *(lambda m, v=v: m.log("x", torch.tensor(v), reduce_fx=reduce_fx) for v in (1.0, 2.0, 3.0))
+    )
+    ((name, value, _),) = combined(entries, module)
+    assert (name, value) == ("x", expected)
+
+
+def test_the_weight_of_a_batch_is_that_of_its_micro_batches_together():
+    module, entries = captured(*(lambda m, n=n: m.log("x", 1.0, batch_size=n) for n in (2, 3)))
+    ((_, _, options),) = combined(entries, module)
+    assert options["batch_size"] == 5
+
+
+def test_another_reduction_is_refused_by_name():
+    module, entries = captured(lambda m: m.log("x", 1.0, reduce_fx=torch.median))
+    with pytest.raises(UsageError, match="x is logged with reduce_fx=.*expected mean, sum"):
+        combined(entries, module)
+
+
+def test_a_metric_arrives_in_the_other_process_with_its_state():
+    here, entries = captured(
+        lambda m: m.accuracy.update(torch.tensor([1.0, 0.0, 1.0])),
+        lambda m: m.log("accuracy", m.accuracy),
+    )
+    sent = combined(entries, here)
+    there = Foreign()
+    logged = []
+    there.log = lambda name, value, **_: logged.append((name, value))
+    log_all(sent, there)
+    ((name, metric),) = logged
+    assert name == "accuracy"
+    assert metric is there.accuracy
+    assert metric.compute() == pytest.approx(2 / 3)
