@@ -19,7 +19,6 @@ def say(text: str) -> None:
 
 def hush_libraries() -> None:
     """Leave out of Lightning's log what no user can do anything about."""
-
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"lightning.pytorch.{name}").addFilter(_wanted)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -274,7 +274,7 @@ class ContrastEnhancer(LightningModule):
         return torch.nn.utils.get_total_norm(gradients)
 
     def _identity_is_due(self) -> bool:
-        """The baseline does not change: one validation of a fit logs it, each run of the others."""
+        """Tell whether to log the baseline: once a fit, as it does not change, else each run."""
         fitting = self.trainer.state.fn == "fit"
         return not fitting or (self.current_epoch == 0 and not self.trainer.sanity_checking)
 
