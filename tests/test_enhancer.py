@@ -4,6 +4,8 @@ from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
 from radenhance.enhancer import ContrastEnhancer, half_cosine, measure
+from radenhance.errors import DivergedError, UsageError
+from radenhance.memory.techniques import MemoryTechniques
 
 
 @pytest.fixture
@@ -111,3 +113,80 @@ def test_gradients_wait_for_the_next_step_only_while_they_accumulate(model, accu
         enable_model_summary=False,
     ).fit(model, DataLoader([image] * 3))
     assert [bool(count) for count in waiting.counts] == waits
+
+
+def images(value=None, num=2):
+    """Samples as a dataset gives them; of random values, or of one value."""
+    image = torch.rand(1, 64, 64) if value is None else torch.full((1, 64, 64), value)
+    return [{"raw": image, "target": torch.rand(1, 64, 64), "case": f"case{i}"} for i in range(num)]
+
+
+def fit(model, train, validation=None, **settings):
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"max_epochs": 1, **settings},
+    )
+    trainer.fit(model, DataLoader(train), DataLoader(validation) if validation else None)
+    return trainer
+
+
+def test_a_loss_that_is_no_number_stops_before_it_gets_into_the_weights(model):
+    before = {name: weight.clone() for name, weight in model.unet.named_parameters()}
+    with pytest.raises(DivergedError, match=r"loss became nan at step 0 on case0; "):
+        fit(model, images(float("nan")))
+    assert all(torch.equal(weight, before[name]) for name, weight in model.unet.named_parameters())
+
+
+def test_a_gradient_that_is_no_number_stops_too(model):
+    model.unet.segmentation_head[0].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(DivergedError, match="the gradient became (nan|inf) at step 0 on case0"):
+        fit(model, images())
+
+
+def test_the_raw_image_is_measured_once_a_fit_and_stays_the_baseline(model):
+    trainer = fit(model, images(), images(), max_epochs=2)
+    assert trainer.callback_metrics["identity/ms_ssim"] < 1
+    assert {"val/loss", "val/psnr", "val/mae", "identity/loss"} <= trainer.callback_metrics.keys()
+
+
+@pytest.mark.parametrize("patience", [0, 5])
+def test_a_plateau_lowers_the_rate_in_the_epoch_in_which_it_is_seen(patience):
+    def plateau(optimizer):
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode="max", factor=0.5, patience=patience, threshold=1e9
+        )
+
+    model = ContrastEnhancer("resnet18", num_scales="auto", lr_scheduler=plateau)
+    trainer = fit(model, images(), images(), max_epochs=2)
+    rate = trainer.optimizers[0].param_groups[0]["lr"]
+    assert rate == pytest.approx(5e-4 if patience == 0 else 1e-3)
+
+
+def test_a_plateau_of_something_that_is_not_logged_names_what_is():
+    def plateau(optimizer):
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        scheduler.monitor = "val/beauty"
+        return scheduler
+
+    model = ContrastEnhancer("resnet18", num_scales="auto", lr_scheduler=plateau)
+    with pytest.raises(UsageError, match=r"val/beauty is not logged; use one of .*val/loss"):
+        fit(model, images(), images())
+
+
+def test_an_optimizer_that_cannot_be_made_is_said_with_its_reason():
+    model = ContrastEnhancer(
+        "resnet18", num_scales="auto", optimizer=lambda params: torch.optim.Adam(params, lr=-1)
+    )
+    with pytest.raises(UsageError, match="cannot be made: Invalid learning rate: -1"):
+        fit(model, images())
+
+
+def test_float32_is_multiplied_as_the_techniques_say(model):
+    for tf32 in (True, False):
+        model.memory = MemoryTechniques(tf32=tf32)
+        model.setup("validate")
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == tf32

@@ -112,7 +112,6 @@ def derive(
     _check_shape(source, enhanced)
     levels = integer_pixels(enhanced, bits)
     made = _in_zone_of(source, now or datetime.now(UTC))
-
     derived = _header_without_old_pixels(source)
     _identify(derived, made, series_uid or generate_uid(prefix=None), series_number)
     _set_pixels(derived, levels, bits)

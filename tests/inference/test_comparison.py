@@ -20,3 +20,25 @@ def test_the_network_and_the_raw_images_are_measured_on_both_sets(tiny_dataset, 
     best, worst = rows[:2]
     assert best.captions == worst.captions == ["raw", "enhanced", "target"]
     assert len(rows) == 4
+
+
+def test_the_best_case_is_shown_before_the_worst(tiny_dataset, monkeypatch):
+    monkeypatch.setattr(comparison, "REAL_ROOT", tiny_dataset)
+    write_old_checkpoint("original", "old.ckpt")
+    _, (best, worst, *_) = comparison.compare(Checkpoint.open(Path("old.ckpt")), tiny_dataset)
+    assert f"validation of {tiny_dataset}, best" in best.title
+    assert f"validation of {tiny_dataset}, worst" in worst.title
+    assert float(best.title.split()[-1]) >= float(worst.title.split()[-1])
+    assert {image.shape for image in best.images} == {best.images[0].shape}
+
+
+def test_the_real_radiographs_are_made_where_they_are_not_there_yet(tiny_dataset, monkeypatch):
+    made = []
+    monkeypatch.setattr(comparison, "REAL_ROOT", tiny_dataset.parent / "real")
+    monkeypatch.setattr(
+        comparison, "make_real_pairs", lambda root: made.append(tiny_dataset.rename(root))
+    )
+    write_old_checkpoint("original", "old.ckpt")
+    root = comparison.REAL_ROOT  # both sets are the same here
+    comparison.compare(Checkpoint.open(Path("old.ckpt")), root)
+    assert made == [root]
