@@ -87,7 +87,7 @@ def test_an_export_becomes_a_dataset_that_reads(clinic, capsys):
     said = capsys.readouterr().out
     assert "3 pairs in out/pairs.csv: 1 cat, 2 dog" in said
     assert "files in no pair: 1, see out/rejected.csv" in said
-    assert "tell who patients and owners are" in said
+    assert "identify patients and owners" in said
 
 
 def test_raw_files_are_copied_byte_by_byte_and_hashes_are_theirs(clinic):
@@ -150,7 +150,7 @@ def test_every_rejected_file_is_listed_with_its_reason(clinic):
     assert "has the pixels of another raw file" in reasons["c/second"]
     assert "(7FE0,0010) Pixel Data" in reasons["c/cut"]
     assert "(16, 16) rows and columns, expected 64 or more" in reasons["c/icon.npy"]
-    assert "derived from an image that is not here" in reasons["c/twin"]
+    assert "derived from an image that is not in the export" in reasons["c/twin"]
     assert "expected DICOM, PNG, TIFF or NPY" in reasons["viewer.exe"]
     assert len(reasons) == 6
     assert len(listed_pairs(OUT)) == 4
@@ -357,7 +357,9 @@ def test_anonymized_copies_have_the_pixels_and_nothing_else_of_the_patient(clini
     wrong.save_as(RAW / "a" / "IM1")
     run("--anonymize")
     assert not [warning for warning in recwarn if OWNER in str(warning.message)]
-    assert "burned into pixels was not looked for" in " ".join(capsys.readouterr().out.split())
+    assert "burned into the pixels was not searched for" in " ".join(
+        capsys.readouterr().out.split()
+    )
     content = b"".join(path.read_bytes() for path in OUT.rglob("*") if path.is_file())
     for secret in (OWNER, PET, NUMBER, "SYNTHETIC CLINIC", "20260101"):
         assert secret.encode() not in content

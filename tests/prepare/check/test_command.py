@@ -11,7 +11,7 @@ from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.dicom.radiograph import Header
 from radenhance.dicom.read import Declaration, read
 from radenhance.prepare.check.command import check, main
-from radenhance.prepare.check.examination import bits_declared_by, bone_declared_by
+from radenhance.prepare.check.findings import bits_declared_by, bone_declared_by
 from radenhance.prepare.synthesize import synthesize
 
 
@@ -30,8 +30,8 @@ def root(good, tmp_path):
 
 def found(root):
     """Case -> (faults, warnings), each as one text, and the faults of the whole."""
-    examinations, of_dataset = check(root, num_processes=1)
-    texts = {e.pair.case_id: ("; ".join(e.faults), "; ".join(e.warnings)) for e in examinations}
+    findings, of_dataset = check(root, num_processes=1)
+    texts = {e.pair.case_id: ("; ".join(e.faults), "; ".join(e.warnings)) for e in findings}
     return texts, of_dataset
 
 
@@ -66,7 +66,7 @@ def test_a_good_dataset_has_no_faults_and_trains(root, capsys):
     assert exit_code(root) == 0
     output = capsys.readouterr().out
     assert "6 pairs: 0 with faults" in output
-    assert "6 not reviewed by anyone; 0 rejected" in output
+    assert "6 not reviewed by anyone; 0 with accept 0" in output
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_rejected_pairs_are_listed_and_not_looked_at(root, capsys):
     assert exit_code(root) == 0
     output = capsys.readouterr().out
     assert "unused  cat000" in output
-    assert "4 not reviewed by anyone; 1 rejected" in output
+    assert "4 not reviewed by anyone; 1 with accept 0" in output
 
 
 def test_no_pair_that_validates_is_a_fault_of_the_dataset(root, capsys):
@@ -163,7 +163,7 @@ def test_no_pair_that_validates_is_a_fault_of_the_dataset(root, capsys):
 
 def test_small_images_warn_of_the_loss(tiny_dataset):
     texts, _ = found(tiny_dataset)
-    assert "needs 161 (--model.num_scales auto" in texts["case0"][1]
+    assert "needs 161; train with --model.num_scales=auto" in texts["case0"][1]
     assert texts["case0"][0] == ""
 
 
@@ -181,7 +181,7 @@ def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
     assert not content["trains"]
     (faulty,) = [pair for pair in content["pairs"] if pair["faults"]]
     assert faulty["case_id"] == "dog005"
-    assert faulty["likeness"] < 0
+    assert faulty["correlation"] < 0
     assert faulty["raw"]["bits"] == 14
     assert faulty["raw"]["bone_by"] == "(0028,1041) Pixel Intensity Relationship Sign"
     assert faulty["target"]["bone_by"] == "format"
@@ -192,10 +192,10 @@ def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("header", "rule", "viewing", "bone_by", "bits_by"),
+    ("header", "declaration", "for_presentation", "bone_by", "bits_by"),
     [
         (Header(), Declaration(), False, "format", "format"),
-        (Header(), Declaration(bone="dark", bits=12), True, "rule", "rule"),
+        (Header(), Declaration(bone="dark", bits=12), True, "dataset.yaml", "dataset.yaml"),
         (
             Header(sign=-1, photometric="MONOCHROME2"),
             Declaration(bone="dark"),
@@ -211,10 +211,22 @@ def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
             "(0028,0004)",
             "(0028,0101)",
         ),
-        (Header(sign=1), Declaration(bone="dark", bits=10, override=True), False, "rule", "rule"),
-        (Header(species="cat"), Declaration(bone="dark"), False, "rule", "(0028,0101)"),
+        (
+            Header(sign=1),
+            Declaration(bone="dark", bits=10, override=True),
+            False,
+            "dataset.yaml",
+            "dataset.yaml",
+        ),
+        (Header(species="cat"), Declaration(bone="dark"), False, "dataset.yaml", "(0028,0101)"),
     ],
 )
-def test_what_declares_polarity_and_bits_is_named(header, rule, viewing, bone_by, bits_by):
-    assert bone_declared_by(header, rule, viewing=viewing).startswith(bone_by)
-    assert bits_declared_by(header, rule, viewing=viewing).startswith(bits_by)
+def test_what_declares_polarity_and_bits_is_named(
+    header, declaration, for_presentation, bone_by, bits_by
+):
+    assert bone_declared_by(header, declaration, for_presentation=for_presentation).startswith(
+        bone_by
+    )
+    assert bits_declared_by(header, declaration, for_presentation=for_presentation).startswith(
+        bits_by
+    )
