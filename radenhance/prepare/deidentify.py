@@ -7,6 +7,7 @@ burned into the pixels is not searched for.
 """
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import pydicom
@@ -17,6 +18,7 @@ from pydicom.uid import UID, generate_uid
 from radenhance.dicom.dicom_file import parse
 from radenhance.errors import RadiographError
 from radenhance.files import replace_file
+from radenhance.prepare.identity import blacked_out
 from radenhance.prepare.source import Source
 
 METHOD = "radenhance prepare --anonymize"
@@ -34,6 +36,7 @@ _KEPT = (
     "Laterality",
     "ImageLaterality",
 )
+_TYPED = ("Manufacturer", "ManufacturerModelName")
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _EMPTY = (
     "PatientName",
@@ -85,7 +88,7 @@ def _dicom_without_identity(source: Source) -> bytes:
         with original.open("rb") as file:
             syntax = parse(original, file).syntax
         dataset = pydicom.dcmread(original, force=True)
-        copy = _kept(dataset)
+        copy = _kept(dataset, source.identity)
         copy.PatientID = source.header.patient
         copy.PatientSpeciesDescription = source.header.species
         copy.file_meta = FileMetaDataset()
@@ -102,13 +105,13 @@ def _dicom_without_identity(source: Source) -> bytes:
     return encoded.getvalue()
 
 
-def _kept(dataset: Dataset) -> Dataset:
+def _kept(dataset: Dataset, identity: Collection[str]) -> Dataset:
     copy = Dataset()
     copy.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _EMPTY:
         setattr(copy, keyword, None)
     for element in dataset:
-        if _may_stay(element) or element.keyword == "PixelData":
+        if _may_stay(element, identity) or element.keyword == "PixelData":
             copy.add(element)
     for keyword in _UIDS:
         if dataset.get(keyword):
@@ -123,9 +126,14 @@ def _kept(dataset: Dataset) -> Dataset:
     return copy
 
 
-def _may_stay(element: DataElement) -> bool:
+def _may_stay(element: DataElement, identity: Collection[str]) -> bool:
     technical = element.tag.group in (_ACQUISITION, _IMAGE) and not element.tag.is_private
-    return element.keyword in _KEPT or (technical and element.VR in _NUMBERS_AND_CODES)
+    if not (element.keyword in _KEPT or (technical and element.VR in _NUMBERS_AND_CODES)):
+        return False
+    # People type text even where codes belong. In the image's group codes decide how pixels are
+    # read, and an owner may be called Lin.
+    typed = element.keyword in _TYPED or element.tag.group == _ACQUISITION
+    return not typed or blacked_out(text := str(element.value), identity) == text
 
 
 def _other_uid(uid: str) -> UID:

@@ -1,11 +1,10 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from radenhance.dicom.radiograph import Header
 from radenhance.prepare.pairing import pair_up
-from radenhance.prepare.source import FoundFile, Source, find_files
+from radenhance.prepare.source import FoundFile, Source
 
 RAW, DONE = "FOR PROCESSING", "FOR PRESENTATION"
 
@@ -85,26 +84,7 @@ def test_a_target_put_there_by_hand_goes_before_a_twin():
     assert "use --targets to choose another" in reasons(*files)["2.dcm"]
 
 
-def test_a_name_that_is_an_identifier_is_not_cut_at_its_dots():
-    assert FoundFile(Path(), "raw/1.2.840.55", "raw").key == "1.2.840.55"
-    assert FoundFile(Path(), "raw/1.2.840.55.dcm", "raw").key == "1.2.840.55"
-
-
 def test_equal_files_count_once():
     files = source("1", intent=RAW), source("copy", intent=RAW, sha="sha of 1")
     assert cases(*files) == [("1", None)]
     assert reasons(*files) == {"copy": "is a copy of 1"}
-
-
-def test_files_are_found_in_order_and_hidden_ones_and_left_out_folders_are_not():
-    for name in ("b/raw/2.dcm", "b/target/2.dcm", "a.dcm", ".hid/1", "b/.DS_Store", "out/raw/1"):
-        Path("in", name).parent.mkdir(parents=True, exist_ok=True)
-        Path("in", name).touch()
-    found = find_files(Path("in"), leave_out=[Path("in/out")])
-    assert [(file.name, file.role) for file in found] == [
-        ("a.dcm", None),
-        ("b/raw/2.dcm", "raw"),
-        ("b/target/2.dcm", "target"),
-    ]
-    all_targets = find_files(Path("in"), role="target", leave_out=[Path("in/out")])
-    assert all_targets == [replace(file, role="target") for file in found]
