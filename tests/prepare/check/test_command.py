@@ -8,10 +8,8 @@ import pytest
 
 from radenhance.cli import say_errors
 from radenhance.dataset.manifest import listed_pairs, write_manifest
-from radenhance.dicom.radiograph import Header
-from radenhance.dicom.read import Declaration, read
+from radenhance.dicom.read import read
 from radenhance.prepare.check.command import check, main
-from radenhance.prepare.check.findings import bits_declared_by, bone_declared_by
 from radenhance.prepare.synthesize import synthesize
 
 
@@ -189,44 +187,3 @@ def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
     sheet = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_GRAYSCALE)
     first_target = sheet[30:380, 380:730]
     assert (first_target > 250).mean() > 0.2  # the blackened surroundings, inverted
-
-
-@pytest.mark.parametrize(
-    ("header", "declaration", "for_presentation", "bone_by", "bits_by"),
-    [
-        (Header(), Declaration(), False, "format", "format"),
-        (Header(), Declaration(bone="dark", bits=12), True, "dataset.yaml", "dataset.yaml"),
-        (
-            Header(sign=-1, photometric="MONOCHROME2"),
-            Declaration(bone="dark"),
-            False,
-            "(0028,1041)",
-            "(0028",
-        ),
-        (Header(sign=-1, photometric="MONOCHROME2"), Declaration(), True, "(0028,0004)", "VOI"),
-        (
-            Header(sign=1, photometric="MONOCHROME1", intent="FOR PRESENTATION"),
-            Declaration(),
-            False,
-            "(0028,0004)",
-            "(0028,0101)",
-        ),
-        (
-            Header(sign=1),
-            Declaration(bone="dark", bits=10, override=True),
-            False,
-            "dataset.yaml",
-            "dataset.yaml",
-        ),
-        (Header(species="cat"), Declaration(bone="dark"), False, "dataset.yaml", "(0028,0101)"),
-    ],
-)
-def test_what_declares_polarity_and_bits_is_named(
-    header, declaration, for_presentation, bone_by, bits_by
-):
-    assert bone_declared_by(header, declaration, for_presentation=for_presentation).startswith(
-        bone_by
-    )
-    assert bits_declared_by(header, declaration, for_presentation=for_presentation).startswith(
-        bits_by
-    )
