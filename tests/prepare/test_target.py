@@ -14,7 +14,7 @@ from radenhance.reference_enhancer.presets import PRESETS
 @pytest.fixture
 def raw():
     Path("set/target").mkdir(parents=True)
-    return save(named_dataset("dog", seed=3), Path("set/raw/1.2.dcm"))
+    return save(named_dataset("dog", seed=3, spacing_mm=1.0), Path("set/raw/1.2.dcm"))
 
 
 def test_a_target_lies_beside_its_raw_file_and_the_line_describes_both(raw):
