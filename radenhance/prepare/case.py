@@ -80,7 +80,7 @@ class CaseJob:
         facts = {
             "raw": self.case.raw.sha256,
             "target": "" if target is None else target.sha256,
-            "rules": asdict(settings.declarations),
+            "rules": asdict(settings.declarations),  # the key is part of the hash
             "preset": PRESETS[settings.preset].fingerprint(),
             "reference": settings.reference or target is not None,
             "anonymize": settings.anonymize,

@@ -1,6 +1,6 @@
 """Solids and regions of phantoms, drawn into canvases of air."""
 
-from functools import partial
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -67,6 +67,12 @@ def region(name, physique=None, *, spacing_mm=1.0, texture=False, field_mm=None,
     drawn = blank.posed(Pose(**{"center": center} | pose))
     put(drawn, physique or (TURTLE if name == "turtle" else CAT))
     return drawn
+
+
+@cache
+def shared_region(name, physique=None, **options):
+    """A region as `region` draws it, drawn once for all tests that only look at it."""
+    return region(name, physique, **options)
 
 
 def pixel(drawn, x, y):

@@ -24,7 +24,7 @@ RAW, OUT = Path("export"), Path("out")
 
 def radiograph(path, species="dog", *, seed=0, patient=None):
     """Write a phantom that carries the name of an owner, and return its header."""
-    dataset = dataset_of(phantom(species, seed=seed, spacing_mm=1.0))
+    dataset = dataset_of(phantom(species, seed=seed, spacing_mm=1.5))
     dataset.PatientName = f"{OWNER}^{PET}"
     dataset.PatientID = f"{NUMBER}-{seed if patient is None else patient}"
     dataset.ResponsiblePerson = f"{OWNER}^Ann"
@@ -80,7 +80,7 @@ def test_an_export_becomes_a_dataset_that_reads(clinic, capsys):
         assert raw.shape == target.shape == (pair.rows, pair.cols)
         assert (pair.bits_stored, pair.intent) == (raw.bits, "FOR PROCESSING")
         assert (pair.pixel_intensity, pair.sign) == (raw.header.relationship, raw.header.sign)
-        assert pair.pixel_spacing_mm == 1.0
+        assert pair.pixel_spacing_mm == 1.5
         assert pair.patient_id == raw.header.patient
         assert 40 <= pair.kvp <= 110
     assert not (OUT / ".prepare").exists()
@@ -406,7 +406,7 @@ def test_patients_are_split_by_species_into_three():
     assert Counter(pair.split for pair in pairs) == {"train": 6, "val": 2, "test": 2}
 
 
-def test_rules_of_a_description_that_is_there_first_are_obeyed():
+def test_declarations_of_a_description_that_is_there_first_are_obeyed():
     RAW.mkdir()
     OUT.mkdir()
     random = np.random.default_rng(0)

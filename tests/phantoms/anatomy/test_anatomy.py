@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_regions import CAT, REGIONS, TURTLE, correlation, mass_g, reduced, region
+from drawn_regions import CAT, REGIONS, TURTLE, correlation, mass_g, reduced, shared_region
+from drawn_regions import region as drawn_anew
 
 from radenhance.phantoms.physics import transmission
 
@@ -34,7 +35,7 @@ every_region = pytest.mark.parametrize("name", REGIONS)
 
 @every_region
 def test_a_region_weighs_what_an_animal_of_its_size_does(name):
-    drawn = region(name, spacing_mm=1.5)
+    drawn = shared_region(name, spacing_mm=1.5)
     least, most = WATER_G[name]
     assert least < mass_g(drawn.water, 1.5) < most
     least, most = BONE_CM3[name]
@@ -43,7 +44,7 @@ def test_a_region_weighs_what_an_animal_of_its_size_does(name):
 
 @every_region
 def test_a_region_is_the_same_at_another_pixel_size(name):
-    fine, coarse = (region(name, spacing_mm=s, texture=True) for s in (0.75, 1.5))
+    fine, coarse = (shared_region(name, spacing_mm=s, texture=True) for s in (0.75, 1.5))
     shape = coarse.water.shape
     assert correlation(reduced(fine.water, shape), coarse.water) > 0.995
     assert correlation(reduced(fine.bone, shape), coarse.bone) > 0.9
@@ -53,11 +54,11 @@ def test_a_region_is_the_same_at_another_pixel_size(name):
 
 @every_region
 def test_a_region_is_the_same_every_time_and_another_animal_is_another(name):
-    first, again = (region(name, spacing_mm=2.0) for _ in range(2))
+    first, again = (drawn_anew(name, spacing_mm=2.0) for _ in range(2))
     assert np.array_equal(first.water, again.water)
     assert np.array_equal(first.bone, again.bone)
     animal = TURTLE if name == "turtle" else CAT
-    other = region(name, replace(animal, number=8, girth=1.1, fat_mm=4.0), spacing_mm=2.0)
+    other = shared_region(name, replace(animal, number=8, girth=1.1, fat_mm=4.0), spacing_mm=2.0)
     assert not np.array_equal(first.bone, other.bone) or not np.array_equal(
         first.water, other.water
     )
@@ -65,7 +66,7 @@ def test_a_region_is_the_same_every_time_and_another_animal_is_another(name):
 
 @every_region
 def test_a_mirrored_region_is_the_mirror_image(name):
-    plain, mirrored = (region(name, spacing_mm=2.0, mirrored=m) for m in (False, True))
+    plain, mirrored = (shared_region(name, spacing_mm=2.0, mirrored=m) for m in (False, True))
     assert correlation(mirrored.water, plain.water[:, ::-1]) > 0.9999
     assert correlation(mirrored.bone, plain.bone[:, ::-1]) > 0.995
     assert correlation(mirrored.bone, plain.bone) < 0.99
@@ -75,7 +76,7 @@ def test_a_mirrored_region_is_the_mirror_image(name):
 def test_a_moved_region_is_the_same_elsewhere(name):
     _, (x, y), _ = REGIONS[name]
     plain, moved = (
-        region(name, spacing_mm=2.0, center=center) for center in ((x, y), (x - 10, y - 6))
+        shared_region(name, spacing_mm=2.0, center=center) for center in ((x, y), (x - 10, y - 6))
     )
     np.testing.assert_allclose(moved.water[3:, 5:], plain.water[:-3, :-5], atol=0.03)
     np.testing.assert_allclose(moved.bone[3:, 5:], plain.bone[:-3, :-5], atol=0.03)
@@ -84,15 +85,15 @@ def test_a_moved_region_is_the_same_elsewhere(name):
 @every_region
 def test_an_animal_twice_as_large_is_eight_times_as_heavy(name):
     rows, columns = REGIONS[name][2]
-    small = region(name, spacing_mm=2.0)
-    large = region(name, spacing_mm=4.0, scale=2.0, field_mm=(2 * rows, 2 * columns))
+    small = shared_region(name, spacing_mm=2.0)
+    large = shared_region(name, spacing_mm=4.0, scale=2.0, field_mm=(2 * rows, 2 * columns))
     assert mass_g(large.water, 4.0) == pytest.approx(8 * mass_g(small.water, 2.0), rel=0.02)
     assert correlation(large.bone, small.bone) > 0.99
 
 
 @every_region
 def test_nothing_lets_more_through_than_air(name):
-    drawn = region(name, spacing_mm=1.5, texture=True)
+    drawn = shared_region(name, spacing_mm=1.5, texture=True)
     for kvp in (45, 70, 100):
         passed = transmission(drawn.water, drawn.bone, kvp)
         assert passed.max() <= 1
@@ -102,7 +103,7 @@ def test_nothing_lets_more_through_than_air(name):
 
 @every_region
 def test_bone_lies_in_flesh(name):
-    drawn = region(name, spacing_mm=1.5)
+    drawn = shared_region(name, spacing_mm=1.5)
     bony = drawn.bone > 0.05
     assert bony.any()
     beside = (drawn.water < 0.05) & bony
@@ -112,7 +113,9 @@ def test_bone_lies_in_flesh(name):
 @every_region
 def test_a_fatter_animal_lets_more_through_and_has_the_same_bones(name):
     animal = TURTLE if name == "turtle" else CAT
-    lean, fat = (region(name, replace(animal, fat_mm=mm), spacing_mm=2.0) for mm in (1.2, 4.5))
+    lean, fat = (
+        shared_region(name, replace(animal, fat_mm=mm), spacing_mm=2.0) for mm in (1.2, 4.5)
+    )
     if name == "turtle":  # which has no fat under its shell
         assert np.array_equal(lean.water, fat.water)
     else:
@@ -124,7 +127,9 @@ def test_a_fatter_animal_lets_more_through_and_has_the_same_bones(name):
 
 
 def test_two_views_of_one_trunk_weigh_the_same():
-    lateral, frontal = (region(f"trunk, {view}", spacing_mm=1.5) for view in ("lateral", "frontal"))
+    lateral, frontal = (
+        shared_region(f"trunk, {view}", spacing_mm=1.5) for view in ("lateral", "frontal")
+    )
     assert mass_g(lateral.water, 1.5) == pytest.approx(mass_g(frontal.water, 1.5), rel=0.15)
     assert mass_g(lateral.bone, 1.5) == pytest.approx(mass_g(frontal.bone, 1.5), rel=0.15)
 
@@ -133,6 +138,6 @@ def test_two_views_of_one_trunk_weigh_the_same():
     ("name", "least"), [("trunk, frontal", 0.85), ("turtle", 0.9), ("forelimb, frontal", 0.6)]
 )
 def test_left_and_right_are_alike_seen_from_the_front(name, least):
-    drawn = region(name, spacing_mm=1.5)
+    drawn = shared_region(name, spacing_mm=1.5)
     assert least < correlation(drawn.bone, drawn.bone[:, ::-1]) < 0.9999
     assert correlation(drawn.water, drawn.water[:, ::-1]) > least

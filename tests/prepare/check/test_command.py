@@ -15,9 +15,9 @@ from radenhance.prepare.synthesize import synthesize
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    """Four cats and two dogs, raw DICOM and PNG targets, 150 to 250 pixels; all is right."""
+    """Four cats and two dogs, raw DICOM and PNG targets, 100 to 200 pixels; all is right."""
     root = tmp_path_factory.mktemp("good") / "set"
-    synthesize(root, counts={"cat": 4, "dog": 2, "turtle": 0}, spacing_mm=1.0)
+    synthesize(root, counts={"cat": 4, "dog": 2, "turtle": 0}, spacing_mm=1.5, num_processes=1)
     return root
 
 
@@ -81,9 +81,12 @@ def test_a_good_dataset_has_no_faults_and_trains(root, capsys):
     ],
 )
 def test_a_wrong_target_is_told(root, function, fault, warning):
-    change_target(root, "cat000", function)
+    pairs = listed_pairs(root)
+    few = [next(p for p in pairs if p.split == split) for split in ("train", "val")]
+    write_manifest(root, few)
+    change_target(root, few[0].case_id, function)
     texts, _ = found(root)
-    faults, warnings = texts.pop("cat000")
+    faults, warnings = texts.pop(few[0].case_id)
     assert fault in faults
     assert bool(fault) == bool(faults)
     assert warning in warnings
@@ -91,7 +94,7 @@ def test_a_wrong_target_is_told(root, function, fault, warning):
     assert exit_code(root) == (2 if fault else 0)
 
 
-def test_a_target_inverted_by_a_wrong_rule_is_told_in_every_pair(root, capsys):
+def test_a_target_inverted_by_a_wrong_declaration_is_told_in_every_pair(root, capsys):
     (root / "dataset.yaml").write_text("target: {bone: dark}\n")
     texts, _ = found(root)
     assert all("INVERTED" in faults for faults, _ in texts.values())
