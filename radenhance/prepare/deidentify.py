@@ -36,7 +36,6 @@ _KEPT = (
     "Laterality",
     "ImageLaterality",
 )
-_TYPED = ("Manufacturer", "ManufacturerModelName")
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _EMPTY = (
     "PatientName",
@@ -130,10 +129,10 @@ def _may_stay(element: DataElement, identity: Collection[str]) -> bool:
     technical = element.tag.group in (_ACQUISITION, _IMAGE) and not element.tag.is_private
     if not (element.keyword in _KEPT or (technical and element.VR in _NUMBERS_AND_CODES)):
         return False
-    # People type text even where codes belong. In the image's group codes decide how pixels are
-    # read, and an owner may be called Lin.
-    typed = element.keyword in _TYPED or element.tag.group == _ACQUISITION
-    return not typed or blacked_out(text := str(element.value), identity) == text
+    # People type text even where codes belong, in the group of the acquisition. Codes in the group
+    # of the image decide how pixels are read, and an owner may be called Lin.
+    text = str(element.value)
+    return element.tag.group != _ACQUISITION or blacked_out(text, identity) == text
 
 
 def _other_uid(uid: str) -> UID:

@@ -27,7 +27,7 @@ TEXT_KEYWORDS = """
     ProtocolName ImageComments DeviceSerialNumber DetectorID PlateID AcquisitionDeviceProcessingCode
     PatientBreedDescription PatientSpeciesDescription RequestedProcedureDescription StudyID
     PatientInsurancePlanCodeSequence AdditionalPatientHistory DerivationDescription
-    AcquisitionComments ContrastBolusAgent FilterMaterial BodyPartExamined Manufacturer
+    AcquisitionComments ContrastBolusAgent FilterMaterial BodyPartExamined
     DeviceDescription
 """
 DATES = """

@@ -138,6 +138,7 @@ class Frame:
     """
 
     def __init__(self, origin: Point, angle_deg: float) -> None:
+        """Keep the origin, and both axes as rows of a matrix."""
         self.origin = np.asarray(origin, np.float64)
         self.angle_deg = angle_deg
         cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
