@@ -1,4 +1,8 @@
-"""Which animals are radiographed, and how: breeds, examinations and the plan of a whole dataset."""
+"""Which animals are radiographed, and how: breeds, examinations and the plan of a whole dataset.
+
+An entry of a plan is a few numbers, and all that its radiograph depends on. Any process can
+therefore make any entry, in any order, with equal pixels.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +14,6 @@ from radenhance.phantoms.anatomy.physique import Physique
 
 Species = Literal["cat", "dog", "turtle"]
 
-# Breed: (size relative to a cat of 4 kg, relative width of the trunk).
 BREEDS: dict[Species, dict[str, tuple[float, float]]] = {
     "cat": {
         "Domestic Shorthair": (1.0, 1.0),
@@ -34,6 +37,7 @@ BREEDS: dict[Species, dict[str, tuple[float, float]]] = {
         "Box Turtle": (0.9, 1.1),
     },
 }
+"""Breed -> size relative to a cat of 4 kg (a turtle: to a carapace of 140 mm), girth."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,11 @@ class Examination:
 
     Args:
         body_part: Value of (0018,0015) Body Part Examined.
-        view: lateral, ventrodorsal, craniocaudal or dorsoventral.
-        center: Body point in mm on the middle of the detector.
-        upright: Whether the long side of the field stands upright.
-        span_mm: Long side of the field that shows all of it, in a cat of 4 kg.
-        share: How often it is asked for, relative to the others.
+        view: Direction of the beam: lateral, ventrodorsal, craniocaudal or dorsoventral.
+        center: Body point, x and y in mm, that falls on the middle of the detector.
+        upright: Whether the long side of the field is vertical.
+        span_mm: Long side in mm of a field that shows the whole body part of a cat of 4 kg.
+        share: Frequency of the examination, relative to the others of the species.
     """
 
     body_part: str
@@ -74,14 +78,17 @@ EXAMINATIONS: dict[Species, tuple[Examination, ...]] = {
     "dog": CAT_AND_DOG,
     "turtle": (Examination("WHOLEBODY", "dorsoventral", (0.0, 0.0), True, 200.0),),
 }
-FIELDS_MM: dict[Species, tuple[tuple[float, float], ...]] = {  # short and long side
+FIELDS_MM: dict[Species, tuple[tuple[float, float], ...]] = {
     "cat": ((150.0, 200.0), (180.0, 240.0), (240.0, 300.0)),
     "dog": ((180.0, 240.0), (250.0, 300.0), (300.0, 360.0), (360.0, 420.0), (418.8, 418.8)),
     "turtle": ((150.0, 200.0), (180.0, 240.0)),
 }
-SECOND_VIEW = 0.25  # of the animals; not every examination has one
+"""Short and long sides in mm of the fields that are read out, the smallest first."""
+SECOND_VIEW = 0.25
+"""Fraction of the animals with a second view, where the examination has one."""
 NUMBERS_PER_PLAN = 100_000
-DRAWN_ALONE = 10**10  # numbers of animals that belong to no plan
+DRAWN_ALONE = 10**10
+"""The first number of the animals that belong to no plan."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,10 @@ class Animal:
 
     Args:
         species: cat, dog or turtle.
-        number: Names the patient; radiographs with equal species and number show the same animal.
-        seed: Of everything that differs between two radiographs of one animal: position, exposure,
-            noise.
-        examination: Which of the species' `EXAMINATIONS`.
+        number: Number of the patient; equal species and number are the same animal.
+        seed: Seed of everything that differs between two radiographs of one animal: position,
+            exposure, noise.
+        examination: Index of the examination in the species' `EXAMINATIONS`.
     """
 
     species: Species
@@ -126,12 +133,12 @@ class Animal:
 
     @property
     def patient_id(self) -> str:
-        """Invented (0010,0020) Patient ID."""
+        """The invented (0010,0020) Patient ID."""
         return f"SYNTHETIC-{self.species.upper()}-{self.number}"
 
     @property
     def field_mm(self) -> tuple[float, float]:
-        """Rows and columns read out, in mm: the smallest field that shows all, or the largest."""
+        """Height and width of the field in mm: the smallest that shows all, or the largest."""
         needed = self.view.span_mm * self.physique.scale
         fields = FIELDS_MM[self.species]
         short, long = next((field for field in fields if field[1] >= needed), fields[-1])
@@ -139,7 +146,12 @@ class Animal:
 
 
 def draw_animal(species: Species, *, seed: int) -> Animal:
-    """Draw one animal and one examination of it from a seed; it belongs to no plan."""
+    """Draw one animal and one examination of it, which belong to no plan.
+
+    Args:
+        species: Species of the animal.
+        seed: Seed of the draw, at least 0.
+    """
     examination = _draw_examination(species, generator(seed, species, "alone"))
     return Animal(species, DRAWN_ALONE + seed, seed, examination)
 
@@ -152,15 +164,14 @@ def _draw_examination(species: Species, rng: np.random.Generator) -> int:
 def plan_animals(cats: int = 24, dogs: int = 34, turtles: int = 2, seed: int = 0) -> list[Animal]:
     """Plan a dataset, one entry per radiograph.
 
-    About a fifth of the cats and dogs are seen from two sides: these share `number`, so that a
-    split by patient has something to keep together. Each entry can be made alone, in any order and
-    process.
+    About a fifth of the cats and dogs are seen from two sides. Both entries have the same `number`,
+    so that a split by patient has something to keep together.
 
     Args:
-        cats: Radiographs of cats.
-        dogs: Radiographs of dogs.
-        turtles: Radiographs of turtles.
-        seed: Equal seeds give equal plans.
+        cats: Number of radiographs of cats.
+        dogs: Number of radiographs of dogs.
+        turtles: Number of radiographs of turtles.
+        seed: Seed of the plan; equal seeds give equal plans.
     """
     counts: dict[Species, int] = {"cat": cats, "dog": dogs, "turtle": turtles}
     plan: list[Animal] = []
@@ -178,7 +189,7 @@ def plan_animals(cats: int = 24, dogs: int = 34, turtles: int = 2, seed: int = 0
 
 
 def _other_view(species: Species, index: int) -> int | None:
-    """Find the same body part seen from the other side."""
+    """Return the examination of the same body part from another side; None when there is none."""
     options = EXAMINATIONS[species]
     same = [i for i, e in enumerate(options) if e.body_part == options[index].body_part]
     return next((i for i in same if i != index), None)

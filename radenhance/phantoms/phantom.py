@@ -1,4 +1,8 @@
-"""A synthetic radiograph: pixels as a detector stores them, and the facts of its header."""
+"""A synthetic radiograph: pixels as a detector stores them, and the facts of its header.
+
+It holds what is known before there is a file, such as the image without most of the noise, which no
+file of a device has.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,17 +19,18 @@ Photometric = Literal["MONOCHROME1", "MONOCHROME2"]
 
 @dataclass(frozen=True)
 class Phantom:
-    """A synthetic radiograph of an animal that never was.
+    """A synthetic radiograph of an invented animal.
 
     Args:
-        stored: uint16, shape (rows, columns), values in [0, 2**bits - 1], with scatter and noise.
-        clean: Float32, same shape and unit: the same exposure with scatter times 0.4 and noise
-            times 0.3.
-        animal: What was radiographed, and how.
+        stored: Stored pixel values with scatter and noise, uint16, shape (rows, columns), in
+            [0, 2**bits - 1].
+        clean: The same exposure with scatter times 0.4 and noise times 0.3, float32, same shape and
+            unit.
+        animal: The animal and its examination.
         physique: The animal's measures.
         exposure: Settings of generator and detector.
-        photometric: (0028,0004) Photometric Interpretation.
-        side: The letter of the lead marker, R or L.
+        photometric: Value of (0028,0004) Photometric Interpretation.
+        side: Letter of the lead marker, R or L.
         mirrored: Whether left and right of the image are exchanged.
     """
 
@@ -55,27 +60,27 @@ class Phantom:
 
     @property
     def kvp(self) -> int:
-        """Tube voltage in kV."""
+        """The tube voltage in kV."""
         return self.exposure.kvp
 
     @property
     def mas(self) -> float:
-        """Tube load in mAs."""
+        """The tube load in mAs."""
         return self.exposure.mas
 
     @property
     def spacing_mm(self) -> float:
-        """Pixel size in mm."""
+        """The pixel size in mm."""
         return self.exposure.spacing_mm
 
     @property
     def species(self) -> Species:
-        """One of cat, dog and turtle."""
+        """The species: cat, dog or turtle."""
         return self.animal.species
 
     @property
     def breed(self) -> str:
-        """Breed in words."""
+        """The breed in words."""
         return self.physique.breed
 
     @property
@@ -85,10 +90,10 @@ class Phantom:
 
     @property
     def view(self) -> str:
-        """One of lateral, ventrodorsal, dorsoventral and craniocaudal."""
+        """The direction of the beam: lateral, ventrodorsal, dorsoventral or craniocaudal."""
         return self.animal.view.view
 
     @property
     def patient_id(self) -> str:
-        """Invented (0010,0020) Patient ID; equal for two radiographs of one animal."""
+        """The invented (0010,0020) Patient ID, which two radiographs of one animal share."""
         return self.animal.patient_id

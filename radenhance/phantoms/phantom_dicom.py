@@ -1,7 +1,8 @@
 """A phantom as DX Image Storage - For Processing.
 
-The attributes are those that PS3.3 A.26 (Digital X-Ray Image IOD) requires for an animal, and of
-its optional modules those that tell how the image was made. No name, date or place is real.
+A phantom goes through the same reader as a file of a device, so it is the same kind of file: with
+the attributes that PS3.3 A.26 (Digital X-Ray Image IOD) requires for an animal, and of its optional
+modules those that tell how the image was made. No name, date or place is real.
 """
 
 import numpy as np
@@ -49,12 +50,15 @@ OPPOSITE = {"CD": "CR", "LE": "RT", "L": "M"}
 
 
 def dataset_of(phantom: Phantom) -> Dataset:
-    """Build the DICOM dataset, file meta information included.
+    """Return the DICOM dataset of a phantom, including the file meta information.
 
-    Equal phantoms give equal datasets: unique identifiers come from the animal, dates are fixed.
+    Equal phantoms give equal datasets: UIDs are hashes of the animal, and dates are fixed.
+
+    Args:
+        phantom: The phantom.
 
     Returns:
-        What `save_as(path, enforce_file_format=True)` can write.
+        A dataset for `save_as(path, enforce_file_format=True)`.
     """
     dataset = Dataset()
     _add_patient(dataset, phantom)
@@ -78,7 +82,7 @@ def _coded(code: Code) -> Sequence:
 
 
 def _add_patient(dataset: Dataset, phantom: Phantom) -> None:
-    """Patient module with its attributes for animals (PS3.3 C.7.1.1)."""
+    """Add the Patient module with its attributes for animals (PS3.3 C.7.1.1)."""
     physique = phantom.physique
     dataset.PatientName = f"SYNTHETIC^{phantom.species.upper()}"
     dataset.PatientID = phantom.patient_id
@@ -100,7 +104,7 @@ def _add_patient(dataset: Dataset, phantom: Phantom) -> None:
 
 
 def _add_identifiers(dataset: Dataset, phantom: Phantom) -> None:
-    """Study, series, equipment and SOP common modules."""
+    """Add the study, series, equipment and SOP common modules."""
     animal = phantom.animal
     study = [MANUFACTURER, animal.species, str(animal.number)]
     image = [*study, str(animal.seed), str(animal.examination), f"{phantom.spacing_mm:.6f}"]
@@ -126,7 +130,7 @@ def _add_identifiers(dataset: Dataset, phantom: Phantom) -> None:
 
 
 def _add_anatomy(dataset: Dataset, phantom: Phantom) -> None:
-    """DX anatomy imaged and DX positioning modules (PS3.3 C.8.11.2, C.8.11.5)."""
+    """Add the DX anatomy imaged and DX positioning modules (PS3.3 C.8.11.2, C.8.11.5)."""
     limb = phantom.body_part in LIMBS
     dataset.BodyPartExamined = phantom.body_part
     dataset.AnatomicRegionSequence = _coded(ANATOMY[phantom.body_part])
@@ -143,19 +147,19 @@ def _add_anatomy(dataset: Dataset, phantom: Phantom) -> None:
 
 
 def _add_acquisition(dataset: Dataset, phantom: Phantom) -> None:
-    """DX detector, X-ray generation, grid and acquisition context modules."""
+    """Add the DX detector, X-ray generation, grid and acquisition context modules."""
     dataset.DetectorType = "SCINTILLATOR"
     dataset.DetectorConfiguration = "AREA"
     dataset.ImagerPixelSpacing = [phantom.spacing_mm, phantom.spacing_mm]
     dataset.KVP = phantom.kvp
-    dataset.Exposure = max(round(phantom.mas), 1)  # whole mAs; exact in the next
+    dataset.Exposure = max(round(phantom.mas), 1)  # whole mAs; the next attribute is exact
     dataset.ExposureInuAs = round(1000 * phantom.mas)
     dataset.Grid = "FOCUSED" if phantom.exposure.grid else "NONE"
     dataset.AcquisitionContextSequence = Sequence()
 
 
 def _add_image(dataset: Dataset, phantom: Phantom) -> None:
-    """General image, image pixel and DX image modules (PS3.3 C.8.11.3)."""
+    """Add the general image, image pixel and DX image modules (PS3.3 C.8.11.3)."""
     dataset.ImageType = ["ORIGINAL", "PRIMARY", ""]
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = phantom.photometric

@@ -1,9 +1,9 @@
 """From path lengths to detector values: primary beam, scatter, quanta, blur, converter.
 
-The order is nature's: the beam is attenuated energy by energy, scattered light is added, quanta
-arrive as a Poisson process, the scintillator blurs what has arrived (noise included), electronics
-add theirs, and a converter stores intensity (LIN) or its logarithm (LOG). Numbers and sources are
-in docs/explanation/synthetic.md.
+The order is that of nature, on which noise depends: the beam is attenuated energy by energy,
+scattered radiation is added, quanta arrive as a Poisson process, the scintillator blurs what has
+arrived (noise included), the electronics add noise of their own, and a converter stores intensity
+(LIN) or its logarithm (LOG). Numbers and sources are in docs/explanation/synthetic.md.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,14 @@ from radenhance.arrays import Floats
 from radenhance.phantoms.scatter import GRID_PRIMARY, GRID_SCATTER, scatter
 from radenhance.phantoms.spectra import BONE, WATER, spectrum
 
-BAND_ROWS = 64  # a band of rows stays in the cache
+BAND_ROWS = 64
+"""Rows that are computed at a time, so that they stay in the cache of the processor."""
 LOG_DECADES = 3.6
+"""Decades of intensity that LOG stores."""
 CLEAN_SCATTER = 0.4
+"""Fraction of the scatter in the clean image."""
 CLEAN_NOISE = 0.3
+"""Fraction of the noise in the clean image."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +33,19 @@ class Exposure:
     """Settings of generator and detector for one image.
 
     Args:
-        kvp: Tube voltage, one of `spectra.KVPS`.
+        kvp: Tube voltage in kV, one of `spectra.KVPS`.
         mas: Tube load in mAs.
         spacing_mm: Pixel size in mm.
-        grid: Whether an anti-scatter grid stands before the detector.
-        direct_level: Where direct exposure lies, as a part of full scale; above 1 it saturates.
-        heel: How much intensity rises to the left border and falls to the right, in [0, 0.15].
-        blur_mm: Standard deviation of the detector's point spread in mm.
-        electronic_quanta: Standard deviation of electronic noise, in quanta.
-        gain_residual: Standard deviation of the gain that calibration leaves from pixel to pixel.
-        bits: Of the converter.
-        relationship: LIN or LOG, as (0028,1040) Pixel Intensity Relationship.
-        sign: +1 or -1, as (0028,1041) Pixel Intensity Relationship Sign.
+        grid: Whether an anti-scatter grid is in front of the detector.
+        direct_level: Signal of direct exposure as a fraction of full scale; above 1 it saturates.
+        heel: Relative rise of the intensity at the left border, and its fall at the right one, in
+            [0, 0.15].
+        blur_mm: Standard deviation of the detector's point spread function in mm.
+        electronic_quanta: Standard deviation of electronic noise in quanta per pixel.
+        gain_residual: Relative standard deviation of the gain between pixels after calibration.
+        bits: Bits of the converter.
+        relationship: Value of (0028,1040) Pixel Intensity Relationship, LIN or LOG.
+        sign: Value of (0028,1041) Pixel Intensity Relationship Sign, +1 or -1.
     """
 
     kvp: int
@@ -58,24 +63,24 @@ class Exposure:
 
     @property
     def direct_quanta(self) -> float:
-        """Quanta detected per pixel where nothing but the grid, if any, stands in the beam."""
+        """Quanta detected per pixel with nothing in the beam but the grid, if there is one."""
         area = (self.spacing_mm / 0.1) ** 2
         passed = GRID_PRIMARY if self.grid else 1.0
         return spectrum(self.kvp).quanta * self.mas * area * passed
 
     @property
     def max_value(self) -> int:
-        """Full scale of the converter."""
+        """The largest value of the converter."""
         return (1 << self.bits) - 1
 
 
 def transmission(water_cm: Floats, bone_cm: Floats, kvp: int) -> Floats:
-    """Part of the detected energy that passes water and bone; 1 in air.
+    """Return the fraction of the detected energy that passes water and bone; 1 in air.
 
     Args:
-        water_cm: Float32, shape (rows, columns), cm of water.
-        bone_cm: Same shape, cm of cortical bone.
-        kvp: Tube voltage, one of `spectra.KVPS`.
+        water_cm: Path lengths in cm of water, float32, shape (rows, columns).
+        bone_cm: Path lengths in cm of cortical bone, float32, same shape.
+        kvp: Tube voltage in kV, one of `spectra.KVPS`.
     """
     weights = spectrum(kvp).weights
     result = np.zeros_like(water_cm)
@@ -98,15 +103,15 @@ def expose(
     """Take a radiograph.
 
     Args:
-        water_cm: Float32, shape (rows, columns), cm of water.
-        bone_cm: Same shape, cm of cortical bone.
-        exposure: Settings.
-        aperture: Part of the beam that the collimator lets through, same shape, in [0, 1].
-        rng: Source of all noise.
+        water_cm: Path lengths in cm of water, float32, shape (rows, columns).
+        bone_cm: Path lengths in cm of cortical bone, float32, same shape.
+        exposure: Settings of generator and detector.
+        aperture: Fraction of the beam that the collimator lets through, same shape, in [0, 1].
+        rng: Generator of all noise.
 
     Returns:
-        Stored values, uint16, and the same exposure with scatter times 0.4 and noise times 0.3 as
-        float32 on the same scale, not rounded.
+        Stored values, uint16; and the same exposure with scatter times 0.4 and noise times 0.3,
+        float32, on the same scale, not rounded.
     """
     transmitted = transmission(water_cm, bone_cm, exposure.kvp)
     heel = np.linspace(1 + exposure.heel, 1 - exposure.heel, transmitted.shape[1])
@@ -114,7 +119,7 @@ def expose(
     if aperture is not None:
         primary *= aperture
     scattered = scatter(primary, transmitted, kvp=exposure.kvp, spacing_mm=exposure.spacing_mm)
-    if exposure.grid:  # direct_quanta contains the loss of primary already
+    if exposure.grid:  # direct_quanta contains the loss of primary radiation already
         scattered *= np.float32(GRID_SCATTER / GRID_PRIMARY)
     raw, clean = _detect(primary, scattered, exposure, rng)
     limit = np.float32(exposure.max_value)
@@ -125,7 +130,7 @@ def expose(
 def _detect(
     primary: Floats, scattered: Floats, exposure: Exposure, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Return the signal with all noise and with little of it, relative to direct exposure."""
+    """Return the signal with all noise and with 0.3 of it, relative to direct exposure."""
     scale = np.float32(exposure.direct_quanta)
     raw = (primary + scattered) * scale
     clean = (primary + np.float32(CLEAN_SCATTER) * scattered) * scale
@@ -153,10 +158,14 @@ def _bands(rows: int) -> Iterator[slice]:
 
 
 def digitise(signal: Floats, exposure: Exposure) -> Floats:
-    """Turn a signal relative to direct exposure into stored units, neither rounded nor clipped.
+    """Return a signal in stored units, neither rounded nor clipped.
 
     LIN is proportional to intensity. LOG is affine in its logarithm: full scale is reached where
-    LIN would reach it, and 0 is `LOG_DECADES` decades below. Sign -1 counts down from full scale.
+    LIN reaches it, and 0 is `LOG_DECADES` decades below. Sign -1 counts down from full scale.
+
+    Args:
+        signal: Intensity relative to direct exposure, float32, any shape.
+        exposure: Settings of generator and detector.
     """
     level = signal * np.float32(exposure.direct_level)
     if exposure.relationship == "LOG":

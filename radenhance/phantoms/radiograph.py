@@ -1,6 +1,9 @@
-"""Radiographs of animals that never were: anatomy, exposure and detector, from one seed.
+"""Radiographs of invented animals: anatomy, exposure and detector, from one seed.
 
-Animal -> anatomy (paths of water and bone) -> technique (kVp, mAs) -> physics -> Phantom -> DICOM
+    Animal -> anatomy (path lengths of water and bone) -> technique (kVp, mAs) -> physics -> Phantom
+
+Every random number comes from a generator that is named after its purpose: what is drawn for the
+noise does not move a rib, and another pixel size shows the same animal.
 """
 
 from collections.abc import Callable
@@ -41,25 +44,30 @@ __all__ = ["Animal", "Phantom", "dataset_of", "phantom", "plan_animals"]
 IMPLANT_SHARE = 0.25
 TABLE_SHARE = 0.6
 MIRRORED_SHARE = 0.15
-GRID_FROM_CM = 10.0
 LIN_SHARE = 0.6
-POSITIVE_SHARE = {"LIN": 0.9, "LOG": 0.5}  # of Pixel Intensity Relationship Sign
-WHITE_BONE_SHARE = 0.75  # photometric interpretations that show bone white without further ado
-MIDDLE_CM = 0.8  # of water: what counts as animal when the exposure is chosen
-QUANTA_BEHIND_ANIMAL = (900.0, 2600.0)  # wanted on 0.1 mm x 0.1 mm behind its median
+POSITIVE_SHARE = {"LIN": 0.9, "LOG": 0.5}
+"""Fraction of the images whose Pixel Intensity Relationship Sign is +1."""
+WHITE_BONE_SHARE = 0.75
+"""Fraction of the images whose photometric interpretation shows bone white."""
+GRID_FROM_CM = 10.0
+"""Thickness in cm of water above which a grid is used."""
+MIDDLE_CM = 0.8
+"""Thickness in cm of water above which a pixel counts as animal when the exposure is chosen."""
+QUANTA_BEHIND_ANIMAL = (900.0, 2600.0)
+"""Quanta wanted on 0.1 mm x 0.1 mm behind the animal's median thickness."""
 
 
 def phantom(subject: Animal | Species, *, seed: int = 0, spacing_mm: float = 0.3) -> Phantom:
-    """Make one synthetic radiograph.
+    """Return one synthetic radiograph.
 
-    Equal arguments give equal pixels in any process, at any number of OpenCV threads and in any
-    order; another processor or library version may round differently. A given animal at another
-    pixel size is the same animal in the same place, with other noise.
+    Equal arguments give equal pixels in any process, with any number of OpenCV threads and in any
+    order; another processor or library version may round differently. At another pixel size the
+    same animal is in the same place, with other noise.
 
     Args:
-        subject: An entry of `plan_animals`; or a species, of which one animal and one examination
-            are then drawn from `seed`.
-        seed: Used with a species only; an `Animal` has its own.
+        subject: An entry of `plan_animals`; or a species, of which `seed` then draws one animal and
+            one examination.
+        seed: Seed of the draw from a species; an `Animal` has a seed of its own.
         spacing_mm: Pixel size in mm.
     """
     animal = draw_animal(subject, seed=seed) if isinstance(subject, str) else subject
@@ -85,14 +93,14 @@ def phantom(subject: Animal | Species, *, seed: int = 0, spacing_mm: float = 0.3
 
 
 def _pose(view: Examination, scale: float, rng: np.random.Generator) -> Pose:
-    """Place the animal almost as the book says."""
+    """Return a pose near the textbook one, as animals rarely hold still."""
     x, y = (np.asarray(view.center) + rng.normal(0, 5, 2)).tolist()
     angle = float(np.clip(rng.normal(0, 4), -15, 15))
     return Pose((x, y), angle, scale, mirrored=bool(rng.random() < MIRRORED_SHARE))
 
 
 def _drawing(animal: Animal) -> Callable[[Canvas, Physique], None]:
-    """Choose what draws the animal's examination."""
+    """Return the function that draws the animal's examination."""
     view = animal.view
     frontal = view.view == "craniocaudal"
     parts: dict[str, Callable[[Canvas, Physique], None]] = {
@@ -139,6 +147,6 @@ def _technique(
 
 
 def _photometric(exposure: Exposure, rng: np.random.Generator) -> Photometric:
-    """Choose an interpretation that mostly, but not always, shows bone white."""
+    """Choose an interpretation that shows bone white in most images."""
     white_bone = rng.random() < WHITE_BONE_SHARE
     return "MONOCHROME1" if (exposure.sign == 1) == white_bone else "MONOCHROME2"

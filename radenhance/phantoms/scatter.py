@@ -1,4 +1,8 @@
-"""Scattered radiation: every part of the primary spreads with the kernels of its thickness."""
+"""Scattered radiation: primary radiation spreads with kernels that fit the thickness it passed.
+
+Behind a thick trunk there is more scattered than primary radiation. Without it, contrast would be
+far too good, and there would be nothing for an enhancer to restore.
+"""
 
 import cv2
 import numpy as np
@@ -9,6 +13,7 @@ from radenhance.phantoms.spectra import spectrum
 Kernel = tuple[float, float, float, float]
 
 CELL_MM = 2.4
+"""Size in mm of the cells on which scatter is computed."""
 # Scatter over primary of a wide field as two Gaussians (A1, sigma1 in cm, A2, sigma2 in cm), by the
 # thickness of the water in cm. Own Monte Carlo at 70 kVp with a gap of 2 cm and no grid; from 55 to
 # 90 kVp the ratio changes by less than 8 %.
@@ -21,20 +26,21 @@ KERNELS: dict[int, Kernel] = {
     15: (0.66, 2.1, 1.86, 6.7),
     20: (0.83, 2.3, 3.0, 7.4),
 }
-# What an anti-scatter grid lets through.
 GRID_PRIMARY = 0.7
+"""Fraction of the primary radiation that an anti-scatter grid lets through."""
 GRID_SCATTER = 0.12
+"""Fraction of the scattered radiation that an anti-scatter grid lets through."""
 
 
 def scatter(primary: Floats, transmitted: Floats, *, kvp: int, spacing_mm: float) -> Floats:
-    """Scattered radiation without a grid, in the unit of the primary.
+    """Return the scattered radiation without a grid, in the unit of the primary radiation.
 
     Scatter is smooth, so it is computed on cells of about 2.4 mm.
 
     Args:
         primary: Primary intensity at the detector, float32, shape (rows, columns).
-        transmitted: Transmission of the object alone, which tells its thickness, same shape.
-        kvp: Tube voltage, one of `spectra.KVPS`.
+        transmitted: Transmission of the object, from which its thickness follows, same shape.
+        kvp: Tube voltage in kV, one of `spectra.KVPS`.
         spacing_mm: Pixel size in mm.
     """
     rows, columns = primary.shape
@@ -51,12 +57,17 @@ def scatter(primary: Floats, transmitted: Floats, *, kvp: int, spacing_mm: float
             width = sigma * cells_per_cm
             spread = cv2.GaussianBlur(source, (0, 0), width, borderType=cv2.BORDER_CONSTANT)
             total += np.asarray(amplitude * spread, np.float32)
-    enlarged = cv2.resize(total, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(enlarged, np.float32)
+    upsampled = cv2.resize(total, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(upsampled, np.float32)
 
 
 def water_equivalent(transmitted: Floats, kvp: int) -> Floats:
-    """Centimetres of water, up to 40, with the given transmission."""
+    """Return the cm of water, up to 40, that have the given transmission.
+
+    Args:
+        transmitted: Transmission in (0, 1], float32, any shape.
+        kvp: Tube voltage in kV, one of `spectra.KVPS`.
+    """
     lengths = np.linspace(0, 40, 401)
     beam = spectrum(kvp)
     attenuation = [beam.attenuation(length, 0.0) for length in lengths.tolist()]
@@ -65,7 +76,7 @@ def water_equivalent(transmitted: Floats, kvp: int) -> Floats:
 
 
 def _by_thickness(primary: Floats, thickness: Floats) -> list[tuple[Floats, Kernel]]:
-    """Share the primary out between neighbouring tabulated thicknesses."""
+    """Divide the primary radiation between the two tabulated thicknesses next to the true one."""
     nodes = np.array(list(KERNELS), np.float64)
     shares = []
     for hat, (node, kernel) in zip(np.eye(len(nodes)), KERNELS.items(), strict=True):

@@ -1,11 +1,13 @@
 """The beam: what a detector counts at every energy, and how water and bone attenuate it.
 
-Tungsten anode at 12 degrees, 2.5 mm aluminium, 1 m; caesium iodide of 0.5 mm packed to 75 %. Quanta
-and signal were computed once with spekpy 2.5.4 (Poludniowski et al., Med Phys 2021;48:3630) and
-xraylib 4.3 (Schoonjans et al., Spectrochim Acta B 2011;66:776) and averaged over twelve bins. A
-detector of this kind adds up energy, so bins are weighted by the energy that they leave in it.
-Against the full spectra the attenuation of 0.5 to 25 cm of water, fat and bone is kept within 2.5
-%.
+One coefficient would miss that thick animals harden the beam, which changes how bone shows in them.
+
+The tube has a tungsten anode at 12 degrees and 2.5 mm of aluminium, at 1 m; the detector 0.5 mm of
+caesium iodide packed to 75 %. Quanta and signal were computed once with spekpy 2.5.4 (Poludniowski
+et al., Med Phys 2021;48:3630) and xraylib 4.3 (Schoonjans et al., Spectrochim Acta B 2011;66:776)
+and averaged over twelve bins. A detector of this kind adds up energy, so bins are weighted by the
+energy that they deposit. The attenuation of 0.5 to 25 cm of water, fat and bone is within 2.5 % of
+that of the full spectra.
 """
 
 from dataclasses import dataclass
@@ -49,7 +51,7 @@ class Spectrum:
     Args:
         kvp: Tube voltage in kV.
         quanta: Quanta detected in air per mAs on 0.1 mm x 0.1 mm at 1 m.
-        weights: Share of the signal in each bin, shape (12,), sum 1.
+        weights: Fraction of the signal in each energy bin, shape (12,), with sum 1.
     """
 
     kvp: int
@@ -57,18 +59,31 @@ class Spectrum:
     weights: Vector
 
     def attenuation(self, water_cm: float, bone_cm: float) -> float:
-        """Attenuation -ln T of a path through water and bone, lengths in cm."""
+        """Return the attenuation -ln T of a path through water and bone.
+
+        Args:
+            water_cm: Path length in cm of water.
+            bone_cm: Path length in cm of cortical bone.
+        """
         transmitted = self.weights @ np.exp(-WATER * water_cm - BONE * bone_cm)
         return float(-np.log(transmitted))
 
 
 def spectrum(kvp: int) -> Spectrum:
-    """Look up a tube voltage; one of `KVPS`."""
+    """Return the spectrum of a tube voltage.
+
+    Args:
+        kvp: Tube voltage in kV, one of `KVPS`.
+    """
     quanta, weights = SPECTRA[kvp]
     vector = np.array(weights, np.float64)
     return Spectrum(kvp, float(quanta), vector / vector.sum())
 
 
 def nearest_kvp(kilovolt: float) -> int:
-    """Choose the tabulated tube voltage nearest to a wish."""
+    """Return the tabulated tube voltage that is nearest to a given one.
+
+    Args:
+        kilovolt: Any tube voltage in kV.
+    """
     return min(KVPS, key=lambda kvp: abs(kvp - kilovolt))

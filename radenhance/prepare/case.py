@@ -1,9 +1,9 @@
-"""Both files of a case, made in a workshop folder under the name of what decided them.
+"""Both files of a case, made in a work folder under the name of what decided them.
 
-    workshop/RECIPE.raw.dcm  RECIPE.target.png  RECIPE.json (last)
+    work folder/RECIPE.raw.dcm  RECIPE.target.png  RECIPE.json (last)
 
-The recipe is a hash of both sources and of all settings, so that work which was interrupted goes on
-where it was, and work with other settings is other work.
+The recipe is a hash of both sources and of all settings. An interrupted run therefore continues
+where it stopped, and a run with other settings never takes the files of this one for its own.
 """
 
 import hashlib
@@ -26,55 +26,61 @@ from radenhance.files import replace_file
 from radenhance.prepare.deidentify import write_without_identity
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.pairing import Case
-from radenhance.prepare.source import Rejected, Source, reason
+from radenhance.prepare.source import Rejected, Role, Source, reason
 from radenhance.prepare.target import algorithm_columns, reference_target, sha256_of
 from radenhance.reference_enhancer.presets import PRESETS
 
 MIN_SIDE_PX = 64
+"""Smallest number of rows and columns in pixels of what is taken for a radiograph."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides how a case is made.
+    """The settings that decide how cases are made.
 
     Args:
-        rules: What the user declares about the files.
-        preset: Of the reference enhancer.
-        reference: Whether missing targets are made by the reference enhancer.
-        anonymize: Whether copies are without identity.
-        link: Whether raw and target files are hard links, where they are as they came.
+        declarations: What the user declares about raw files and targets.
+        preset: Name of a preset of the reference enhancer.
+        reference: Whether the reference enhancer makes the targets that are missing.
+        anonymize: Whether identities are removed from the copies.
+        link: Whether raw files and targets are hard links in place of copies.
     """
 
-    rules: Declarations
+    declarations: Declarations
     preset: str = "default"
     reference: bool = True
     anonymize: bool = False
     link: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse to change the files of the clinic, which a hard link shares."""
+        if self.anonymize and self.link:
+            raise UsageError("--anonymize changes files and --link does not copy them; choose one")
+
 
 @dataclass(frozen=True)
-class Job:
-    """A case to make.
+class CaseJob:
+    """The work of making one case, as a worker process receives it.
 
     Args:
-        case: Its sources.
-        settings: For all cases.
-        workshop: Folder for the files.
+        case: The raw file and, where there is one, its target.
+        settings: The settings of all cases.
+        work_folder: The folder to write both files into.
     """
 
     case: Case
     settings: Settings
-    workshop: Path
+    work_folder: Path
 
     @property
     def recipe(self) -> str:
-        """First 16 hex digits of a SHA-256 over all that decides both files."""
+        """The first 16 hex digits of a SHA-256 over all that decides both files."""
         settings = self.settings
         target = self.case.target
         facts = {
             "raw": self.case.raw.sha256,
             "target": "" if target is None else target.sha256,
-            "rules": asdict(settings.rules),
+            "rules": asdict(settings.declarations),  # the key is part of the hash
             "preset": PRESETS[settings.preset].fingerprint(),
             "reference": settings.reference or target is not None,
             "anonymize": settings.anonymize,
@@ -83,13 +89,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of a case.
+class MadeCase:
+    """The result of making one case.
 
     Args:
-        name: Of the raw file, as in Found.
-        pair: Without a case_id, with paths in the workshop; None when the raw file is rejected.
-        rejected: Its sources that cannot be used.
+        name: Name of the raw file, as in `FoundFile`.
+        pair: Line of the manifest, still without a case id and with paths in the work folder; None
+            when the raw file is rejected.
+        rejected: Files of the case that cannot be used.
     """
 
     name: str
@@ -97,46 +104,42 @@ class Made:
     rejected: tuple[Rejected, ...] = ()
 
 
-def make_case(job: Job) -> Made:
-    """Make the files of one case, or find that they were made before."""
-    raw, record = job.case.raw, job.workshop / f"{job.recipe}.json"
+def make_case(job: CaseJob) -> MadeCase:
+    """Make the files of one case, unless an earlier run has made them already."""
+    raw, record = job.case.raw, job.work_folder / f"{job.recipe}.json"
     if (made := _made_before(raw.found.name, record)) is not None:
         return made
     rejected: list[Rejected] = []
     try:
         with unwarned():
-            made = Made(raw.found.name, _make(job, rejected), tuple(rejected))
+            made = MadeCase(raw.found.name, _make(job, rejected), tuple(rejected))
     except (RadiographError, ImageSizeError) as error:
         why = Rejected(raw.found.name, reason(error, raw.found.path), raw.sha256)
-        return Made(raw.found.name, None, (*rejected, why))
+        return MadeCase(raw.found.name, None, (*rejected, why))
     replace_file(record, json.dumps(asdict(made)).encode())
     return made
 
 
-def _made_before(name: str, record: Path) -> Made | None:
+def _made_before(name: str, record: Path) -> MadeCase | None:
     if not record.is_file():
         return None
     facts = json.loads(record.read_text())
     pair = Pair(**facts["pair"])
     files = (record.with_name(path) for path in (pair.raw_path, pair.target_path))
     if not all(file.is_file() for file in files):
-        return None  # moved to its place by a run that ended right then
-    return Made(name, pair, tuple(Rejected(**file) for file in facts["rejected"]))
+        return None  # a run moved them to their place and was ended before it wrote the manifest
+    return MadeCase(name, pair, tuple(Rejected(**file) for file in facts["rejected"]))
 
 
-def _make(job: Job, rejected: list[Rejected]) -> Pair:
-    case, rules = job.case, job.settings.rules
-    raw = _read_raw(case.raw, rules.raw)
+def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
+    case = job.case
+    raw = _read_raw(case.raw, job.settings.declarations.raw)
     facts = header_columns(case.raw.header) | image_columns(raw)
-    target = None
-    if case.target is not None:
-        target = _read_target(case.target, rules.target, raw=raw, rejected=rejected)
-    if case.target is None or target is None:
-        target_file = _reference(job, raw)
+    target_file = _given_target(job, raw, rejected)
+    if target_file is None:
+        target_file = _reference_target(job, raw)
         facts |= algorithm_columns(job.settings.preset)
-    else:
-        target_file = _copied(job, case.target, "target", target)
-    raw_file = _copied(job, case.raw, "raw", raw)
+    raw_file = _copy(job, case.raw, "raw", raw)
     return Pair(
         case_id="",
         raw_path=raw_file.name,
@@ -150,8 +153,8 @@ def _make(job: Job, rejected: list[Rejected]) -> Pair:
     )
 
 
-def _read_raw(source: Source, rule: Declaration) -> Radiograph:
-    raw = read(source.found.path, declaration=rule)
+def _read_raw(source: Source, declaration: Declaration) -> Radiograph:
+    raw = read(source.found.path, declaration=declaration)
     if min(raw.shape) < MIN_SIDE_PX:
         raise ImageSizeError(
             f"has {raw.shape} rows and columns, expected {MIN_SIDE_PX} or more of a radiograph"
@@ -159,33 +162,46 @@ def _read_raw(source: Source, rule: Declaration) -> Radiograph:
     return raw
 
 
+def _given_target(job: CaseJob, raw: Radiograph, rejected: list[Rejected]) -> Path | None:
+    """Copy the target of a person or a device; None where there is none that can be used."""
+    source = job.case.target
+    if source is None:
+        return None
+    target = _read_target(source, job.settings.declarations.target, raw=raw, rejected=rejected)
+    return None if target is None else _copy(job, source, "target", target)
+
+
 def _read_target(
-    source: Source, rule: Declaration, *, raw: Radiograph, rejected: list[Rejected]
+    source: Source, declaration: Declaration, *, raw: Radiograph, rejected: list[Rejected]
 ) -> Radiograph | None:
     try:
-        target = read(source.found.path, declaration=rule, for_presentation=True)
+        target = read(source.found.path, declaration=declaration, for_presentation=True)
         if target.shape == raw.shape:
             return target
-        why = f"has {target.shape} rows and columns, its raw image {raw.shape}; crop neither"
+        why = (
+            f"has {target.shape} rows and columns, its raw image {raw.shape}; export both uncropped"
+        )
     except RadiographError as error:
         why = reason(error, source.found.path)
     rejected.append(Rejected(source.found.name, why, source.sha256))
     return None
 
 
-def _reference(job: Job, raw: Radiograph) -> Path:
+def _reference_target(job: CaseJob, raw: Radiograph) -> Path:
     if not job.settings.reference:
-        raise RadiographError("has no target, and --no-reference says that none is to be made")
-    path = job.workshop / f"{job.recipe}.target.png"
+        raise RadiographError("has no target, and with --no-reference none is made for it")
+    path = job.work_folder / f"{job.recipe}.target.png"
     write_png(path, reference_target(raw, preset=job.settings.preset))
     return path
 
 
-def _copied(job: Job, source: Source, half: str, image: Radiograph) -> Path:
-    path = job.workshop / f"{job.recipe}.{half}{source.suffix}"
+def _copy(job: CaseJob, source: Source, role: Role, image: Radiograph) -> Path:
+    path = job.work_folder / f"{job.recipe}.{role}{source.suffix}"
     if job.settings.anonymize:
         write_without_identity(path, source)
-        _check_pixels_stayed(path, source, image, viewing=half == "target", job=job)
+        declarations = job.settings.declarations
+        declaration = declarations.target if role == "target" else declarations.raw
+        _check_same_pixels(path, source, image, role, declaration)
     elif job.settings.link:
         _link(source.found.path, path)
     else:
@@ -193,18 +209,18 @@ def _copied(job: Job, source: Source, half: str, image: Radiograph) -> Path:
     return path
 
 
-def _check_pixels_stayed(
-    path: Path, source: Source, image: Radiograph, *, viewing: bool, job: Job
+def _check_same_pixels(
+    path: Path, source: Source, image: Radiograph, role: Role, declaration: Declaration
 ) -> None:
-    rule = job.settings.rules.target if viewing else job.settings.rules.raw
     try:
-        copy = read(path, declaration=rule, for_presentation=viewing)
-        stayed = np.array_equal(copy.pixels, image.pixels)
+        copy = read(path, declaration=declaration, for_presentation=role == "target")
+        same = np.array_equal(copy.pixels, image.pixels)
     except RadiographError:
-        stayed = False
-    if not stayed:
+        same = False
+    if not same:
         raise RadiographError(
-            f"{source.found.path}: without what --anonymize removes, its pixels read otherwise"
+            f"{source.found.path}: once --anonymize has removed its texts, its pixels read as "
+            "other values; declare in dataset.yaml what its header said, or leave --anonymize out"
         )
 
 
@@ -214,6 +230,6 @@ def _link(source: Path, path: Path) -> None:
         os.link(source, path)
     except OSError as error:
         raise UsageError(
-            f"--link: no hard link can be made from RAW to OUT ({error.strerror}); put OUT on the "
-            "same disk, or leave --link out"
+            f"--link cannot make a hard link from RAW to OUT ({error.strerror}); choose an OUT on "
+            "the disk of RAW, or leave --link out"
         ) from error

@@ -2,8 +2,8 @@
 
     find -> identify -> pair up -> make (read, copy, enhance) -> name -> split -> place -> list
 
-What was finished is not done again, and what people wrote into the manifest stays: running the
-command again adds what is new.
+The command may be run again at any time: it adds what is new, does not repeat what was finished,
+and keeps what people wrote into the manifest.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from radenhance.dataset.description import DESCRIPTION, load_declarations
 from radenhance.dataset.manifest import MANIFEST, Pair, check_patients, listed_pairs
 from radenhance.errors import DatasetError, UsageError
-from radenhance.prepare.case import Job, Made, Settings, make_case
+from radenhance.prepare.case import CaseJob, MadeCase, Settings, make_case
 from radenhance.prepare.export import Export, read_export
 from radenhance.prepare.listing import REJECTED, nothing_came_out, report, write_lists
 from radenhance.prepare.merge import Drawing, remade, split_new
@@ -26,7 +26,7 @@ from radenhance.prepare.source import Rejected
 from radenhance.prepare.target import sha256_of
 from radenhance.reference_enhancer.presets import PRESETS
 
-WORKSHOP = ".prepare"
+WORK_FOLDER = ".prepare"
 
 _Known = Mapping[str, Pair]
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run `radenhance prepare RAW OUT`."""
     options = _parser().parse_args(arguments[1:])
     settings = Settings(
-        rules=load_declarations(options.out),
+        declarations=load_declarations(options.out),
         preset=options.preset,
         reference=not options.no_reference,
         anonymize=options.anonymize,
@@ -63,48 +63,47 @@ def prepare(
     keep_names: bool = False,
     num_processes: int | None = None,
 ) -> tuple[list[Pair], list[Rejected]]:
-    """Make the dataset folder `root` of an export, or add to it what is new.
+    """Make a dataset folder of an export, or add to it what is new.
 
     Args:
-        raw: Folder of an export, searched with all folders below.
-        root: Folder to make, or a dataset folder.
-        settings: How cases are made.
+        raw: Folder of the export, searched with all folders below it.
+        root: The dataset folder to make or to add to.
+        settings: The settings that decide how cases are made.
         targets: Folder of processed images that have the names of the raw ones.
-        drawing: How the first pairs are split; a fifth of them validates when None.
-        keep_names: Name cases after their files, unless these tell a patient's name.
-        num_processes: At most so many images at once; one per core when None.
+        drawing: How a new dataset is drawn into splits; a fifth is in split val when None.
+        keep_names: Whether cases are named after their files where these hold no patient's name.
+        num_processes: Largest number of images to process at a time; one per core when None.
 
     Returns:
         All pairs that the manifest lists now, and the files of the export that are in none.
 
     Raises:
-        UsageError: A folder or a flag is not what it must be.
-        DatasetError: No pair came out, or the manifest that is there is wrong.
+        UsageError: A folder or a flag has a wrong value.
+        DatasetError: No file can be used, or the existing manifest is wrong.
     """
-    drawing = drawing or Drawing()
-    _check(raw, root, targets=targets, settings=settings)
+    _check_folders(raw, root, targets=targets)
     listed = listed_pairs(root) if (root / MANIFEST).is_file() else []
     check_patients(pair for pair in listed if pair.accept)
     known = _by_source(root, listed)
 
     export = read_export(raw, targets, leave_out=root, num_processes=num_processes)
     pairing = pair_up(export.sources)
-    workshop = root / WORKSHOP
-    workshop.mkdir(parents=True, exist_ok=True)
+    work_folder = root / WORK_FOLDER
+    work_folder.mkdir(parents=True, exist_ok=True)
     made = _make(root, pairing.cases, settings, known, num_processes=num_processes)
     again, new, copies = _sort(made, known)
     wanted = _wanted_names(export, pairing.cases) if keep_names else {}
-    names = names_of(root, workshop, listed)
+    names = names_of(root, work_folder, listed)
     new = [names.name(pair, wanted.get(pair.source_sha256)) for pair in new]
-    placed = place(root, workshop, [*again, *split_new(listed, new, drawing=drawing)])
+    new = split_new(listed, new, drawing=drawing or Drawing())
+    placed = place(root, work_folder, [*again, *new])
 
-    by_id = {pair.case_id: pair for pair in listed} | {pair.case_id: pair for pair in placed}
-    pairs = list(by_id.values())
-    unused = [file for work in made for file in work.rejected]
+    pairs = list({pair.case_id: pair for pair in (*listed, *placed)}.values())
+    unused = [file for case in made for file in case.rejected]
     rejected = export.shown([*export.rejected, *pairing.rejected, *unused, *copies])
     write_lists(root, pairs, rejected)
     remove_replaced(root, listed, pairs)
-    shutil.rmtree(workshop)
+    shutil.rmtree(work_folder)
     if not pairs:
         raise DatasetError(nothing_came_out(raw, root, rejected))
     return pairs, rejected
@@ -114,54 +113,63 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="radenhance prepare",
         description="Make a dataset of the radiographs in a folder, with targets. Run it again to "
-        "add what is new; docs/how-to/prepare.md tells how to export and how pairs are found.",
+        "add new radiographs; docs/how-to/prepare.md says how to export and how pairs are found.",
     )
     add = parser.add_argument
-    add("raw", type=Path, metavar="RAW", help="folder of the export, with all folders below it")
+    add("raw", type=Path, metavar="RAW", help="folder of the export, searched with all below it")
     add("out", type=Path, metavar="OUT", help="dataset folder to make or to add to")
-    add(
+    _add_target_flags(parser)
+    _add_split_flags(parser)
+    add("--keep-names", action="store_true", help="name cases after their files, not cat0001")
+    add("--link", action="store_true", help="make hard links, not copies; on one disk only")
+    add("--anonymize", action="store_true", help="remove names, dates and free text from copies")
+    add_processes_flag(parser)
+    return parser
+
+
+def _add_target_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--targets",
         type=Path,
         metavar="DIR",
         help="folder of processed images that have the names of the raw ones",
     )
-    add(
+    parser.add_argument(
         "--preset",
         choices=sorted(PRESETS),
         default="default",
-        help="of the reference enhancer, which makes missing targets (default)",
+        help="preset of the reference enhancer, which makes missing targets (default: default)",
     )
-    add("--no-reference", action="store_true", help="reject raw images without a target")
+    parser.add_argument(
+        "--no-reference", action="store_true", help="reject raw images without a target"
+    )
+
+
+def _add_split_flags(parser: argparse.ArgumentParser) -> None:
     drawing = Drawing()
     for name, fraction in (("val", drawing.val), ("test", drawing.test)):
-        add(
+        parser.add_argument(
             f"--{name}-fraction",
             type=float,
             default=fraction,
             metavar="F",
-            help=f"of each species, in split {name} ({fraction:g}); by patient",
+            help=f"fraction of each species in split {name}, by patient (default: {fraction:g})",
         )
-    add("--seed", type=int, default=drawing.seed, help=f"of the split ({drawing.seed})")
-    add("--keep-names", action="store_true", help="name cases after their files, not cat0001")
-    add("--link", action="store_true", help="hard links in place of copies; on one disk only")
-    add("--anonymize", action="store_true", help="copies without names, dates and free text")
-    add_processes_flag(parser)
-    return parser
+    text = f"seed of the splits (default: {drawing.seed})"
+    parser.add_argument("--seed", type=int, default=drawing.seed, help=text)
 
 
-def _check(raw: Path, root: Path, *, targets: Path | None, settings: Settings) -> None:
+def _check_folders(raw: Path, root: Path, *, targets: Path | None) -> None:
     for flag, folder in (("RAW", raw), ("--targets", targets)):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{flag} {folder}: no such folder")
     if raw.resolve().is_relative_to(root.resolve()):
         raise UsageError(f"RAW {raw} is inside OUT {root}; choose another folder for OUT")
-    if settings.anonymize and settings.link:
-        raise UsageError("--anonymize changes files and --link does not copy them; choose one")
-    ours = {DESCRIPTION, REJECTED, WORKSHOP}
     if root.exists() and not root.is_dir():
-        raise UsageError(f"OUT {root} is a file; expected a folder")
-    if not root.exists() or any((root / name).exists() for name in (MANIFEST, WORKSHOP)):
+        raise UsageError(f"OUT {root} is a file, expected a folder")
+    if not root.exists() or any((root / name).exists() for name in (MANIFEST, WORK_FOLDER)):
         return
+    ours = {DESCRIPTION, REJECTED, WORK_FOLDER}
     foreign = sorted(path.name for path in root.iterdir() if path.name not in ours)
     if foreign:
         raise UsageError(
@@ -171,7 +179,7 @@ def _check(raw: Path, root: Path, *, targets: Path | None, settings: Settings) -
 
 
 def _by_source(root: Path, listed: Sequence[Pair]) -> dict[str, Pair]:
-    """The pairs by the hash of the file that each was made from."""
+    """Return the pairs by the hash of the file that each was made from."""
     known = {}
     for pair in listed:
         source = pair.source_sha256 or pair.raw_sha256
@@ -188,31 +196,31 @@ def _make(
     known: _Known,
     *,
     num_processes: int | None,
-) -> list[Made]:
-    jobs = [Job(case, settings, root / WORKSHOP) for case in cases]
+) -> list[MadeCase]:
+    jobs = [CaseJob(case, settings, root / WORK_FOLDER) for case in cases]
     unfinished = [
         job for job in jobs if not _is_finished(root, job, known.get(job.case.raw.sha256))
     ]
-    works = in_parallel(make_case, unfinished, title="Making pairs", num_processes=num_processes)
-    return list(works)
+    made = in_parallel(make_case, unfinished, title="Making pairs", num_processes=num_processes)
+    return list(made)
 
 
-def _is_finished(root: Path, job: Job, pair: Pair | None) -> bool:
+def _is_finished(root: Path, job: CaseJob, pair: Pair | None) -> bool:
     if pair is None or not all(
         (root / path).is_file() for path in (pair.raw_path, pair.target_path)
     ):
         return False
-    # A target of a person or a device is not replaced by one of ours because it was left out now.
+    # A target of a person or a device stays, also where this run was not given it again.
     own_target = not pair.target_algo and job.case.target is None
     return own_target or pair.recipe in ("", job.recipe)
 
 
-def _sort(made: Sequence[Made], known: _Known) -> tuple[list[Pair], list[Pair], list[Rejected]]:
-    """Pairs that were made again, new ones, and files that show what another one shows."""
+def _sort(made: Sequence[MadeCase], known: _Known) -> tuple[list[Pair], list[Pair], list[Rejected]]:
+    """Return pairs that were made again, new pairs, and raw files with the pixels of another."""
     again, new, copies = [], [], []
     shown = {pair.pixels_sha256: pair.source_sha256 for pair in known.values()}
-    for work in made:
-        pair = work.pair
+    for case in made:
+        pair = case.pair
         if pair is None:
             continue
         first = shown.setdefault(pair.pixels_sha256, pair.source_sha256)
@@ -221,8 +229,8 @@ def _sort(made: Sequence[Made], known: _Known) -> tuple[list[Pair], list[Pair], 
         elif first == pair.source_sha256:
             new.append(pair)
         else:
-            why = f"has the pixels of another raw file, that with SHA-256 {first[:12]}..."
-            copies.append(Rejected(work.name, why, pair.source_sha256))
+            why = f"has the pixels of another raw file, the one with SHA-256 {first[:12]}..."
+            copies.append(Rejected(case.name, why, pair.source_sha256))
     return again, new, copies
 
 

@@ -1,12 +1,13 @@
 """Copies of radiographs without the identity of patient, owner and clinic.
 
-A list of what stays, not of what goes: an element that nobody thought of goes. That removes more
-than the Basic Application Level Confidentiality Profile of DICOM PS3.15 Annex E demands: no free
-text, date, name, device number, overlay or private element is left. Text that is burned into the
-pixels is not looked for.
+The module lists what is kept, not what is removed, so that an element of which nobody thought is
+removed. That is more than the Basic Application Level Confidentiality Profile of DICOM PS3.15 Annex
+E demands: no free text, date, name, device number, overlay or private element is left. Text that is
+burned into the pixels is not searched for.
 """
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import pydicom
@@ -17,6 +18,7 @@ from pydicom.uid import UID, generate_uid
 from radenhance.dicom.dicom_file import parse
 from radenhance.errors import RadiographError
 from radenhance.files import replace_file
+from radenhance.prepare.identity import blacked_out
 from radenhance.prepare.source import Source
 
 METHOD = "radenhance prepare --anonymize"
@@ -45,7 +47,7 @@ _EMPTY = (
     "StudyID",
     "SeriesNumber",
     "InstanceNumber",
-)  # type 2: present, but may be empty
+)  # type 2: required, but may be empty
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 _TABLE_PARTS = ("LUTDescriptor", "LUTData", "ModalityLUTType")
 _NUMBERS_AND_CODES = ("CS", "DS", "FD", "FL", "IS", "SL", "SS", "UL", "US", "US or SS")
@@ -55,10 +57,14 @@ _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # ISO/IEC 15948 11.2 
 
 
 def write_without_identity(path: Path, source: Source) -> None:
-    """Write a copy of a file with its pixels as they are, and without identity.
+    """Write a copy of a file that has its pixels and no identity.
+
+    Args:
+        path: Path of the copy.
+        source: The file to copy.
 
     Raises:
-        RadiographError: It is a TIFF file, or its header cannot be rewritten.
+        RadiographError: The file is a TIFF file, or its header cannot be rewritten.
     """
     original = source.found.path
     if source.suffix == ".dcm":
@@ -69,8 +75,8 @@ def write_without_identity(path: Path, source: Source) -> None:
         content = original.read_bytes()
     else:
         raise RadiographError(
-            f"{original}: TIFF may hold texts of any kind, which --anonymize cannot remove; "
-            "convert it to PNG"
+            f"{original}: --anonymize cannot remove the texts that a TIFF file may hold; convert "
+            "it to PNG"
         )
     replace_file(path, content)
 
@@ -81,7 +87,7 @@ def _dicom_without_identity(source: Source) -> bytes:
         with original.open("rb") as file:
             syntax = parse(original, file).syntax
         dataset = pydicom.dcmread(original, force=True)
-        copy = _kept(dataset)
+        copy = _kept(dataset, source.identity)
         copy.PatientID = source.header.patient
         copy.PatientSpeciesDescription = source.header.species
         copy.file_meta = FileMetaDataset()
@@ -91,18 +97,20 @@ def _dicom_without_identity(source: Source) -> bytes:
     except (RadiographError, OSError):
         raise
     except Exception as error:
-        # As when reading: malformed elements let pydicom raise whatever they provoke.
-        raise RadiographError(f"{original}: its header cannot be rewritten") from error
+        # Malformed elements make pydicom raise errors of almost any type.
+        raise RadiographError(
+            f"{original}: its header cannot be rewritten; repair the file, or leave --anonymize out"
+        ) from error
     return encoded.getvalue()
 
 
-def _kept(dataset: Dataset) -> Dataset:
+def _kept(dataset: Dataset, identity: Collection[str]) -> Dataset:
     copy = Dataset()
     copy.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _EMPTY:
         setattr(copy, keyword, None)
     for element in dataset:
-        if _may_stay(element) or element.keyword == "PixelData":
+        if _may_stay(element, identity) or element.keyword == "PixelData":
             copy.add(element)
     for keyword in _UIDS:
         if dataset.get(keyword):
@@ -117,13 +125,18 @@ def _kept(dataset: Dataset) -> Dataset:
     return copy
 
 
-def _may_stay(element: DataElement) -> bool:
+def _may_stay(element: DataElement, identity: Collection[str]) -> bool:
     technical = element.tag.group in (_ACQUISITION, _IMAGE) and not element.tag.is_private
-    return element.keyword in _KEPT or (technical and element.VR in _NUMBERS_AND_CODES)
+    if not (element.keyword in _KEPT or (technical and element.VR in _NUMBERS_AND_CODES)):
+        return False
+    # People type text even where codes belong, in the group of the acquisition. Codes in the group
+    # of the image decide how pixels are read, and an owner may be called Lin.
+    text = str(element.value)
+    return element.tag.group != _ACQUISITION or blacked_out(text, identity) == text
 
 
 def _other_uid(uid: str) -> UID:
-    # Equal UIDs become equal UIDs, so that images of one study stay together.
+    # Equal UIDs become equal UIDs: images of one study stay together.
     return generate_uid(entropy_srcs=[METHOD, uid])
 
 

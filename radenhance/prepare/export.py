@@ -1,4 +1,8 @@
-"""What a clinic's export holds: radiographs, other files, and names that must not leave it."""
+"""What a clinic's export holds: radiographs, other files, and names that must not leave it.
+
+All headers are read before anything is written, because the name of a patient in one header may
+stand in the path of another file.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +18,12 @@ from radenhance.prepare.source import Rejected, Source, find_files, identify
 
 @dataclass(frozen=True)
 class Export:
-    """An export, its headers read.
+    """An export whose headers were read.
 
     Args:
-        sources: Radiographs, those of the raw folder first.
-        rejected: Files that are none.
-        words: Names of patients and owners in any header, for `blacked_out`.
+        sources: The radiographs, those of the raw folder first.
+        rejected: The files that are no radiographs.
+        words: Names and numbers of patients and owners in any header, for `blacked_out`.
     """
 
     sources: list[Source]
@@ -38,7 +42,7 @@ class Export:
         ]
 
     def stem(self, source: Source) -> str | None:
-        """Return the stem of a file's name, None where that tells a patient's name."""
+        """Return the stem of a file's name, or None where it holds a patient's name."""
         name = PurePosixPath(source.found.name)
         stem = name.stem if name.suffix.lower() in RADIOGRAPH_SUFFIXES else name.name
         return stem if blacked_out(stem, self.words) == stem else None
@@ -50,15 +54,15 @@ def read_export(
     """Read the headers of all files below one or two folders.
 
     Args:
-        raw: Searched with all folders below.
-        targets: The same, for files that are all targets.
+        raw: The folder to search, with all folders below it.
+        targets: A second folder to search, whose files are all targets.
         leave_out: A folder that is not searched.
-        num_processes: At most so many files at once; one per core when None.
+        num_processes: Largest number of files to process at a time; one per core when None.
     """
     others = [leave_out] if targets is None else [leave_out, targets]
     files = find_files(raw, leave_out=others)
     if targets is not None:
-        files += find_files(targets, half="target", leave_out=[leave_out])
+        files += find_files(targets, role="target", leave_out=[leave_out])
     results = list(
         in_parallel(
             identify, files, title="Reading headers", unit="file", num_processes=num_processes

@@ -1,4 +1,7 @@
-"""A dataset folder that appears whole or not at all."""
+"""A dataset folder that appears whole or not at all.
+
+Half a dataset would train without complaint, on fewer images than anyone believes.
+"""
 
 import os
 import shutil
@@ -12,16 +15,19 @@ from radenhance.dataset.manifest import MANIFEST
 
 @contextmanager
 def made_whole(root: Path) -> Iterator[Path]:
-    """Give a folder to fill, with raw/ and target/, that becomes `root` when the block ends well.
+    """Yield a folder to fill, with raw/ and target/, that becomes `root` when the block succeeds.
 
-    When it does not, because of an error, Ctrl-C or a full disk, the folder vanishes. Of two
-    processes that make the same dataset at once, the first one's stays.
+    When the block fails, by an error, Ctrl-C or a full disk, the folder is removed. When two
+    processes make the same dataset at once, the one that finishes first is kept.
+
+    Args:
+        root: The dataset folder to make.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
     try:
-        for half in ("raw", "target"):
-            (folder / half).mkdir()
+        for role in ("raw", "target"):
+            (folder / role).mkdir()
         yield folder
         folder.chmod(0o755)
         if not (root / MANIFEST).exists():

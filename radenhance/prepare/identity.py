@@ -1,4 +1,4 @@
-"""Words that identify a patient or an owner, kept in memory to keep them out of what is written.
+"""Words that identify a patient or an owner, collected to keep them out of all that is written.
 
 Clinics name folders and files after patients, and errors name files. What is known to be a name in
 any header of an export is blacked out in every text about that export.
@@ -18,14 +18,14 @@ BLACK = "***"
 _NAMES = ("PatientName", "OtherPatientNames", "ResponsiblePerson", "ReferringPhysicianName")
 _NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber")
 _SHORTEST_NAME = 3
-_SHORTEST_PART = 4  # of a word that is found inside a longer one, or of a number
+_SHORTEST_PART = 4  # letters of a name inside a longer word, and digits of a number
 
 
 @contextmanager
 def unwarned() -> Iterator[None]:
-    """Keep quiet what readers warn of: that names files, and values that are not as they should be.
+    """Silence the warnings of DICOM readers, which quote file names and values of elements.
 
-    Errors come through.
+    Errors are raised as ever.
     """
     loggers = [logging.getLogger(name) for name in ("radenhance.dicom", "pydicom")]
     levels = [logger.level for logger in loggers]
@@ -41,23 +41,23 @@ def unwarned() -> Iterator[None]:
 
 
 def identity_words(attributes: Attributes) -> frozenset[str]:
-    """Return the names and numbers of a header, without accents and capitals."""
+    """Return the names and numbers of a header, without accents and in lower case."""
     names, numbers = (
         {word for keyword in keywords for word in _words(attributes, keyword)}
         for keywords in (_NAMES, _NUMBERS)
     )
     found = {word for word in names if len(word) >= _SHORTEST_NAME}
     found |= {word for word in numbers if len(word) >= _SHORTEST_PART}
-    # An animal called Cat is not given away by the word.
+    # The word cat identifies no one, even where an animal is called Cat.
     return frozenset(word for word in found if species_of(word) not in SPECIES)
 
 
 def blacked_out(text: str, words: Collection[str]) -> str:
-    """Return the text with *** for every word that holds one of `words`.
+    """Return a text with *** in place of every word that contains one of `words`.
 
     Args:
-        text: Such as a path or an error about it.
-        words: A set, of those that `identity_words` returns.
+        text: Any text, such as a path or an error about it.
+        words: The words to black out, as `identity_words` returns them.
     """
     parts = re.split(r"([\W_]+)", text)
     return "".join(BLACK if _holds(plain(part), words) else part for part in parts)

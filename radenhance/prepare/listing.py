@@ -1,4 +1,7 @@
-"""What `radenhance prepare` writes about a dataset, and says of it in the end."""
+"""What `radenhance prepare` writes about a dataset, and prints about it in the end.
+
+`pairs.csv` is written last: whoever finds it finds all files that it lists.
+"""
 
 import csv
 import io
@@ -18,11 +21,11 @@ _NUM_REASONS_SHOWN = 3
 
 
 def write_lists(root: Path, pairs: Sequence[Pair], rejected: Iterable[Rejected]) -> None:
-    """Write rejected.csv, dataset.yaml and last pairs.csv, the latter two where there are pairs.
+    """Write rejected.csv and, where there are pairs, dataset.yaml and last pairs.csv.
 
     Args:
         root: The dataset folder.
-        pairs: All of them.
+        pairs: All pairs of the dataset.
         rejected: Files of the last export that are in no pair, without names of patients.
     """
     text = io.StringIO(newline="")
@@ -40,10 +43,12 @@ def write_lists(root: Path, pairs: Sequence[Pair], rejected: Iterable[Rejected])
 def report(
     root: Path, pairs: Sequence[Pair], rejected: Sequence[Rejected], *, anonymized: bool
 ) -> str:
-    """Return what came out, for the command line."""
+    """Return the summary that the command prints: pairs, splits, targets, rejected files."""
     species = Counter(pair.species or "unknown" for pair in pairs)
     splits = Counter(str(pair.split) for pair in pairs if pair.accept)
-    makers = Counter("of the reference enhancer" if p.target_algo else "as given" for p in pairs)
+    makers = Counter(
+        "made by the reference enhancer" if p.target_algo else "as given" for p in pairs
+    )
     lines = [
         f"{len(pairs)} pairs in {root / MANIFEST}: {_listed(species)}",
         f"splits: {_listed(splits)}",
@@ -58,13 +63,13 @@ def report(
 
 
 def nothing_came_out(raw: Path, root: Path, rejected: Sequence[Rejected]) -> str:
-    """Return the error that no file of an export can be used."""
+    """Return the error message for an export of which no file can be used."""
     if not rejected:
-        return f"{raw} has no files; expected radiographs (DICOM, PNG, TIFF or NPY)"
+        return f"{raw} has no files, expected radiographs (DICOM, PNG, TIFF or NPY)"
     why, number = Counter(file.reason for file in rejected).most_common(1)[0]
     return (
-        f"no radiograph in {raw} can be used; {len(rejected)} files are listed in "
-        f"{root / REJECTED}, {number} of them because: {why}"
+        f"no radiograph in {raw} can be used; {root / REJECTED} lists {len(rejected)} files with "
+        f"reasons, {number} of them with this one: {why}"
     )
 
 
@@ -75,12 +80,12 @@ def _listed(numbers: Counter[str]) -> str:
 def _identity(pairs: Sequence[Pair], *, anonymized: bool) -> str:
     if anonymized:
         return (
-            "Names, dates and free text were left out of the files made now; text that is burned "
-            "into pixels was not looked for."
+            "Names, dates and free text were removed from the files made in this run; text that is "
+            "burned into the pixels was not searched for."
         )
     if any(path.endswith(".dcm") for p in pairs for path in (p.raw_path, p.target_path)):
         return (
-            "The DICOM files are copies and tell who patients and owners are; keep the folder "
-            "where such data may be, or use --anonymize."
+            "The DICOM files are plain copies and identify patients and owners; keep the folder "
+            "where such data is allowed, or use --anonymize."
         )
-    return "The files are copies as they came; texts in them, if any, were not looked at."
+    return "The files are plain copies; texts that they may contain were not removed."

@@ -1,7 +1,8 @@
 """New pairs beside those that `pairs.csv` lists already.
 
-What people wrote into `pairs.csv` stays: which split a case is in, whether it is accepted, who
-looked at it, its notes, its species.
+What people wrote into `pairs.csv` is kept: the split of a case, whether it is accepted, who
+reviewed it, its notes, its species. A case never changes its split, because a network that was
+trained on it must not be tested on it.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,12 +20,12 @@ _REVIEW = ("reviewed_by", "review_date")
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the first pairs of a dataset are split.
+    """How the first pairs of a dataset are drawn into splits.
 
     Args:
-        val: Fraction of each species that validates.
-        test: Fraction of each species that tests.
-        seed: Of the draw.
+        val: Fraction of each species in split val.
+        test: Fraction of each species in split test.
+        seed: Seed of the draw.
     """
 
     val: float = 0.2
@@ -32,17 +33,22 @@ class Drawing:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        """Refuse fractions that leave nothing to train on."""
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test < 1):
             raise UsageError(
-                f"--val-fraction {self.val:g} and --test-fraction {self.test:g} must be at least "
-                "0, and together less than 1"
+                f"--val-fraction is {self.val:g} and --test-fraction {self.test:g}, expected "
+                "fractions of at least 0 that are together less than 1"
             )
 
 
 def remade(known: Pair, made: Pair) -> Pair:
     """Return the line of a case whose files were made again.
 
-    A review goes where the target is another one: nobody has seen that.
+    A review is kept only with the target that was reviewed.
+
+    Args:
+        known: The line that the manifest has.
+        made: The line of the files that were made now.
     """
     kept = {name: getattr(known, name) for name in _BY_PEOPLE}
     kept |= {name: getattr(known, name) or getattr(made, name) for name in _MAYBE_BY_PEOPLE}
@@ -52,21 +58,24 @@ def remade(known: Pair, made: Pair) -> Pair:
 
 
 def split_new(known: Sequence[Pair], new: Sequence[Pair], *, drawing: Drawing) -> list[Pair]:
-    """Return the new pairs with their splits; those of the known ones never change.
+    """Return the new pairs with their splits.
 
-    Where nothing is known, patients are drawn at random, by species. Later ones train, unless other
-    radiographs of the patient do otherwise.
+    The patients of a new dataset are drawn at random, by species. Pairs that are added later are in
+    split train, unless the patient is in another split already.
+
+    Args:
+        known: Pairs that the manifest lists.
+        new: Pairs without a split.
+        drawing: How a new dataset is drawn into splits.
     """
     if known:
         splits = {pair.patient: pair.split for pair in known}
         return [replace(pair, split=splits.get(pair.patient, "train")) for pair in new]
     val, test, seed = drawing.val, drawing.test, drawing.seed
     drawn = split_by_patient(new, val=test, seed=seed)
-    testing = {pair.case_id for pair in drawn if pair.split == "val"}
-    rest = [pair for pair in drawn if pair.case_id not in testing]
-    split = {
-        pair.case_id: pair for pair in split_by_patient(rest, val=val / (1 - test), seed=seed + 1)
-    }
+    rest = [pair for pair in drawn if pair.split != "val"]
+    rest = split_by_patient(rest, val=val / (1 - test), seed=seed + 1)
+    split = {pair.case_id: pair for pair in rest}
     return [split.get(pair.case_id, replace(pair, split="test")) for pair in new]
 
 
@@ -74,9 +83,9 @@ def free_case_id(pair: Pair, taken: Collection[str], *, counters: dict[str, int]
     """Return a case id that tells the species and nothing of the patient, such as cat0007.
 
     Args:
-        pair: Without a case id.
-        taken: Ids in use.
-        counters: The last number given, by species; updated.
+        pair: A pair without a case id.
+        taken: Case ids in use.
+        counters: The last number given, by species; the function updates it.
     """
     prefix = pair.species.replace(" ", "") if pair.species in SPECIES else "other"
     number = counters.get(prefix, 0) + 1

@@ -1,11 +1,13 @@
 """Which raw image belongs to which processed one.
 
     1. same name below folders raw/ and target/, or below two folders that the user names
-    2. a processed image whose (0008,2112) Source Image Sequence names the raw one, or one between
+    2. a processed image whose (0008,2112) Source Image Sequence names the raw one, or names an
+       image that was itself derived from the raw one
     3. no partner: a raw image without a target
 
-A raw image is For Processing, or has no intent (Computed Radiography has none) and was not derived
-from another. What an image is follows from its header and its folder, never from its pixels.
+A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and was not derived
+from another image. Header and folder tell what an image is, never its pixels: a wrong pair would
+teach a network what no device does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +22,7 @@ class Case:
 
     Args:
         raw: The raw file.
-        target: The processed file; None when it is still to be made.
+        target: The processed file; None when the reference enhancer has to make it.
     """
 
     raw: Source
@@ -32,8 +34,8 @@ class Pairing:
     """All cases of an export, and the files that are in none.
 
     Args:
-        cases: In the order of their raw files.
-        rejected: With reasons.
+        cases: The cases, in the order of their raw files.
+        rejected: The files that are in no case, with reasons.
     """
 
     cases: list[Case]
@@ -41,20 +43,20 @@ class Pairing:
 
 
 def pair_up(sources: Iterable[Source]) -> Pairing:
-    """Return the cases that files make, and what is left over; equal files count once."""
+    """Return the cases of an export and the files in none; of equal files the first counts."""
     files, rejected = _without_copies(sources)
     by_uid = {file.header.sop_instance_uid: file for file in reversed(files)}
     raws = [file for file in files if _is_raw(file)]
     raw_by_key = {raw.found.key: raw for raw in reversed(raws)}
     targets: dict[str, Source] = {}
-    for file in _in_order_of_claim(files):
+    for file in _processed(files):
         raw = _raw_of(file, raw_by_key, by_uid)
         if raw is None:
-            rejected.append(_left(file, _why_no_raw(file)))
+            rejected.append(_rejected(file, _why_no_raw(file)))
         elif raw.sha256 in targets:
             chosen = targets[raw.sha256].found.name
-            why = f"its raw image has {chosen} as target already; to choose, use --targets"
-            rejected.append(_left(file, why))
+            why = f"its raw image has the target {chosen} already; use --targets to choose another"
+            rejected.append(_rejected(file, why))
         else:
             targets[raw.sha256] = file
     return Pairing([Case(raw, targets.get(raw.sha256)) for raw in raws], rejected)
@@ -66,20 +68,20 @@ def _without_copies(sources: Iterable[Source]) -> tuple[list[Source], list[Rejec
     for file in sources:
         original = first.setdefault(file.sha256, file)
         if original is not file:
-            rejected.append(_left(file, f"is a copy of {original.found.name}"))
+            rejected.append(_rejected(file, f"is a copy of {original.found.name}"))
     return list(first.values()), rejected
 
 
 def _is_raw(file: Source) -> bool:
-    if file.found.half == "target" or file.header.intent == "FOR PRESENTATION":
+    if file.found.role == "target" or file.header.intent == "FOR PRESENTATION":
         return False
     return file.header.intent == "FOR PROCESSING" or not file.header.source_uids
 
 
-def _in_order_of_claim(files: Sequence[Source]) -> list[Source]:
-    """All that are not raw: those in a folder for targets first, as the user put them there."""
+def _processed(files: Sequence[Source]) -> list[Source]:
+    """Return the files that are not raw, those of a folder of targets first: the user's choice."""
     processed = [file for file in files if not _is_raw(file)]
-    return sorted(processed, key=lambda file: file.found.half != "target")
+    return sorted(processed, key=lambda file: file.found.role != "target")
 
 
 def _raw_of(
@@ -87,13 +89,13 @@ def _raw_of(
 ) -> Source | None:
     if file.header.intent == "FOR PROCESSING":
         return None
-    if file.found.half == "target" and file.found.key in raw_by_key:
+    if file.found.role == "target" and file.found.key in raw_by_key:
         return raw_by_key[file.found.key]
     return _ancestor(file, by_uid)
 
 
 def _ancestor(file: Source, by_uid: Mapping[str, Source]) -> Source | None:
-    """The raw image that a file was derived from; an image in between may be no raw one."""
+    """Return the raw image that a file was derived from, directly or through other images."""
     waiting, seen = list(file.header.source_uids), set()
     while waiting:
         uid = waiting.pop(0)
@@ -108,16 +110,22 @@ def _ancestor(file: Source, by_uid: Mapping[str, Source]) -> Source | None:
 
 def _why_no_raw(file: Source) -> str:
     if file.header.intent == "FOR PROCESSING":
-        return "lies among the targets, but (0008,0068) Presentation Intent Type is FOR PROCESSING"
+        return (
+            "is in a folder of targets, but (0008,0068) Presentation Intent Type is FOR "
+            "PROCESSING; move it to the raw files"
+        )
     if file.header.source_uids:
-        return "was derived from an image that is not here; export that one as well"
-    if file.found.half == "target":
-        return "no raw image has this name, nor is one named in (0008,2112) Source Image Sequence"
+        return "was derived from an image that is not in the export; export that one as well"
+    if file.found.role == "target":
+        return (
+            "has no raw image: none has this name, and none is named in (0008,2112) Source Image "
+            "Sequence"
+        )
     return (
-        "is FOR PRESENTATION, so processed already, and does not tell in (0008,2112) Source Image "
-        "Sequence from which image; export the raw (FOR PROCESSING) image"
+        "is FOR PRESENTATION, which is processed already, and its (0008,2112) Source Image "
+        "Sequence names no raw image; export the raw (FOR PROCESSING) image"
     )
 
 
-def _left(file: Source, why: str) -> Rejected:
+def _rejected(file: Source, why: str) -> Rejected:
     return Rejected(file.found.name, why, file.sha256)

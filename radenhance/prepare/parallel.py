@@ -1,4 +1,8 @@
-"""Work on many images at once, on all cores."""
+"""A function called for many images at once, on all cores.
+
+A radiograph of 4188 x 4188 pixels takes seconds and several hundred MiB, so the number of processes
+is a flag of each command that uses them.
+"""
 
 import argparse
 import contextlib
@@ -15,65 +19,69 @@ from tqdm import tqdm
 
 from radenhance.errors import RadenhanceError
 
-_Job = TypeVar("_Job")
+_Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 
 def num_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; knows the limits of containers and batch systems
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; respects containers and batch systems
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def add_processes_flag(parser: argparse.ArgumentParser) -> None:
-    """Add `--processes N` to a command that works in parallel."""
+    """Add `--processes N` to a command that calls `in_parallel`.
+
+    Args:
+        parser: Parser of the command.
+    """
     parser.add_argument(
         "--processes",
         type=_at_least_one,
         metavar="N",
-        help="work on at most so many images at once, to save memory (one per core)",
+        help="process at most N images at a time, to save memory (default: one per core)",
     )
 
 
 def in_parallel(
-    work: Callable[[_Job], _Result],
-    jobs: Sequence[_Job],
+    function: Callable[[_Argument], _Result],
+    arguments: Sequence[_Argument],
     *,
     title: str,
     unit: str = "image",
     num_processes: int | None = None,
 ) -> Iterator[_Result]:
-    """Yield the result of each job, in order, and show a bar with the time that is left.
+    """Yield the result of a function for each argument, in order, behind a progress bar.
 
-    When the caller stops taking results, jobs that have not begun are dropped.
+    When the caller stops taking results, arguments whose turn has not come are dropped.
 
     Args:
-        work: A function of a module, so that another process finds it.
-        jobs: Its arguments.
-        title: Of the bar.
-        unit: Of the bar.
-        num_processes: At most so many at once; all cores when None.
+        function: A function of a module, or a `partial` of one: other processes must find it.
+        arguments: The arguments, one per call.
+        title: Title of the progress bar.
+        unit: Name of one argument in the progress bar.
+        num_processes: Largest number of calls at a time; one per core when None.
 
     Raises:
         RadenhanceError: A process was killed, as happens when memory runs out.
     """
-    if not jobs:
+    if not arguments:
         return
-    processes = min(num_processes or num_cores(), len(jobs))
+    processes = min(num_processes or num_cores(), len(arguments))
     if processes <= 1:
-        yield from tqdm(map(work, jobs), total=len(jobs), desc=title, unit=unit)
+        yield from tqdm(map(function, arguments), total=len(arguments), desc=title, unit=unit)
         return
-    # spawn: a forked child would inherit locks of threads that torch and OpenCV have started
+    # spawn: a forked process would inherit locks of threads that torch and OpenCV have started
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_start) as pool:
         try:
-            results = pool.map(work, jobs)
-            yield from tqdm(results, total=len(jobs), desc=title, unit=unit)
+            results = pool.map(function, arguments)
+            yield from tqdm(results, total=len(arguments), desc=title, unit=unit)
         except BrokenProcessPool as error:
             raise RadenhanceError(
                 f"one of {processes} processes was killed, probably because memory ran out; run "
-                f"the command again with fewer at once (--processes {max(processes // 2, 1)})"
+                f"the command again with fewer of them (--processes {max(processes // 2, 1)})"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -82,12 +90,12 @@ def in_parallel(
 def _at_least_one(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} was given, expected 1 or more")
+        raise argparse.ArgumentTypeError(f"{number} given, expected 1 or more")
     return number
 
 
 def _start() -> None:
     cv2.setNumThreads(1)
-    # Ctrl-C reaches every process of a terminal; the first one decides what it means.
+    # Ctrl-C reaches every process of a terminal; the main one decides what to do.
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,7 +1,8 @@
-"""Files that move from the workshop to their places in a dataset folder.
+"""Files that move from the work folder to their places in a dataset folder.
 
-The manifest is written after all files, so that whatever it lists is there. If this is interrupted,
-the list of names that were about to be given tells which files without a line are ours.
+The manifest is written after all files, so that whatever it lists exists. A run that is interrupted
+in between leaves a list of the names that it was about to give: the next run knows by it which
+files without a line it may overwrite.
 """
 
 import json
@@ -16,7 +17,7 @@ from radenhance.files import replace_file
 from radenhance.prepare.merge import free_case_id
 
 _ABOUT_TO_PLACE = "placing.json"
-_HALVES = ("raw", "target")
+_ROLES = ("raw", "target")
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Names:
     """Case ids of a dataset folder.
 
     Args:
-        taken: In use, by a line of the manifest or by a file.
+        taken: Case ids in use, by a line of the manifest or by a file.
         counters: The last number given, by species.
     """
 
@@ -32,14 +33,19 @@ class Names:
     counters: dict[str, int] = field(default_factory=dict)
 
     def name(self, pair: Pair, wanted: str | None) -> Pair:
-        """Return the pair with a case id that is not in use, made of `wanted` where that is set."""
+        """Return the pair with a case id that is not in use.
+
+        Args:
+            pair: A pair without a case id.
+            wanted: The name to make the case id of; species and a number when None.
+        """
         case_id = free_case_id(pair, self.taken, counters=self.counters)
         if wanted is not None:
-            case_id = self._like(re.sub(r"[^\w.-]+", "_", wanted).strip("._") or case_id)
+            case_id = self._unique(re.sub(r"[^\w.-]+", "_", wanted).strip("._") or case_id)
         self.taken.add(case_id)
         return replace(pair, case_id=case_id)
 
-    def _like(self, wanted: str) -> str:
+    def _unique(self, wanted: str) -> str:
         number, name = 1, wanted
         while name in self.taken:
             number += 1
@@ -47,42 +53,60 @@ class Names:
         return name
 
 
-def names_of(root: Path, workshop: Path, listed: Iterable[Pair]) -> Names:
-    """Return the case ids in use in the folder `root`, whose manifest lists these pairs."""
-    record = workshop / _ABOUT_TO_PLACE
+def names_of(root: Path, work_folder: Path, listed: Iterable[Pair]) -> Names:
+    """Return the case ids that are in use in a dataset folder.
+
+    Args:
+        root: The dataset folder.
+        work_folder: The folder in which cases are made.
+        listed: Pairs that the manifest lists.
+    """
+    record = work_folder / _ABOUT_TO_PLACE
     ours = set(json.loads(record.read_text())) if record.is_file() else set()
-    files = {path.stem for half in _HALVES for path in (root / half).glob("*")}
+    files = {path.stem for role in _ROLES for path in (root / role).glob("*")}
     return Names((files - ours) | {pair.case_id for pair in listed})
 
 
-def place(root: Path, workshop: Path, pairs: Sequence[Pair]) -> list[Pair]:
-    """Move the files of named pairs from the workshop into the folder `root`.
+def place(root: Path, work_folder: Path, pairs: Sequence[Pair]) -> list[Pair]:
+    """Move the files of pairs from the work folder to their places.
+
+    Args:
+        root: The dataset folder.
+        work_folder: The folder in which the files were made.
+        pairs: Pairs with case ids, and paths in the work folder.
 
     Returns:
         The pairs, with paths relative to `root`.
     """
     if pairs:
         names = json.dumps([pair.case_id for pair in pairs])
-        replace_file(workshop / _ABOUT_TO_PLACE, names.encode())
-        for half in _HALVES:
-            (root / half).mkdir(exist_ok=True)
-    placed = []
-    for pair in pairs:
-        raw, target = (
-            f"{half}/{pair.case_id}{Path(made).suffix}"
-            for half, made in zip(_HALVES, (pair.raw_path, pair.target_path), strict=True)
-        )
-        os.replace(workshop / pair.raw_path, root / raw)
-        os.replace(workshop / pair.target_path, root / target)
-        placed.append(replace(pair, raw_path=raw, target_path=target))
-    return placed
+        replace_file(work_folder / _ABOUT_TO_PLACE, names.encode())
+        for role in _ROLES:
+            (root / role).mkdir(exist_ok=True)
+    return [_place(root, work_folder, pair) for pair in pairs]
+
+
+def _place(root: Path, work_folder: Path, pair: Pair) -> Pair:
+    raw, target = (
+        f"{role}/{pair.case_id}{Path(made).suffix}"
+        for role, made in zip(_ROLES, (pair.raw_path, pair.target_path), strict=True)
+    )
+    os.replace(work_folder / pair.raw_path, root / raw)
+    os.replace(work_folder / pair.target_path, root / target)
+    return replace(pair, raw_path=raw, target_path=target)
 
 
 def remove_replaced(root: Path, before: Iterable[Pair], now: Collection[Pair]) -> None:
-    """Remove files that the lines of their cases name no more, as when a target was PNG once."""
+    """Remove files that no line names any more, such as a PNG target that became DICOM.
+
+    Args:
+        root: The dataset folder.
+        before: Pairs that the manifest listed before this run.
+        now: Pairs that it lists now.
+    """
     in_use = {path for pair in now for path in (pair.raw_path, pair.target_path)}
     for pair in before:
         for path in {pair.raw_path, pair.target_path} - in_use:
-            # Only what `place` may have put there: people write paths of their own, too.
-            if path in (f"{half}/{Path(path).name}" for half in _HALVES):
+            # Only what `place` may have put there: people write paths of their own as well.
+            if path in (f"{role}/{Path(path).name}" for role in _ROLES):
                 (root / path).unlink(missing_ok=True)

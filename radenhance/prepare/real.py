@@ -1,8 +1,8 @@
 """Two real radiographs: the computed-radiography samples that the package pydicom-data carries.
 
 RG1 is a chest of 1955x1841 pixels and 15 bits, RG3 a lower leg of 1760x1760 pixels and 10 bits.
-They declare no processing intent and serve as raw images; their targets are made by the reference
-enhancer. They only validate, never train.
+They declare no processing intent and serve as raw images; the reference enhancer makes their
+targets. They are too few to train on; they show what a network does on real radiographs.
 """
 
 import shutil
@@ -19,7 +19,10 @@ SAMPLES = ("RG1", "RG3")
 
 
 def sample(name: str) -> Path:
-    """Return the path of an uncompressed sample of pydicom-data, RG1 or RG3.
+    """Return the path of an uncompressed sample of pydicom-data.
+
+    Args:
+        name: RG1 or RG3.
 
     Raises:
         UsageError: pydicom-data is not installed.
@@ -30,7 +33,11 @@ def sample(name: str) -> Path:
 
 
 def make_real_pairs(root: Path) -> None:
-    """Make the dataset folder `root` of the real samples, all of them in split val."""
+    """Make a dataset folder of the real samples, with both in split val.
+
+    Args:
+        root: The dataset folder to make.
+    """
     with made_whole(root) as folder:
         for name in SAMPLES:
             shutil.copyfile(sample(name), folder / "raw" / f"{name}.dcm")

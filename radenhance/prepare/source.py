@@ -1,4 +1,8 @@
-"""Files of a clinic's export, recognised by their content."""
+"""Files of a clinic's export, recognised by their content.
+
+Exports name files as they like, often without a suffix, and mix radiographs with viewers, reports
+and other modalities. Only what a file begins with, and what its header declares, is believed.
+"""
 
 import os
 from collections.abc import Iterable
@@ -18,29 +22,30 @@ from radenhance.errors import RadiographError
 from radenhance.prepare.identity import identity_words, unwarned
 from radenhance.prepare.target import sha256_of
 
-Half = Literal["raw", "target"]
+Role = Literal["raw", "target"]
+"""What a file is in its pair."""
 
 _START_BYTES = 132
 _SUFFIX = {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy"}
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """A file of an export, not yet opened.
 
     Args:
-        path: Of the file.
-        name: Relative to the folder that was searched, with forward slashes.
-        half: What its folder says it is; None when it says nothing.
+        path: Path of the file.
+        name: Path relative to the folder that was searched, with forward slashes.
+        role: The role that the file's folder tells; None when it tells none.
     """
 
     path: Path
     name: str
-    half: Half | None = None
+    role: Role | None = None
 
     @property
     def key(self) -> str:
-        """What both halves of a pair share: the name without suffix and the folder of the half."""
+        """What both files of a pair share: the name, without suffix and folders raw and target."""
         *folders, name = PurePosixPath(self.name).parts
         stem, suffix = os.path.splitext(name)
         stem = stem if suffix.lower() in RADIOGRAPH_SUFFIXES else name
@@ -50,17 +55,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Source:
-    """A radiograph of an export, its header read, its pixels not.
+    """A radiograph of an export whose header was read and whose pixels were not.
 
     Args:
         found: The file.
-        sha256: Of the file.
-        suffix: .dcm, .png, .tif or .npy, by content.
-        header: Of the file.
-        identity: Words of the header that must not be written anywhere.
+        sha256: SHA-256 of the file, in hex.
+        suffix: Suffix that fits the content: .dcm, .png, .tif or .npy.
+        header: Header of the file.
+        identity: Words of the header that identify a patient or an owner.
     """
 
-    found: Found
+    found: FoundFile
     sha256: str
     suffix: str
     header: Header
@@ -72,9 +77,9 @@ class Rejected:
     """A file that is in no pair, and why.
 
     Args:
-        name: As in Found.
-        reason: One sentence.
-        sha256: Of the file, to find it by when its name was blacked out.
+        name: Name as in `FoundFile`.
+        reason: The reason in one sentence, without the name.
+        sha256: SHA-256 of the file, to find it by when its name was blacked out.
     """
 
     name: str
@@ -82,35 +87,34 @@ class Rejected:
     sha256: str = ""
 
 
-def find_files(folder: Path, *, half: Half | None = None, leave_out: Iterable[Path]) -> list[Found]:
-    """Return all files below a folder in the order of their names; hidden ones are not looked at.
+def find_files(
+    folder: Path, *, role: Role | None = None, leave_out: Iterable[Path]
+) -> list[FoundFile]:
+    """Return all files below a folder in the order of their names, except hidden ones.
 
     Args:
-        folder: To search.
-        half: What all of them are; by the names of their folders (raw, target) when None.
+        folder: The folder to search.
+        role: The role of all files; when None, their folders called raw and target tell it.
         leave_out: Folders that are not searched.
     """
     forbidden = {path.resolve() for path in leave_out}
     files = []
     for where, folders, names in os.walk(folder):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and (Path(where) / name).resolve() not in forbidden
-        ]
-        paths = [Path(where) / name for name in names if not name.startswith(".")]
-        files += [Found(path, path.relative_to(folder).as_posix(), half) for path in paths]
+        visible = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in visible if Path(where, name).resolve() not in forbidden]
+        paths = [Path(where, name) for name in names if not name.startswith(".")]
+        files += [FoundFile(path, path.relative_to(folder).as_posix(), role) for path in paths]
     files.sort(key=lambda file: file.name)
-    return files if half else [replace(file, half=_half_by_folder(file.name)) for file in files]
+    return files if role else [replace(file, role=_role_by_folder(file.name)) for file in files]
 
 
-def identify(found: Found) -> Source | Rejected:
-    """Read a file's header and hash; a file that is no radiograph is rejected."""
+def identify(found: FoundFile) -> Source | Rejected:
+    """Read a file's header and hash it; a file that is no radiograph is rejected."""
     with unwarned():
         return _identify(found)
 
 
-def _identify(found: Found) -> Source | Rejected:
+def _identify(found: FoundFile) -> Source | Rejected:
     try:
         header = read_header(found.path)
         with found.path.open("rb") as file:
@@ -137,7 +141,7 @@ def reason(error: Exception, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
 
 
-def _half_by_folder(name: str) -> Half | None:
+def _role_by_folder(name: str) -> Role | None:
     for folder in PurePosixPath(name.lower()).parts[:-1]:
         if folder == "raw":
             return "raw"

@@ -1,4 +1,7 @@
-"""Targets that the reference enhancer makes of raw files."""
+"""Targets that the reference enhancer makes of raw files.
+
+It reads the raw file as training does, so that a target fits what the network will see.
+"""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +22,7 @@ def make_target(root: Path, raw: Path, *, preset: str = "default") -> Pair:
 
     Args:
         root: The dataset folder.
-        raw: A file below it.
+        raw: Path of a raw file in that folder.
         preset: Name of a preset of the reference enhancer.
 
     Raises:
@@ -29,21 +32,18 @@ def make_target(root: Path, raw: Path, *, preset: str = "default") -> Pair:
     target = root / "target" / f"{stem_of(raw)}.png"
     write_png(target, reference_target(radiograph, preset=preset))
     raw_hash = sha256_of(raw)
-    return describe(
-        root,
-        raw,
-        target,
-        radiograph.header,
-        **image_columns(radiograph),
-        **algorithm_columns(preset),
-        raw_sha256=raw_hash,
-        source_sha256=raw_hash,
-        target_sha256=sha256_of(target),
-    )
+    hashes = {"raw_sha256": raw_hash, "source_sha256": raw_hash, "target_sha256": sha256_of(target)}
+    columns = image_columns(radiograph) | algorithm_columns(preset) | hashes
+    return describe(root, raw, target, radiograph.header, **columns)
 
 
 def reference_target(radiograph: Radiograph, *, preset: str) -> npt.NDArray[np.float32]:
-    """Return what the reference enhancer makes of a raw radiograph, shape (H, W), in [0, 1]."""
+    """Return the target that the reference enhancer makes, shape (rows, columns), in [0, 1].
+
+    Args:
+        radiograph: The raw radiograph.
+        preset: Name of a preset of the reference enhancer.
+    """
     spacing = radiograph.spacing_mm
     return enhance(
         normalize(radiograph),
@@ -54,7 +54,7 @@ def reference_target(radiograph: Radiograph, *, preset: str) -> npt.NDArray[np.f
 
 
 def algorithm_columns(preset: str) -> dict[str, str]:
-    """Return the columns that tell how the reference enhancer made a target."""
+    """Return the columns of the manifest that tell how the reference enhancer made a target."""
     return {
         "target_algo": f"{ALGORITHM} {preset}",
         "target_algo_hash": PRESETS[preset].fingerprint(),

@@ -1,11 +1,16 @@
+import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import UID
 
+import radenhance
 from radenhance.dicom.read import read
 from radenhance.phantoms.animals import EXAMINATIONS
 from radenhance.phantoms.radiograph import Animal, dataset_of, phantom
@@ -145,3 +150,58 @@ def test_reader_turns_every_polarity_to_bone_bright(cat, tmp_path, relationship,
     radiograph = read(tmp_path / "cat.dcm")
     np.testing.assert_array_equal(radiograph.pixels, 16383 - low_is_dense)
     assert radiograph.header.species == "Cat"
+
+
+@pytest.mark.parametrize(("species", "examination"), ALL[::4])
+def test_every_value_is_valid_for_its_type(species, examination, recwarn):
+    dataset = dataset_of(phantom(Animal(species, 1, 2, examination), spacing_mm=6.0))
+    file = BytesIO()
+    before = pydicom.config.settings.writing_validation_mode
+    pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
+    try:
+        dataset_of(phantom(Animal(species, 1, 2, examination), spacing_mm=6.0)).save_as(
+            file, enforce_file_format=True
+        )
+    finally:
+        pydicom.config.settings.writing_validation_mode = before
+    assert not recwarn.list
+    for element in dataset.iterall():
+        assert not element.tag.is_private
+        if element.VR in ("SH", "CS"):
+            values = element.value if element.VM > 1 else [element.value]
+            assert all(len(str(value)) <= 16 for value in values), element
+        if element.VR == "UI":
+            assert len(element.value) <= 64
+
+
+def test_the_dose_of_the_header_is_that_of_the_exposure(cat):
+    for mas in (0.5, 1.2, 12.0):
+        dataset = dataset_of(replace(cat, exposure=replace(cat.exposure, mas=mas)))
+        assert dataset.ExposureInuAs == round(1000 * mas)
+        assert dataset.Exposure == max(round(mas), 1)
+    with_grid = dataset_of(replace(cat, exposure=replace(cat.exposure, grid=True)))
+    assert with_grid.Grid == "FOCUSED"
+
+
+def test_pixel_data_have_the_length_that_rows_columns_and_bits_tell(cat):
+    dataset = round_trip(dataset_of(cat))
+    assert len(dataset.PixelData) == dataset.Rows * dataset.Columns * 2
+    assert (dataset.BitsAllocated, dataset.PixelRepresentation) == (16, 0)
+
+
+def test_a_file_is_the_same_in_another_process(cat):
+    code = (
+        "import hashlib, io\n"
+        "from radenhance.phantoms.radiograph import Animal, dataset_of, phantom\n"
+        "file = io.BytesIO()\n"
+        f"made = phantom(Animal('cat', 4, 5, 0), spacing_mm={SPACING_MM})\n"
+        "dataset_of(made).save_as(file, enforce_file_format=True)\n"
+        "print(hashlib.sha256(file.getvalue()).hexdigest())\n"
+    )
+    root = Path(radenhance.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    file = BytesIO()
+    dataset_of(cat).save_as(file, enforce_file_format=True)
+    assert done.stdout.strip() == hashlib.sha256(file.getvalue()).hexdigest()

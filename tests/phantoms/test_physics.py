@@ -168,3 +168,79 @@ def test_opencv_threads_do_not_change_a_pixel():
     finally:
         cv2.setNumThreads(before)
     assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+def relative_noise(exposure, water_cm=5.0):
+    """Standard deviation over mean, without what differs slowly."""
+    stored = expose_slab(exposure, water_cm)[0].astype(float)
+    return np.diff(stored, axis=1).std() / np.sqrt(2) / stored.mean()
+
+
+def test_noise_falls_with_the_root_of_the_dose():
+    noise = [relative_noise(replace(IDEAL, mas=mas)) for mas in (0.5, 2.0, 8.0)]
+    assert noise[0] / noise[1] == pytest.approx(2, rel=0.06)
+    assert noise[1] / noise[2] == pytest.approx(2, rel=0.06)
+
+
+def test_noise_falls_with_the_side_of_a_pixel():
+    small, large = (relative_noise(replace(IDEAL, spacing_mm=mm)) for mm in (0.15, 0.3))
+    assert small / large == pytest.approx(2, rel=0.06)
+
+
+def test_quanta_per_pixel_grow_with_the_load_of_the_tube_and_the_area():
+    one = IDEAL.direct_quanta
+    assert replace(IDEAL, mas=3.0).direct_quanta == pytest.approx(3 * one)
+    assert replace(IDEAL, spacing_mm=0.6).direct_quanta == pytest.approx(4 * one)
+    tenth = replace(IDEAL, spacing_mm=0.1, mas=1.0)
+    assert tenth.direct_quanta == spectrum(65).quanta
+
+
+def test_electronic_noise_counts_where_quanta_are_few():
+    few = replace(IDEAL, mas=0.002)
+    noisy = replace(few, electronic_quanta=20.0)
+    quanta = few.direct_quanta
+    without, with_ = (relative_noise(x, 0.0) for x in (few, noisy))
+    assert with_**2 - without**2 == pytest.approx(400 / quanta**2, rel=0.25)
+    many = replace(noisy, mas=10.0)
+    assert relative_noise(many) == pytest.approx(relative_noise(replace(IDEAL, mas=10.0)), rel=0.03)
+
+
+def test_an_uneven_gain_is_a_floor_that_no_dose_removes():
+    uneven = replace(IDEAL, mas=500.0, gain_residual=0.01)
+    assert relative_noise(uneven, 0.0) == pytest.approx(0.01, rel=0.1)
+
+
+def test_noise_has_no_bias():
+    mean = expose_slab(IDEAL, 0.0)[0].mean()
+    assert mean == pytest.approx(IDEAL.direct_level * IDEAL.max_value, rel=0.001)
+
+
+def test_another_generator_is_another_noise_on_the_same_image():
+    first, second, again = (expose_slab(IDEAL, 5.0, seed=seed)[0] for seed in (0, 1, 0))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+    assert first.mean() == pytest.approx(second.mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("kvp", [45, 70, 100])
+def test_two_layers_attenuate_less_than_their_sum_as_the_first_hardens_the_beam(kvp):
+    def attenuation(cm):
+        return -np.log(transmission(*slab(cm), kvp)[0, 0])
+
+    assert attenuation(8.0) < 2 * attenuation(4.0)
+    assert attenuation(8.0) > 1.8 * attenuation(4.0)
+
+
+def test_metal_lets_nothing_negative_through():
+    water, bone = slab(-5.0, 4.0)
+    passed = transmission(water, bone, 70)
+    assert 0 <= passed.min() <= passed.max() < 0.1
+
+
+def test_contrast_falls_with_the_voltage():
+    def contrast(kvp):
+        bone, none = (transmission(*slab(5.0, cm), kvp)[0, 0] for cm in (0.5, 0.0))
+        return 1 - bone / none
+
+    found = [contrast(kvp) for kvp in KVPS]
+    assert found == sorted(found, reverse=True)

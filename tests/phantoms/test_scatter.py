@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -60,3 +61,46 @@ def test_water_equivalent_inverts_transmission(thickness_cm):
     passed = np.exp(-spectrum(KVP).attenuation(thickness_cm, 0))
     found = water_equivalent(np.array([passed], np.float32), KVP)
     assert found[0] == pytest.approx(thickness_cm, abs=0.02)
+
+
+def test_scatter_grows_with_the_primary_radiation():
+    rng = np.random.default_rng(0)
+    passed = cv2.GaussianBlur(rng.uniform(0.05, 0.5, (80, 90)).astype(np.float32), (0, 0), 8)
+    once, twice = (scatter(k * passed, passed, kvp=KVP, spacing_mm=SPACING_MM) for k in (1, 2))
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-5)
+
+
+def test_scatter_reaches_behind_what_the_collimator_covers_and_fades_there():
+    passed = np.full((160, 160), 0.1, np.float32)
+    primary = passed.copy()
+    primary[:, 80:] = 0
+    found = scatter(primary, passed, kvp=KVP, spacing_mm=SPACING_MM)[80]
+    assert found[40] > found[90] > found[150] > 0
+
+
+def test_scatter_is_smooth():
+    passed = np.full((160, 160), 0.1, np.float32)
+    passed[60:100, 60:100] = 0.01
+    found = scatter(passed, passed, kvp=KVP, spacing_mm=SPACING_MM)
+    assert np.abs(np.diff(found, axis=1)).max() < 0.05 * found.max()
+
+
+def test_scatter_of_a_symmetrical_object_is_symmetrical():
+    y, x = np.mgrid[-60:60, -60:60] + 0.5
+    passed = np.exp(-np.maximum(2 - np.hypot(x, y) / 30, 0)).astype(np.float32)
+    found = scatter(passed, passed, kvp=KVP, spacing_mm=SPACING_MM)
+    np.testing.assert_allclose(found, found[::-1, ::-1], rtol=1e-3)
+    np.testing.assert_allclose(found, found.T, rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (37, 41)])
+def test_an_image_of_any_size_keeps_its_size(size):
+    passed = np.full(size, 0.2, np.float32)
+    found = scatter(passed, passed, kvp=KVP, spacing_mm=SPACING_MM)
+    assert found.shape == size
+    assert np.isfinite(found).all()
+
+
+def test_water_equivalent_of_air_is_nothing_and_of_lead_the_largest_length():
+    found = water_equivalent(np.array([1.0, 0.0], np.float32), KVP)
+    assert found.tolist() == [0.0, 40.0]

@@ -24,7 +24,7 @@ RAW, OUT = Path("export"), Path("out")
 
 def radiograph(path, species="dog", *, seed=0, patient=None):
     """Write a phantom that carries the name of an owner, and return its header."""
-    dataset = dataset_of(phantom(species, seed=seed, spacing_mm=1.0))
+    dataset = dataset_of(phantom(species, seed=seed, spacing_mm=1.5))
     dataset.PatientName = f"{OWNER}^{PET}"
     dataset.PatientID = f"{NUMBER}-{seed if patient is None else patient}"
     dataset.ResponsiblePerson = f"{OWNER}^Ann"
@@ -80,14 +80,14 @@ def test_an_export_becomes_a_dataset_that_reads(clinic, capsys):
         assert raw.shape == target.shape == (pair.rows, pair.cols)
         assert (pair.bits_stored, pair.intent) == (raw.bits, "FOR PROCESSING")
         assert (pair.pixel_intensity, pair.sign) == (raw.header.relationship, raw.header.sign)
-        assert pair.pixel_spacing_mm == 1.0
+        assert pair.pixel_spacing_mm == 1.5
         assert pair.patient_id == raw.header.patient
         assert 40 <= pair.kvp <= 110
     assert not (OUT / ".prepare").exists()
     said = capsys.readouterr().out
     assert "3 pairs in out/pairs.csv: 1 cat, 2 dog" in said
     assert "files in no pair: 1, see out/rejected.csv" in said
-    assert "tell who patients and owners are" in said
+    assert "identify patients and owners" in said
 
 
 def test_raw_files_are_copied_byte_by_byte_and_hashes_are_theirs(clinic):
@@ -150,7 +150,7 @@ def test_every_rejected_file_is_listed_with_its_reason(clinic):
     assert "has the pixels of another raw file" in reasons["c/second"]
     assert "(7FE0,0010) Pixel Data" in reasons["c/cut"]
     assert "(16, 16) rows and columns, expected 64 or more" in reasons["c/icon.npy"]
-    assert "derived from an image that is not here" in reasons["c/twin"]
+    assert "derived from an image that is not in the export" in reasons["c/twin"]
     assert "expected DICOM, PNG, TIFF or NPY" in reasons["viewer.exe"]
     assert len(reasons) == 6
     assert len(listed_pairs(OUT)) == 4
@@ -357,7 +357,9 @@ def test_anonymized_copies_have_the_pixels_and_nothing_else_of_the_patient(clini
     wrong.save_as(RAW / "a" / "IM1")
     run("--anonymize")
     assert not [warning for warning in recwarn if OWNER in str(warning.message)]
-    assert "burned into pixels was not looked for" in " ".join(capsys.readouterr().out.split())
+    assert "burned into the pixels was not searched for" in " ".join(
+        capsys.readouterr().out.split()
+    )
     content = b"".join(path.read_bytes() for path in OUT.rglob("*") if path.is_file())
     for secret in (OWNER, PET, NUMBER, "SYNTHETIC CLINIC", "20260101"):
         assert secret.encode() not in content
@@ -404,7 +406,7 @@ def test_patients_are_split_by_species_into_three():
     assert Counter(pair.split for pair in pairs) == {"train": 6, "val": 2, "test": 2}
 
 
-def test_rules_of_a_description_that_is_there_first_are_obeyed():
+def test_declarations_of_a_description_that_is_there_first_are_obeyed():
     RAW.mkdir()
     OUT.mkdir()
     random = np.random.default_rng(0)

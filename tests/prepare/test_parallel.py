@@ -17,14 +17,14 @@ def die(number):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_results_come_in_the_order_of_the_jobs(processes):
+def test_results_come_in_the_order_of_the_arguments(processes):
     results = list(in_parallel(slow_first, range(4), title="", num_processes=processes))
     assert [number for number, _ in results] == [0, 1, 2, 3]
     assert (os.getpid() in {process for _, process in results}) == (processes == 1)
 
 
 def test_a_process_that_is_killed_is_told_with_what_to_do():
-    with pytest.raises(RadenhanceError, match=r"fewer at once \(--processes 1\)"):
+    with pytest.raises(RadenhanceError, match=r"fewer of them \(--processes 1\)"):
         list(in_parallel(die, range(4), title="", num_processes=2))
 
 

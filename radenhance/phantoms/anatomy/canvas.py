@@ -1,4 +1,4 @@
-"""Maps of path length that solids are put into, one pixel after the other.
+"""Maps of path length that solids are put into.
 
 Every material is written as so much water and so much cortical bone: the attenuation of any
 substance without an absorption edge between 20 and 90 keV is a sum of these two (Alvarez and
@@ -23,7 +23,12 @@ Window = tuple[slice, slice]
 
 
 class Material(NamedTuple):
-    """Equivalent of 1 cm of a material, in cm of water and in cm of cortical bone (1.85 g/cm3)."""
+    """The equivalent of 1 cm of a material.
+
+    Args:
+        water: Equivalent in cm of water.
+        bone: Equivalent in cm of cortical bone of 1.85 g/cm3.
+    """
 
     water: float
     bone: float
@@ -50,9 +55,9 @@ class Pose:
     """How the body lies on the detector.
 
     Args:
-        center: Body point, x and y in body mm, that falls on the middle of the detector.
-        angle_deg: Rotation of the body, clockwise on the image.
-        scale: Detector mm per body mm: the size of this animal.
+        center: Body point, x and y in mm, that falls on the middle of the detector.
+        angle_deg: Rotation of the body in degrees, clockwise on the image.
+        scale: Detector mm per body mm, which is the size of this animal.
         mirrored: Whether left and right of the image are exchanged.
     """
 
@@ -67,11 +72,11 @@ class Canvas:
     """Path lengths in cm behind every pixel.
 
     Args:
-        water: Float32, shape (rows, columns), water equivalent in cm. Written in place.
-        bone: Float32, same shape, cortical bone equivalent in cm. Written in place.
+        water: Water equivalent in cm, float32, shape (rows, columns); written in place.
+        bone: Cortical bone equivalent in cm, float32, same shape; written in place.
         spacing_mm: Pixel size in mm.
-        grain: Texture tile of `texture.power_law_tile`.
-        pose: Where body coordinates fall on the detector.
+        grain: Texture tile of `texture.power_law_tile` at the same pixel size.
+        pose: Position of the body on the detector.
     """
 
     water: Floats
@@ -86,7 +91,7 @@ class Canvas:
 
     @cached_property
     def affine(self) -> npt.NDArray[np.float64]:
-        """Body mm -> (column, row), float64, shape (2, 3); whole numbers are pixel centres."""
+        """Body mm -> (column, row), float64, shape (2, 3); integers are pixel centres."""
         angle = np.deg2rad(self.pose.angle_deg)
         cosine, sine = np.cos(angle), np.sin(angle)
         matrix = np.array([[cosine, -sine], [sine, cosine]]) * self.pose.scale / self.spacing_mm
@@ -97,7 +102,7 @@ class Canvas:
         return np.column_stack([matrix, middle - matrix @ np.asarray(self.pose.center)])
 
     def window(self, shape: Shape) -> Window:
-        """Rows and columns that a shape may touch; empty slices when it lies off the detector."""
+        """Return the rows and columns that a shape may touch; empty slices off the detector."""
         x0, y0, x1, y1 = shape.bounds
         corners = np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)])
         pixels = corners @ self.affine[:, :2].T + self.affine[:, 2]
@@ -108,7 +113,7 @@ class Canvas:
         return row, slice(min(max(low[0], 0), columns), max(min(high[0], columns), 0))
 
     def chord(self, shape: Shape, window: Window) -> Floats:
-        """Chord length in cm of a shape at every pixel of a window."""
+        """Return the chord length in cm of a shape at every pixel of a window."""
         rows, columns = (max(w.stop - w.start, 0) for w in window)
         if rows == 0 or columns == 0:
             return np.zeros((rows, columns), np.float32)
@@ -118,7 +123,7 @@ class Canvas:
         if field.max() <= 0:
             return np.zeros((rows, columns), np.float32)
         if factor > 1:
-            # What lies far outside must not drag the silhouette inwards when it is interpolated.
+            # Values far outside must not pull the silhouette inwards when they are interpolated.
             field = np.maximum(field, -field.max())
             size = (grid.columns * factor, grid.rows * factor)
             field = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)[
@@ -128,7 +133,7 @@ class Canvas:
         return np.asarray(root * np.float32(self.pose.scale / 10), np.float32)
 
     def chords(self, shapes: Iterable[Shape], window: Window) -> Floats:
-        """Sum of the chord lengths in cm of many small shapes at every pixel of a window."""
+        """Return the summed chord lengths in cm of many small shapes at every pixel of a window."""
         rows, columns = (max(w.stop - w.start, 0) for w in window)
         total = np.zeros((rows, columns), np.float32)
         for shape in shapes:
@@ -145,7 +150,7 @@ class Canvas:
         return total
 
     def _grid(self, window: Window, factor: int) -> Grid:
-        """Sample every `factor`-th pixel, with one sample more on each side to enlarge from."""
+        """Sample every `factor`-th pixel, and one more on each side to interpolate from."""
         num_rows, num_columns = (-(-(w.stop - w.start) // factor) + 2 for w in window)
         if factor == 1:
             num_rows, num_columns = (w.stop - w.start for w in window)
@@ -168,12 +173,12 @@ class Canvas:
         """Fill a shape with a material that takes the place of another.
 
         Args:
-            shape: Where.
-            material: Name in `MATERIALS`.
-            instead_of: What filled the shape before.
-            share: Part of the volume that is exchanged, in [0, 1].
-            grain: Standard deviation of the texture, relative to the path.
-            minus: Solids inside the shape that stay as they are.
+            shape: The shape to fill, in body coordinates.
+            material: Name of the new material in `MATERIALS`.
+            instead_of: Name of the material that filled the shape before.
+            share: Fraction of the volume that is exchanged, in [0, 1].
+            grain: Standard deviation of the texture, relative to the path length.
+            minus: Solids inside the shape that are left as they are.
         """
         window = self.window(shape)
         chord = self.chord(shape, window)
@@ -184,7 +189,7 @@ class Canvas:
     def exchange(
         self, window: Window, path_cm: Floats, material: str, instead_of: str, *, grain: float = 0.0
     ) -> None:
-        """Exchange a given path length, in cm at every pixel of a window."""
+        """Exchange path lengths in cm of one material for the same lengths of another."""
         if grain:
             path_cm = path_cm * self.texture(window, grain)
         new, old = MATERIALS[material], MATERIALS[instead_of]
@@ -196,7 +201,7 @@ class Canvas:
                 target[window] += np.float32(coefficient) * path_cm
 
     def texture(self, window: Window, amplitude: float) -> Floats:
-        """Texture with mean 1 at every pixel of a window, at least 0.1."""
+        """Return texture with mean 1, at least 0.1, at every pixel of a window."""
         rows, columns = (max(w.stop - w.start, 0) for w in window)
         crop = crop_of_tile(
             self.grain, rows, columns, row=window[0].start * 3, column=window[1].start * 3
@@ -205,6 +210,13 @@ class Canvas:
 
 
 def blank_canvas(rows: int, columns: int, *, spacing_mm: float, grain: Floats) -> Canvas:
-    """Make a canvas of air."""
+    """Return a canvas of air.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of columns.
+        spacing_mm: Pixel size in mm.
+        grain: Texture tile of `texture.power_law_tile` at the same pixel size.
+    """
     water, bone = (np.zeros((rows, columns), np.float32) for _ in range(2))
     return Canvas(water, bone, spacing_mm, grain)

@@ -1,8 +1,7 @@
 """Arm, elbow, forearm and paw, from the side and from the front.
 
 Coordinates: y runs from the body to the paw; seen from the side, cranial is to the left; seen from
-the front, the inner side of the limb is to the right. Millimetres in a cat of 4 kg; the elbow lies
-at (0, 0).
+the front, the inner side of the limb is to the right. The elbow is at (0, 0).
 """
 
 from radenhance.phantoms.anatomy.bones import (

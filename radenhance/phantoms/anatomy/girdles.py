@@ -1,4 +1,7 @@
-"""Shoulder and pelvis with the upper bones of the limbs, as they lie over the trunk."""
+"""Shoulder and pelvis with the upper bones of the limbs, as they overlap the trunk.
+
+Bones that overlap organs are what makes a chest or a pelvis hard to read.
+"""
 
 from dataclasses import dataclass
 
@@ -21,13 +24,13 @@ SHAFT_RADIUS = 3.5
 
 @dataclass(frozen=True)
 class Limb:
-    """Where an upper limb lies.
+    """The position of an upper limb.
 
     Args:
-        upper: Shoulder or hip joint.
-        lower: Elbow or stifle joint.
-        side: Side of the body in a frontal view, -1 or +1; +1 in a lateral one.
-        shift: How far this limb is displaced from where the tables put it.
+        upper: Shoulder or hip joint in mm.
+        lower: Elbow or stifle joint in mm.
+        side: Side of the body in a frontal view, -1 or +1; always +1 in a lateral one.
+        shift: Displacement of this limb in mm from its place in the tables.
     """
 
     upper: Point
@@ -36,13 +39,17 @@ class Limb:
     shift: Point = (0.0, 0.0)
 
     def moved(self, points: list[Point]) -> list[Point]:
-        """Move points of an unshifted limb; in a frontal view x counts away from the midline."""
+        """Return points of the tables at this limb's place.
+
+        Args:
+            points: Points in mm; in a frontal view x counts away from the midline.
+        """
         dx, dy = self.shift
         return [(x * self.side + dx, y + dy) for x, y in points]
 
 
 def arms(projection: Projection, physique: Physique) -> list[Limb]:
-    """Place shoulder and elbow of both arms, pulled forward as for a radiograph of the chest."""
+    """Return both arms, pulled forward as for a radiograph of the chest."""
     rng = physique.rng("shoulders")
     found = []
     for side in SIDES:
@@ -57,7 +64,7 @@ def arms(projection: Projection, physique: Physique) -> list[Limb]:
 
 
 def thighs(projection: Projection, physique: Physique) -> list[Limb]:
-    """Place hip and stifle of both hind legs, pulled back."""
+    """Return both hind legs, pulled back."""
     rng = physique.rng("pelvis")
     found = []
     for side in SIDES:
@@ -70,7 +77,7 @@ def thighs(projection: Projection, physique: Physique) -> list[Limb]:
 
 
 def limb_flesh(projection: Projection, physique: Physique) -> list[Shape]:
-    """Return the muscles of all four limbs as far as they belong to a view of the trunk."""
+    """Return the muscles of all four limbs, as far as a view of the trunk shows them."""
     lateral = projection.view == "lateral"
     found: list[Shape] = []
     for arm in arms(projection, physique):

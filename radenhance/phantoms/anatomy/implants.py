@@ -1,6 +1,7 @@
 """Things of steel, glass and plastic in an animal, at their true size.
 
-They are added to what is there: the flesh that they displace is nothing beside their shadow.
+Metal is far beyond the contrast of anatomy, and an enhancer must not ring around it. Implants are
+added to what is there: the flesh that they displace is nothing beside their shadow.
 """
 
 from collections.abc import Callable
@@ -14,15 +15,22 @@ from radenhance.phantoms.anatomy.outline import Outline
 from radenhance.phantoms.anatomy.shapes import Point
 
 SPREAD_MM = 14.0
+"""Standard deviation in mm of the distance from the middle of the image."""
 TRIES = 40
-FLESH_CM = 1.0  # least thickness around an implant
-PROBES_MM = (0.0, 12.0, 24.0, 36.0)  # along it
+FLESH_CM = 1.0
+"""Smallest thickness in cm of water around an implant."""
+PROBES_MM = (0.0, 12.0, 24.0, 36.0)
+"""Distances in mm along an implant at which the thickness is checked."""
 
 
 def put_implant(canvas: Canvas, rng: np.random.Generator) -> None:
     """Put a microchip, staples, a screw or a catheter into flesh near the middle of the image.
 
-    Where the flesh is too narrow for any of the places tried there will be none.
+    Where the flesh is too narrow at all places that are tried there is none.
+
+    Args:
+        canvas: The canvas to draw into, with the animal on it.
+        rng: Generator of kind, place and direction.
     """
     size = 1 / canvas.pose.scale
     kinds = (_put_microchip, _put_staples, _put_screw, _put_catheter)
@@ -38,7 +46,7 @@ def put_implant(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _in_flesh(canvas: Canvas, points: list[Point]) -> bool:
-    """Tell whether the animal is thick enough at all points that lie on the detector."""
+    """Return whether the animal is thick enough at all points that are on the detector."""
     size = canvas.water.shape[::-1]
     pixels = np.array(points) @ canvas.affine[:, :2].T + canvas.affine[:, 2]
     column, row = np.clip(pixels, 0, np.array(size) - 1).astype(int).T
@@ -46,7 +54,7 @@ def _in_flesh(canvas: Canvas, points: list[Point]) -> bool:
 
 
 def _points(frame: Frame, size: float, text: str) -> list[Point]:
-    """Turn true millimetres into body coordinates."""
+    """Return the body coordinates of points in true mm."""
     return [frame.at(size * along, size * across) for along, across in corners(text)]
 
 

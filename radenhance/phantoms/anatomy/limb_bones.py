@@ -1,4 +1,7 @@
-"""Arm bone, thigh bone and the head of the shin bone, from any side, with the flesh around."""
+"""Arm bone, thigh bone and the head of the shin bone, from any side, with the flesh around.
+
+Views of the trunk and of the limbs draw the same bones, so they are here once.
+"""
 
 from collections.abc import Sequence
 
@@ -14,7 +17,13 @@ SIDES = (-1.0, 1.0)
 
 
 def flesh(points: Sequence[Point], radii: Sequence[float], flatness: float = 0.85) -> Tube:
-    """Return a limb's muscles and skin as a tube of smoothly changing radius."""
+    """Return a limb's muscles and skin as a tube of smoothly changing radius.
+
+    Args:
+        points: Points in mm on the middle of the limb.
+        radii: Radius in mm at each point.
+        flatness: Depth of the cross-section along the beam, relative to its width.
+    """
     line = curve([(*p, r) for p, r in zip(points, radii, strict=True)], 40)
     return Tube(np.column_stack([line[:, :2], np.zeros(40)]), line[:, 2], flatness)
 
@@ -23,11 +32,11 @@ def put_humerus(canvas: Canvas, head: Point, elbow: Point, *, radius: float, tur
     """Draw an arm bone.
 
     Args:
-        canvas: Where to draw.
-        head: Middle of the humeral head.
-        elbow: Middle of the elbow joint.
-        radius: Of the shaft.
-        turn: 0 seen from the side, 1 from the front (both condyles apart).
+        canvas: The canvas to draw into.
+        head: Middle of the humeral head in mm.
+        elbow: Middle of the elbow joint in mm.
+        radius: Radius of the shaft in mm.
+        turn: View of the bone: 0 from the side, 1 from the front, with both condyles apart.
     """
     r, frame = radius, Frame.between(head, elbow)
     length, angle = float(np.hypot(*np.subtract(elbow, head))), frame.angle_deg
@@ -51,11 +60,11 @@ def put_femur(canvas: Canvas, hip: Point, knee: Point, *, radius: float, turn: f
     """Draw a thigh bone.
 
     Args:
-        canvas: Where to draw.
-        hip: Middle of the femoral head.
-        knee: Middle of the stifle joint.
-        radius: Of the shaft.
-        turn: How far the neck shows: +1 trochanter to the right, -1 to the left, 0 hidden.
+        canvas: The canvas to draw into.
+        hip: Middle of the femoral head in mm.
+        knee: Middle of the stifle joint in mm.
+        radius: Radius of the shaft in mm.
+        turn: View of the neck: +1 with the trochanter to the right, -1 to the left, 0 hidden.
     """
     r = radius
     top = (hip[0] + turn * 2.5 * r, hip[1] + 1.1 * r)
@@ -80,7 +89,13 @@ def put_femur(canvas: Canvas, hip: Point, knee: Point, *, radius: float, turn: f
 
 
 def put_tibia_head(canvas: Canvas, knee: Point, hock: Point) -> None:
-    """Draw a shin bone of a limb whose stifle is near the border of the view."""
+    """Draw the shin bone of a limb whose stifle is near the border of the view.
+
+    Args:
+        canvas: The canvas to draw into.
+        knee: Middle of the stifle joint in mm.
+        hock: Middle of the hock in mm, which may be off the detector.
+    """
     frame = Frame.between(knee, hock)
     bone = shaft(knee, hock, [6.4, 4.6, 3.6, 3.1, 3.0, 3.0], cap=3)
     plateau = ball(frame.at(3.2, 0), 3.2, 7.0, depth=6, angle=frame.angle_deg)

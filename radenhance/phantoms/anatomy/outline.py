@@ -1,4 +1,7 @@
-"""Plates of any silhouette."""
+"""Plates of any silhouette.
+
+Flat bones have outlines that no ellipsoid has, and a rim that is brighter than their middle.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -14,12 +17,12 @@ class Outline:
     """A plate of any silhouette: a shoulder blade, a wing of the ilium, a scute.
 
     Args:
-        points: Corners in mm, shape (N, 2), joined by straight lines; see `closed_curve` to round
-            them.
+        points: Corners in mm, shape (num_points, 2), joined by straight lines; `closed_curve`
+            rounds them.
         thickness: Thickness in mm away from the edge.
         edge: Distance from the edge in mm at which the full thickness is reached.
         rim: Thickness in mm that a rim along the edge adds.
-        holes: Outlines of holes, each (N, 2).
+        holes: Outlines of holes in mm, each of shape (num_points, 2).
     """
 
     points: npt.NDArray[np.float64]
@@ -40,7 +43,7 @@ class Outline:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def squared_chord(self, grid: Grid) -> Floats:
-        """See `Shape`; 0, not negative, where the ray misses."""
+        """Return the squared chord, see `Shape`; 0, not negative, where the ray misses."""
         mask = np.zeros((grid.rows, grid.columns), np.uint8)
         fixed = [np.round(grid.pixels(p) * 16).astype(np.int32) for p in (self.points, *self.holes)]
         cv2.fillPoly(mask, fixed, 1, shift=4)
@@ -52,5 +55,5 @@ class Outline:
         return np.asarray(cv2.blur(chord, (3, 3)) ** 2, np.float32)
 
     def shrunk(self, by_mm: float) -> "Outline":
-        """See `Shape`; only the thickness shrinks."""
+        """Return the plate with less thickness and the same silhouette."""
         return replace(self, thickness=max(self.thickness - 2 * by_mm, 0.0))

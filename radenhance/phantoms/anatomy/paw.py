@@ -1,4 +1,7 @@
-"""The toes: four metapodial bones with their phalanges and claws."""
+"""The toes: four metapodial bones with their phalanges and claws.
+
+Fore and hind paws differ in their measures only.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +19,16 @@ from radenhance.phantoms.anatomy.canvas import Canvas
 
 @dataclass(frozen=True)
 class Toes:
-    """Measures of a paw in mm: lengths of a toe's bones, their radius, the gap between toes."""
+    """Measures of a paw.
+
+    Args:
+        metapodium: Length of the metapodial bones in mm.
+        radius: Radius of the bones in mm.
+        gap: Distance of two toes in mm.
+        first: Length of the first phalanx in mm.
+        second: Length of the second phalanx in mm.
+        claw: Length of the third phalanx in mm.
+    """
 
     metapodium: float
     radius: float
@@ -27,7 +39,7 @@ class Toes:
 
 
 def put_paw(canvas: Canvas, frame: Frame, toes: Toes, *, frontal: bool, thumb: bool) -> None:
-    """Draw the toes; the frame looks along them, spread out in a frontal view."""
+    """Draw the toes; the first axis of the frame points along them."""
     for i, place in enumerate((-1.5, -0.5, 0.5, 1.5)):
         outer = abs(place) > 1
         angle = frame.angle_deg + place * (8.0 if frontal else 3.5)

@@ -1,4 +1,7 @@
-"""What makes one animal differ from another of its kind."""
+"""What makes one animal differ from another of its kind.
+
+Two radiographs of one animal agree in it; it is what a split by patient is about.
+"""
 
 from dataclasses import dataclass
 
@@ -12,14 +15,14 @@ class Physique:
     """What makes one animal differ from another of its kind.
 
     Args:
-        number: Names the animal; the same number gives the same inner anatomy.
-        species: cat, dog or turtle.
+        number: Number of the animal; the same number gives the same inner anatomy.
+        species: Species: cat, dog or turtle.
         breed: Breed in words.
         scale: Size relative to a cat of 4 kg; for a turtle relative to a carapace of 140 mm.
         girth: Relative width of the trunk.
-        fat_mm: Thickness of the fat under the skin, before scaling.
-        sex: M or F.
-        age_years: Age.
+        fat_mm: Thickness in mm of the fat under the skin, before scaling.
+        sex: Sex, M or F.
+        age_years: Age in years.
     """
 
     number: int
@@ -32,5 +35,5 @@ class Physique:
     age_years: int
 
     def rng(self, organ: str) -> np.random.Generator:
-        """Random numbers for one organ, the same in every view of this animal."""
+        """Return random numbers for one organ, the same in every view of this animal."""
         return generator(self.number, self.species, organ)

@@ -1,4 +1,4 @@
-"""What lies in the beam besides the animal: collimator, marker and table.
+"""What is in the beam besides the animal: collimator, marker and table.
 
 These live in detector coordinates: millimetres from the middle of the detector, x to the right, y
 down.
@@ -14,21 +14,30 @@ from radenhance.phantoms.anatomy.shapes import Point
 Reach = tuple[float, float, float, float]
 
 PENUMBRA_MM = 0.9
+"""Width in mm of the border of the field."""
 LEAKAGE = 0.004
-CLOSED_SHARE = 0.55  # of the sides besides the one that always is
+"""Fraction of the beam that passes the collimator's leaves."""
+CLOSED_SHARE = 0.55
+"""Fraction of closed sides, besides the one that always is closed."""
 LEAD_CM = 0.1
 TABLE_EDGE_SHARE = 0.35
+"""Fraction of the tables whose edge crosses the image."""
 
 
 def collimator(
     shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator
 ) -> tuple[Floats, Reach]:
-    """Make a slightly turned rectangular field with soft edges on one to four sides.
+    """Return a slightly turned rectangular field with soft edges on one to four sides.
+
+    Args:
+        shape: Number of rows and columns.
+        spacing_mm: Pixel size in mm.
+        rng: Generator of sides and angle.
 
     Returns:
-        The part of the beam that passes, float32, of the given shape; and how far the field reaches
-        from the middle in mm to the left, top, right and bottom (beyond the detector on an open
-        side).
+        The fraction of the beam that passes, float32, of the given shape; and the distance in mm
+        from the middle to the left, top, right and bottom border of the field, which is beyond the
+        detector on an open side.
     """
     rows, columns = shape
     half = np.array([columns, rows, columns, rows]) * spacing_mm / 2
@@ -47,13 +56,13 @@ def collimator(
 
 
 def put_marker(canvas: Canvas, letter: str, reach: Reach, rng: np.random.Generator) -> None:
-    """Lay a lead letter into the emptiest corner of the field.
+    """Put a lead letter into the emptiest corner of the field.
 
     Args:
-        canvas: Where to draw; its pose is not used.
-        letter: R or L.
-        reach: Of the field, from `collimator`.
-        rng: Source of size and place.
+        canvas: The canvas to draw into; its pose is not used.
+        letter: The letter, R or L.
+        reach: Borders of the field in mm, from `collimator`.
+        rng: Generator of size and angle.
     """
     height = float(rng.uniform(9, 14))
     rows, columns = canvas.water.shape
@@ -70,7 +79,7 @@ def put_marker(canvas: Canvas, letter: str, reach: Reach, rng: np.random.Generat
 
 
 def _square(canvas: Canvas, middle: Point, side: int) -> tuple[Window, tuple[int, int]]:
-    """Window of a square clipped to the detector, and where the window begins in the square."""
+    """Return a square clipped to the detector, and where the clipped part begins in the square."""
     rows, columns = canvas.water.shape
     row = int(rows / 2 + middle[1] / canvas.spacing_mm - side / 2)
     column = int(columns / 2 + middle[0] / canvas.spacing_mm - side / 2)
@@ -87,7 +96,7 @@ def _filling(canvas: Canvas, middle: Point, size: float) -> float:
 
 
 def _letter(letter: str, height: float, angle_deg: float) -> Floats:
-    """Thickness in cm of a lead letter of a height in pixels, in a square twice as wide."""
+    """Return the cm of lead of a letter with a height in pixels, in a square twice as wide."""
     side = int(2 * height) + 4
     image = np.zeros((side, side), np.uint8)
     font, width = cv2.FONT_HERSHEY_SIMPLEX, max(int(height * 0.15), 1)

@@ -1,10 +1,9 @@
 """Solids of which an animal is made, as seen along the beam.
 
 A solid is known by its squared chord: the square of the length, in mm, that a ray travels inside,
-taken negative where the ray misses. Squared chords of rounded solids are smooth across the
-silhouette while chords have an infinite slope there, so a squared chord may be sampled coarsely,
-enlarged and only then rooted: a 40 cm trunk costs no more than its pixels, and its edge stays
-sharp.
+negative where the ray misses. Squared chords of rounded solids are smooth across the silhouette,
+where chords have an infinite slope. So a squared chord may be sampled coarsely and upsampled before
+the root is taken: a trunk of 40 cm costs no more than its pixels, and its edge stays sharp.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ class Grid:
     """Sample points in the plane of the detector, in body coordinates.
 
     Args:
-        affine: Float64, shape (2, 3), body mm -> (column, row) of the grid.
+        affine: Map from body mm to (column, row) of the grid, float64, shape (2, 3).
         rows: Number of sample rows.
         columns: Number of sample columns.
     """
@@ -39,7 +38,7 @@ class Grid:
 
     @cached_property
     def xy(self) -> tuple[Floats, Floats]:
-        """Body coordinates x and y in mm of every sample, each of shape (rows, columns)."""
+        """The body coordinates x and y in mm of all samples, each of shape (rows, columns)."""
         inverse = cv2.invertAffineTransform(self.affine)
         column = np.arange(self.columns, dtype=np.float64)
         row = np.arange(self.rows, dtype=np.float64)[:, None]
@@ -48,30 +47,30 @@ class Grid:
 
     @cached_property
     def pitch_mm(self) -> float:
-        """Distance of two samples in body mm."""
+        """The distance of two samples in body mm."""
         return float(abs(np.linalg.det(self.affine[:, :2])) ** -0.5)
 
     def pixels(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Turn body points, shape (N, 2), into (column, row) of the grid."""
+        """Return the (column, row) of body points."""
         return np.asarray(points, np.float64) @ self.affine[:, :2].T + self.affine[:, 2]
 
 
 class Shape(Protocol):
-    """A solid: where it is, how finely it must be sampled, how far rays travel in it."""
+    """A solid: its place, the sampling that it needs, and how far rays travel in it."""
 
     @property
     def step_mm(self) -> float:
-        """Coarsest sampling that keeps the shape."""
+        """The coarsest sampling in mm that keeps the shape."""
 
     @property
     def bounds(self) -> Bounds:
-        """Smallest x, smallest y, largest x and largest y in mm."""
+        """The smallest x, smallest y, largest x and largest y in mm."""
 
     def squared_chord(self, grid: Grid) -> Floats:
-        """Squared chord in mm^2 at every sample of the grid; negative where the ray misses."""
+        """Return the squared chord in mm^2 at every sample; negative where the ray misses."""
 
     def shrunk(self, by_mm: float) -> "Shape":
-        """Return the same solid with a layer of `by_mm` taken off."""
+        """Return the same solid with a layer taken off."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,10 @@ class Ellipsoid:
     """An ellipsoid with one axis along the beam.
 
     Args:
-        center: x and y in mm.
-        half: Half axes in the detector plane in mm.
-        depth: Half axis along the beam in mm.
-        angle_deg: Angle from x towards y of the first half axis.
+        center: Middle, x and y in mm.
+        half: Half axes in mm in the detector plane.
+        depth: Half axis in mm along the beam.
+        angle_deg: Angle of the first half axis in degrees, from x towards y.
     """
 
     center: Point
@@ -103,7 +102,7 @@ class Ellipsoid:
         return x - a, y - b, x + a, y + b
 
     def squared_chord(self, grid: Grid) -> Floats:
-        """See `Shape`: 4 depth^2 (1 - u^2 / a^2 - v^2 / b^2)."""
+        """Return 4 depth^2 (1 - u^2 / a^2 - v^2 / b^2), see `Shape`."""
         if min(*self.half, self.depth) <= 0:
             return np.full((grid.rows, grid.columns), OUTSIDE)
         x, y = grid.xy
@@ -114,7 +113,7 @@ class Ellipsoid:
         return np.asarray(np.float32(4 * self.depth**2) * (1 - u * u - v * v), np.float32)
 
     def shrunk(self, by_mm: float) -> "Ellipsoid":
-        """See `Shape`."""
+        """Return what `Shape` describes."""
         a, b = self.half
         return replace(self, half=(a - by_mm, b - by_mm), depth=self.depth - by_mm)
 
@@ -126,7 +125,7 @@ def _direction(angle_deg: float) -> tuple[np.float32, np.float32]:
 
 @dataclass(frozen=True)
 class Union:
-    """Solids that belong to one body: where they overlap the longest chord counts once."""
+    """Solids that belong to one body: where they overlap, the longest chord counts."""
 
     parts: tuple[Shape, ...]
 
@@ -143,12 +142,12 @@ class Union:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def squared_chord(self, grid: Grid) -> Floats:
-        """See `Shape`."""
+        """Return what `Shape` describes."""
         field = self.parts[0].squared_chord(grid)
         for part in self.parts[1:]:
             field = np.maximum(field, part.squared_chord(grid))
         return field
 
     def shrunk(self, by_mm: float) -> "Union":
-        """See `Shape`."""
+        """Return what `Shape` describes."""
         return Union(tuple(part.shrunk(by_mm) for part in self.parts))

@@ -1,4 +1,7 @@
-"""The shell of a turtle: two layers of bony plates under horn, with seams between them."""
+"""The shell of a turtle: two layers of bony plates under horn, with seams between them.
+
+Everything else in a turtle is seen through it, which makes turtles the hardest case.
+"""
 
 from collections.abc import Iterator
 
@@ -23,14 +26,18 @@ COSTALS = tuple(float(y) for y in np.linspace(-50, 50, 9))
 
 
 def half_width(y: float) -> float:
-    """Half width of the shell in mm at y."""
+    """Return the half width of the shell in mm.
+
+    Args:
+        y: Position in mm, from -70 in front to 70 behind.
+    """
     t = (y + HALF_LENGTH) / (2 * HALF_LENGTH)
     profile = np.interp(t, np.linspace(0, 1, len(PROFILE)), PROFILE)
     return float(HALF_WIDTH * profile * np.sqrt(max(1 - (2 * abs(t - 0.5)) ** 6, 0)))
 
 
 def shell(height: float) -> Spindle:
-    """Return a shell of a given half height in mm."""
+    """Return the outside of a shell."""
     stations = []
     for t in np.linspace(0, 1, 41).tolist():
         half = half_width((2 * t - 1) * HALF_LENGTH)
@@ -43,12 +50,12 @@ def shell(height: float) -> Spindle:
 def put_shell(
     canvas: Canvas, outside: Spindle, *, thickness: float, rng: np.random.Generator
 ) -> None:
-    """Line a body with horn, and with bone of a given thickness in mm above and below."""
+    """Line a body with horn, and with plates of bone of a thickness in mm above and below."""
     canvas.put(outside, "keratin", instead_of="soft", minus=(outside.shrunk(HORN_MM),))
     window = canvas.window(outside)
     outer = canvas.chord(outside.shrunk(1.2), window)
     inner = np.minimum(canvas.chord(outside.shrunk(1.2 + thickness), window), outer)
-    # The rim is grazed by the beam; there the plates are thin, so the path is limited.
+    # The beam grazes the rim, where plates are thin; so the path is limited.
     plates = np.minimum(outer - inner, np.float32(2.6 * canvas.pose.scale))
     mineral = plates * np.float32(MINERAL) * canvas.texture(window, 0.11)
     canvas.exchange(window, mineral, "bone", "soft")

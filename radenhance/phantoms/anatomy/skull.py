@@ -1,7 +1,7 @@
 """A skull from the side, with the first vertebrae of the neck.
 
-Coordinates: nose to the left, y down; millimetres in a cat of 4 kg, the ear canal near (0, 0). The
-face is measured from the tip of the nose, which is further away in dogs.
+Coordinates: nose to the left, the ear canal near (0, 0). The face is measured from the tip of the
+nose, which is further away in dogs.
 """
 
 from radenhance.phantoms.anatomy.bones import (

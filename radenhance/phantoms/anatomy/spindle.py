@@ -1,4 +1,7 @@
-"""Straight solids of elliptic cross-sections."""
+"""Straight solids of elliptic cross-sections.
+
+Trunks and shafts are thick here and thin there; a table of widths says where.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +16,13 @@ class Spindle:
     """A straight solid of elliptic cross-sections: a trunk, the shaft of a bone, a vertebral body.
 
     Args:
-        start: x and y in mm where the axis begins.
-        end: x and y in mm where it ends.
+        start: First point of the axis, x and y in mm.
+        end: Last point of the axis, x and y in mm.
         stations: Rows of (position along the axis in [0, 1], half width to the left of the axis,
             half width to the right, half depth along the beam), in mm, positions rising. Left and
             right are those of someone who walks from start to end on an image whose y points down.
-        caps: Length in mm over which each end is rounded; 0 cuts it flat.
-        boxiness: 1 for an ellipse, larger for a section with flatter sides.
+        caps: Lengths in mm over which both ends are rounded; 0 cuts an end flat.
+        boxiness: Exponent of the cross-section: 1 for an ellipse, larger for flatter sides.
     """
 
     start: Point
@@ -30,7 +33,7 @@ class Spindle:
 
     @property
     def length(self) -> float:
-        """Length of the axis in mm."""
+        """The length of the axis in mm."""
         return float(np.hypot(self.end[0] - self.start[0], self.end[1] - self.start[1]))
 
     @property
@@ -46,7 +49,7 @@ class Spindle:
         return min(xs) - reach, min(ys) - reach, max(xs) + reach, max(ys) + reach
 
     def squared_chord(self, grid: Grid) -> Floats:
-        """See `Shape`."""
+        """Return what `Shape` describes."""
         x, y = grid.xy
         length = max(self.length, 1e-3)
         ux, uy = ((self.end[i] - self.start[i]) / length for i in (0, 1))
@@ -61,7 +64,7 @@ class Spindle:
         return np.where(inside, 4 * depth * depth * fill, OUTSIDE).astype(np.float32)
 
     def _profile(self, position: Floats, num: int = 256) -> list[Floats]:
-        """Half width left, half width right and half depth at each position, smoothly joined."""
+        """Return half widths left and right, and half depth, in mm at each position, smoothed."""
         table = np.asarray(self.stations, np.float64)
         fine = np.linspace(0, 1, num)
         kernel = np.hanning(33) / np.hanning(33).sum()
@@ -73,7 +76,7 @@ class Spindle:
         return profiles
 
     def _cap_term(self, along: Floats, length: float) -> Floats:
-        """Rise from 0 where the cap begins to 1 at the end of the axis, as on an ellipsoid."""
+        """Return what rises from 0 where a cap begins to 1 at the end of the axis."""
         term = np.zeros_like(along)
         for cap, distance in zip(self.caps, (along, length - along), strict=True):
             if cap > 0:
@@ -81,7 +84,11 @@ class Spindle:
         return term
 
     def shrunk(self, by_mm: float) -> "Spindle":
-        """See `Shape`; the layer thins to two fifths at the ends, as the cortex of a long bone."""
+        """Return the solid with a layer taken off that is thinner at the ends, as cortex is.
+
+        Args:
+            by_mm: Thickness of the layer in mm at the middle; two fifths of it at the ends.
+        """
         stations = []
         for position, left, right, depth in self.stations:
             layer = by_mm * (0.4 + 0.6 * np.sin(np.pi * position))

@@ -1,4 +1,7 @@
-"""The vertebral column and the rib cage, from the side and along the beam from belly to back."""
+"""The vertebral column and the rib cage, from the side and along the beam from belly to back.
+
+Vertebrae and ribs repeat at regular distances: a shift or a blur shows in them first.
+"""
 
 import numpy as np
 
@@ -29,7 +32,7 @@ BONY_PAIRS, JOINED_PAIRS = 13, 9  # the last four pairs do not reach the breastb
 
 
 def put_spine(canvas: Canvas, projection: Projection) -> None:
-    """Draw every vertebra."""
+    """Draw all vertebrae."""
     for vertebra in vertebrae():
         if projection.view == "lateral":
             _lateral(canvas, vertebra)

@@ -1,4 +1,7 @@
-"""Teeth of both jaws and sides, seen from the side."""
+"""Teeth of both jaws and sides, seen from the side.
+
+Enamel is the densest tissue there is, and its edges are the hardest.
+"""
 
 import numpy as np
 
@@ -16,7 +19,7 @@ SPACING = 6.4
 
 
 def put_teeth(canvas: Canvas, nose: float) -> None:
-    """Draw all teeth of a skull whose nose ends at x = nose."""
+    """Draw all teeth of a skull; `nose` is the x in mm of the tip of its nose."""
     for dx in (0.0, 1.6):
         for (root_x, root_y), (tip_x, tip_y), bow in CANINES:
             middle = ((root_x + tip_x) / 2 + bow, (root_y + tip_y) / 2)

@@ -1,4 +1,8 @@
-"""Trabecular texture: noise whose power falls as 1 / frequency^beta, between two scales."""
+"""Trabecular texture: noise whose power falls as 1 / frequency^beta, between two scales.
+
+Trabeculae are finer than a table of points could say. Their power spectrum is known, and it is what
+a loss of detail is measured by.
+"""
 
 import cv2
 import numpy as np
@@ -13,19 +17,19 @@ COARSEST_MM = 6.0
 def power_law_tile(
     rng: np.random.Generator, *, spacing_mm: float, beta: float = 2.6, stretch: float = 1.0
 ) -> Floats:
-    """Make one period of a texture with mean 0 and variance 1 at a pitch of 0.1 mm.
+    """Return one period of a texture with mean 0, and variance 1 at a pitch of 0.1 mm.
 
     The tile is made at one pitch and then averaged down, so that the same seed gives the same
     texture at every pixel size.
 
     Args:
-        rng: Source of the phases.
+        rng: Generator of the phases.
         spacing_mm: Pixel size of the result in mm.
         beta: Exponent of the power spectrum; 2 to 3 in trabecular bone.
-        stretch: How much longer the grains are along the rows than across.
+        stretch: Length of the grains along the rows, relative to that across.
 
     Returns:
-        Float32, square, TILE_MM wide, periodic.
+        A periodic square tile of `TILE_MM`, float32.
     """
     num = round(TILE_MM / PITCH_MM)
     fy = np.fft.fftfreq(num, PITCH_MM)[:, None]
@@ -40,7 +44,15 @@ def power_law_tile(
 
 
 def crop_of_tile(tile: Floats, rows: int, columns: int, *, row: int, column: int) -> Floats:
-    """Cut a window of any size out of the endless repetition of a tile."""
+    """Return a crop of any size of the endless repetition of a tile.
+
+    Args:
+        tile: One period of a texture.
+        rows: Number of rows of the crop.
+        columns: Number of columns of the crop.
+        row: First row of the crop.
+        column: First column of the crop.
+    """
     size = tile.shape[0]
     if row % size + rows <= size and column % size + columns <= size:
         return tile[row % size : row % size + rows, column % size : column % size + columns]

@@ -1,4 +1,7 @@
-"""Lungs, heart, great vessels and airways, from any side."""
+"""Lungs, heart, great vessels and airways, from any side.
+
+The vessels of the lungs, bright on dark and ever finer, are what most chests are taken for.
+"""
 
 import numpy as np
 
@@ -16,7 +19,7 @@ HEART = ((48.0, 33.0, 3.0), (21.0, 15.5, 16.0), 52.0)
 
 
 def dome(projection: Projection, physique: Physique) -> Ellipsoid:
-    """Return the abdomen's front as the diaphragm bounds it; how far it reaches is the breath."""
+    """Return the front of the abdomen, which the diaphragm moves with the breath."""
     breath = physique.rng("breath").uniform(-5, 6)
     return projection.organ((172.0 + breath, 34.0, 0.0), (80.0, 62.0, 52.0), -20.0)
 
@@ -31,7 +34,7 @@ def cavity(projection: Projection) -> Spindle:
 
 
 def put_thorax(canvas: Canvas, projection: Projection, physique: Physique) -> None:
-    """Carve the lungs out of the flesh and put vessels and airways in."""
+    """Carve the lungs out of the flesh, and put vessels and airways in."""
     heart = projection.organ(*HEART)
     base = projection.organ((43.0, 17.0, 0.0), (13.0, 9.0, 9.0))
     front = projection.organ((14.0, 20.0, 0.0), (24.0, 16.0, 6.0))
@@ -70,10 +73,13 @@ def _put_airways(canvas: Canvas, projection: Projection) -> None:
 
 
 def lung_vessels(rng: np.random.Generator) -> list[tuple[Points, Points]]:
-    """Grow the vessel trees of both lungs.
+    """Return the vessel trees of both lungs.
+
+    Args:
+        rng: Generator of lengths and directions.
 
     Returns:
-        For each branch its points (a, d, l) in mm, shape (N, 3), and its radii in mm.
+        For each branch its points (a, d, l) in mm, shape (num_points, 3), and its radii in mm.
     """
     found: list[tuple[Points, Points]] = []
     for side in (-1, 1):

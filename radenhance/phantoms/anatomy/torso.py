@@ -1,8 +1,7 @@
 """Landmarks of a cat's or dog's trunk in three dimensions, and how a view projects them.
 
-Body coordinates are millimetres in a cat of about 4 kg; larger animals are larger by their pose.
-The axes are a (caudal), d (ventral) and l (to the animal's left); the first thoracic vertebra lies
-at a = 0.
+Two views of one animal agree because both project the same landmarks. The axes are a (caudal), d
+(ventral) and l (to the animal's left), in mm; the first thoracic vertebra is at a = 0.
 
     lateral        x = a (head to the left), y = d, depth l
     ventrodorsal   x = l (left of the animal on the right), y = a (head up), depth d
@@ -57,7 +56,17 @@ COUNTS = {"C": 6, "T": 13, "L": 7, "S": 3, "Cd": 8}
 
 @dataclass(frozen=True)
 class Vertebra:
-    """One vertebra: its group, its number within the group, its middle, measures and slope."""
+    """One vertebra.
+
+    Args:
+        group: C, T, L, S or Cd: cervical, thoracic, lumbar, sacral or caudal.
+        index: Index within the group.
+        a: Caudal coordinate of the middle of its body in mm.
+        d: Ventral coordinate of the middle of its body in mm.
+        length: Length of its body in mm.
+        height: Height of its body in mm.
+        angle_deg: Slope of the column in degrees, from a towards d.
+    """
 
     group: str
     index: int
@@ -69,7 +78,7 @@ class Vertebra:
 
 
 def vertebrae() -> list[Vertebra]:
-    """List all vertebrae from the second cervical to the tail."""
+    """Return all vertebrae from the second cervical one to the tail."""
     found = []
     start = -sum(_lengths("C"))
     for group, count in COUNTS.items():
@@ -91,22 +100,22 @@ def _lengths(group: str) -> list[float]:
 
 
 def spine_d(a: float) -> float:
-    """Ventral coordinate of the middle of the vertebral body at a."""
+    """Return the ventral coordinate in mm of the middle of the vertebral column."""
     return float(np.interp(a, SPINE_LINE[:, 0], SPINE_LINE[:, 1]))
 
 
 def section(a: float) -> tuple[float, float, float]:
-    """Dorsal border, ventral border and half width of the trunk at a."""
+    """Return dorsal border, ventral border and half width of the trunk in mm."""
     top, bottom, half = (float(np.interp(a, TRUNK[:, 0], TRUNK[:, k])) for k in (1, 2, 3))
     return top, bottom, half
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Turns body points and sizes into detector x, y and depth.
+    """How a view turns body points and sizes into detector x, y and depth.
 
     Args:
-        view: The view.
+        view: The view: lateral or ventrodorsal.
         girth: Relative width of the trunk, which stretches l.
     """
 
@@ -114,23 +123,23 @@ class Projection:
     girth: float = 1.0
 
     def point(self, a: float, d: float, left: float) -> tuple[float, float, float]:
-        """Return x, y and depth of a body point."""
+        """Return x, y and depth in mm of a body point."""
         left *= self.girth
         return (a, d, left) if self.view == "lateral" else (left, a, d)
 
     def flat(self, a: float, d: float, left: float) -> Point:
-        """Return x and y of a body point."""
+        """Return x and y in mm of a body point."""
         return self.point(a, d, left)[:2]
 
     def organ(
         self, middle: tuple[float, float, float], half: tuple[float, float, float], tilt: float = 0
     ) -> Ellipsoid:
-        """Project an ellipsoid.
+        """Return an ellipsoid of the body as the view shows it.
 
         Args:
-            middle: Its a, d and l.
-            half: Half axes along a, d and l.
-            tilt: Angle from a towards d in degrees; seen from the side only.
+            middle: Middle, a, d and l in mm.
+            half: Half axes in mm along a, d and l.
+            tilt: Angle in degrees from a towards d, which only the lateral view shows.
         """
         along, down, wide = half[0], half[1], half[2] * self.girth
         if self.view == "lateral":
@@ -140,11 +149,22 @@ class Projection:
     def tube(
         self, points: npt.NDArray[np.float64], radii: npt.NDArray[np.float64], flatness: float = 1.0
     ) -> Tube:
-        """Project a tube whose points, shape (N, 3), are a, d and l."""
+        """Return a tube of the body as the view shows it.
+
+        Args:
+            points: Points a, d and l in mm, shape (num_points, 3).
+            radii: Radius in mm at each point.
+            flatness: Depth of the cross-section along the beam, relative to its width.
+        """
         return Tube(np.array([self.point(*p) for p in points.tolist()]), radii, flatness)
 
     def trunk(self, table: npt.NDArray[np.float64], caps: Point = (0.0, 0.0)) -> Spindle:
-        """Project a trunk given as rows of a, dorsal border, ventral border and half width."""
+        """Return a trunk as the view shows it.
+
+        Args:
+            table: Rows of a, dorsal border, ventral border and half width in mm.
+            caps: Lengths in mm over which both ends are rounded.
+        """
         a0, a1 = float(table[0, 0]), float(table[-1, 0])
         stations = []
         for a, top, bottom, half in table.tolist():

@@ -1,4 +1,8 @@
-"""The whole trunk of a cat or dog, skin to marrow, for one view."""
+"""The whole trunk of a cat or dog, skin to marrow, for one view.
+
+Chest, abdomen and pelvis are one drawing under three fields, so that what reaches over the border
+of one field is right in the next.
+"""
 
 from radenhance.phantoms.anatomy.abdomen import put_abdomen
 from radenhance.phantoms.anatomy.canvas import Canvas
@@ -9,8 +13,10 @@ from radenhance.phantoms.anatomy.spine import put_ribs, put_spine
 from radenhance.phantoms.anatomy.thorax import put_thorax
 from radenhance.phantoms.anatomy.torso import TRUNK, Projection, View
 
-MARBLING = 0.05  # fat between the fibres of muscle
-LIMB_BESIDE_TRUNK = 0.3  # of a limb's thickness, what adds to the trunk's where they overlap
+MARBLING = 0.05
+"""Fraction of fat between the fibres of muscle."""
+LIMB_BESIDE_TRUNK = 0.3
+"""Fraction of a limb's thickness that adds to the trunk's where they overlap."""
 
 
 def put_trunk(canvas: Canvas, physique: Physique, *, view: View) -> None:

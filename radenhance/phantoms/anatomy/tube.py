@@ -1,4 +1,7 @@
-"""Bent round solids."""
+"""Bent round solids.
+
+Ribs, vessels and bowel run in three dimensions; where they run along the beam they are brighter.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -13,11 +16,11 @@ class Tube:
     """A bent round solid: a rib, a vessel, a loop of bowel.
 
     Args:
-        points: Shape (N, 3), x, y and depth z in mm along the centre line. A stretch that runs into
-            the depth has a longer chord, at most `max_stretch` times.
+        points: Points x, y and depth z in mm along the centre line, shape (num_points, 3). A
+            stretch that runs into the depth has a longer chord.
         radii: Radius in mm at each point.
-        flatness: Depth of the cross-section relative to its width.
-        max_stretch: Largest factor for obliquity.
+        flatness: Depth of the cross-section along the beam, relative to its width.
+        max_stretch: Largest factor by which obliquity lengthens a chord.
     """
 
     points: npt.NDArray[np.float64]
@@ -38,7 +41,7 @@ class Tube:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def squared_chord(self, grid: Grid) -> Floats:
-        """See `Shape`; the union of round cones between neighbouring points."""
+        """Return the squared chord of the union of round cones between neighbouring points."""
         field = np.full((grid.rows, grid.columns), OUTSIDE)
         x, y = grid.xy
         for i, (rows, columns) in enumerate(self._windows(grid)):
@@ -48,7 +51,7 @@ class Tube:
         return field
 
     def _windows(self, grid: Grid) -> list[tuple[slice, slice]]:
-        """Rows and columns that each stretch between two points may touch, and one more."""
+        """Return rows and columns that each stretch between two points may touch, and one more."""
         ends, reach = grid.pixels(self.points[:, :2]), self.radii / grid.pitch_mm + 1
         low = np.minimum(ends[:-1], ends[1:]) - np.maximum(reach[:-1], reach[1:])[:, None]
         high = np.maximum(ends[:-1], ends[1:]) + np.maximum(reach[:-1], reach[1:])[:, None]
@@ -71,5 +74,5 @@ class Tube:
         return np.asarray(scale * (radius * radius - dx * dx - dy * dy), np.float32)
 
     def shrunk(self, by_mm: float) -> "Tube":
-        """See `Shape`."""
+        """Return what `Shape` describes."""
         return replace(self, radii=np.maximum(self.radii - by_mm, 0.0))

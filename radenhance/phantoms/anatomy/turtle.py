@@ -1,7 +1,7 @@
 """A turtle from above: shell, girdles inside it, head and limbs outside, eggs in some females.
 
-Coordinates: the animal's left on the right of the image, y caudal, the middle of the shell at (0,
-0); millimetres for a carapace of 140 mm.
+Coordinates: the animal's left on the right of the image, y caudal, the middle of the shell at
+(0, 0).
 """
 
 import numpy as np
@@ -14,7 +14,8 @@ from radenhance.phantoms.anatomy.physique import Physique
 from radenhance.phantoms.anatomy.shapes import Point, Shape, Union
 from radenhance.phantoms.anatomy.shell import SIDES, put_shell, shell
 
-EGG_SHARE = 0.7  # of the females
+EGG_SHARE = 0.7
+"""Fraction of the females that have eggs."""
 
 
 def put_turtle(canvas: Canvas, physique: Physique) -> None:
@@ -139,7 +140,7 @@ def _put_limb(canvas: Canvas, joints: list[Point], *, radius: float, side: float
 
 
 def _put_eggs(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Draw eggs with shells of lime; a place too near to another egg is refused."""
+    """Draw eggs with shells of lime, none of which overlaps another."""
     count, size = int(rng.integers(2, 9)), float(rng.uniform(0.85, 1.1))
     places: list[Point] = []
     for _ in range(200):

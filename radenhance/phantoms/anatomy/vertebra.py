@@ -1,4 +1,7 @@
-"""One vertebra, from the side and along its spinous process."""
+"""One vertebra, from the side and along its spinous process.
+
+All groups of vertebrae are one drawing with other measures; skull and trunk both need it.
+"""
 
 from radenhance.phantoms.anatomy.bones import (
     Frame,
@@ -34,12 +37,12 @@ def put_vertebra_lateral(
     """Draw a vertebra from the side; the frame's first axis points caudally, its second ventrally.
 
     Args:
-        canvas: Where to draw.
-        frame: Middle of the vertebral body.
-        length: Of the body in mm, without the disc.
-        height: Of the body in mm.
+        canvas: The canvas to draw into.
+        frame: Frame at the middle of the vertebral body.
+        length: Length of the body in mm, without the disc.
+        height: Height of the body in mm.
         spine: Caudal lean and height of the spinous process in mm.
-        transverse: Length of the transverse processes in mm, which lie across the body.
+        transverse: Length of the transverse processes in mm, which are seen across the body.
     """
     half = height / 2
     body = _body(frame, length, half, 1.15 * half)
@@ -78,12 +81,12 @@ def put_vertebra_frontal(
     """Draw a vertebra along its spinous process; the frame's first axis points caudally.
 
     Args:
-        canvas: Where to draw.
-        frame: Middle of the vertebral body.
-        length: Of the body in mm, without the disc.
-        width: Of the body in mm.
+        canvas: The canvas to draw into.
+        frame: Frame at the middle of the vertebral body.
+        length: Length of the body in mm, without the disc.
+        width: Width of the body in mm.
         transverse: Reach of the transverse processes in mm from the midline; 0 for none.
-        spine_lean: How far caudally in mm the tip of the spinous process projects.
+        spine_lean: Distance in mm by which the tip of the spinous process projects caudally.
     """
     half, angle = width / 2, frame.angle_deg
     body = _body(frame, length, half, 0.9 * half)

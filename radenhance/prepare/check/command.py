@@ -1,10 +1,16 @@
-"""Is the data right? `radenhance check DATASET`."""
+"""Is the data right? `radenhance check DATASET`.
+
+    manifest -> examine each pair -> compare pairs with each other -> report, JSON, picture
+
+It costs minutes and finds what would otherwise cost a training.
+"""
 
 import argparse
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from radenhance.console import say
@@ -14,12 +20,12 @@ from radenhance.dataset.pair import Pair
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError
 from radenhance.files import replace_file
-from radenhance.prepare.check.examination import Examination, Half, Job, examine
+from radenhance.prepare.check.findings import ImageFindings, PairFindings, examine
 from radenhance.prepare.check.sheet import write_check_sheet
 from radenhance.prepare.parallel import add_processes_flag, in_parallel
 
 VAL_FRACTION = 0.2
-"""Of datasets without a manifest, as --data.val_fraction."""
+"""Fraction in split val of a dataset without a manifest, as --data.val_fraction has it."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,116 +34,121 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         DatasetError: The dataset cannot be trained on as it is.
     """
-    parser = argparse.ArgumentParser(
-        prog="radenhance check",
-        description="Look at every pair of a dataset: readable, bits, polarity, alignment, "
-        "duplicates, patients in two splits. Exit code 0: it trains, maybe with warnings; "
-        "2: it does not, or would learn what is wrong.",
-    )
-    parser.add_argument("dataset", type=Path, help="the dataset folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings there")
-    parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="write a picture of up to 12 pairs there (PNG)"
-    )
-    add_processes_flag(parser)
-    options = parser.parse_args(arguments[1:])
-    examinations, of_dataset = check(options.dataset, num_processes=options.processes)
-    say(report(examinations, of_dataset))
+    options = _parser().parse_args(arguments[1:])
+    findings, of_dataset = check(options.dataset, num_processes=options.processes)
+    say(report(findings, of_dataset))
     if options.json:
-        replace_file(options.json, as_json(examinations, of_dataset).encode())
+        replace_file(options.json, as_json(findings, of_dataset).encode())
     if options.sheet:
-        write_check_sheet(options.sheet, options.dataset, examinations)
+        write_check_sheet(options.sheet, options.dataset, findings)
         say(f"Picture (raw | target | difference): {options.sheet.resolve()}")
-    used = [e for e in examinations if e.pair.accept]
+    used = [e for e in findings if e.pair.accept]
     faulty = sum(bool(e.faults) for e in used)
     if faulty or of_dataset:
         raise DatasetError(
             f"{options.dataset} is not fit to train on: {faulty} of {len(used)} pairs have "
-            f"faults{' and ' + of_dataset[0] if of_dataset else ''}; mend them, or set accept to 0 "
-            f"for those pairs in {MANIFEST}"
+            f"faults{' and ' + of_dataset[0] if of_dataset else ''}; correct them, or set accept "
+            f"to 0 for those pairs in {MANIFEST}"
         )
 
 
 def check(
     root: Path, *, num_processes: int | None = None
-) -> tuple[list[Examination], tuple[str, ...]]:
-    """Examine all pairs of the dataset folder `root`, on all cores or `num_processes`.
+) -> tuple[list[PairFindings], tuple[str, ...]]:
+    """Examine all pairs of a dataset folder.
+
+    Args:
+        root: The dataset folder.
+        num_processes: Largest number of pairs to process at a time; one per core when None.
 
     Returns:
-        The examinations in the manifest's order, those of rejected pairs without a look at their
-        files; and faults of the dataset as a whole.
+        The findings in the order of the manifest, where pairs with accept 0 were not read; and the
+        faults of the dataset as a whole.
 
     Raises:
-        DatasetError: The manifest or dataset.yaml cannot be understood, or there is no dataset.
+        DatasetError: There is no such folder, or its manifest or dataset.yaml cannot be understood.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    rules = load_declarations(root)
     pairs = _pairs(root)
-    accepted = [Job(root, rules, pair) for pair in pairs if pair.accept]
-    found = in_parallel(
-        examine, accepted, title=f"Checking {root}", unit="pair", num_processes=num_processes
-    )
+    accepted = [pair for pair in pairs if pair.accept]
+    look = partial(examine, root, load_declarations(root))
+    title = f"Checking {root}"
+    found = in_parallel(look, accepted, title=title, unit="pair", num_processes=num_processes)
     examined = iter(list(found))
-    examinations = [next(examined) if pair.accept else Examination(pair) for pair in pairs]
-    return compared(examinations), faults_of_splits(pairs)
+    findings = [next(examined) if pair.accept else PairFindings(pair) for pair in pairs]
+    return compared(findings), faults_of_splits(pairs)
 
 
-def compared(examinations: Sequence[Examination]) -> list[Examination]:
-    """Return the examinations with what only shows between pairs: duplicates, patients' splits."""
-    used = [e for e in examinations if e.pair.accept]
+def compared(findings: Sequence[PairFindings]) -> list[PairFindings]:
+    """Return the findings with what shows between pairs alone: duplicates, splits of patients."""
+    used = [e for e in findings if e.pair.accept]
     raw = _groups(used, lambda e: e.raw.pixels_hash if e.raw else None)
     target = _groups(used, lambda e: e.target.pixels_hash if e.target else None)
     patients = _groups(used, lambda e: e.pair.patient)
-    return [_among(e, raw, target, patients) if e.pair.accept else e for e in examinations]
+    return [_among(e, raw, target, patients) if e.pair.accept else e for e in findings]
 
 
 def faults_of_splits(pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Return what is wrong with the splits as a whole."""
+    """Return the faults of the splits as a whole."""
     used = {pair.split for pair in pairs if pair.accept}
     return tuple(f"no pair in split {split}" for split in ("train", "val") if split not in used)
 
 
-def report(examinations: Sequence[Examination], of_dataset: Sequence[str]) -> str:
+def report(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> str:
     """Return a line per pair and a summary."""
-    width = max((len(e.pair.case_id) for e in examinations), default=4)
+    width = max((len(e.pair.case_id) for e in findings), default=4)
     head = f"{'':8}{'case':<{width}}  split  {'species':<8}{'size':>11}  "
-    lines = [f"{head}{'raw':<24}{'target':<18}{'shift':>6}{'likeness':>10}  problems"]
-    lines += [_line(e, width) for e in examinations]
-    return "\n".join([*lines, "", *_summary(examinations, of_dataset)])
+    lines = [f"{head}{'raw':<24}{'target':<18}{'shift':>6}{'correlation':>13}  problems"]
+    lines += [_line(e, width) for e in findings]
+    return "\n".join([*lines, "", *_summary(findings, of_dataset)])
 
 
-def as_json(examinations: Sequence[Examination], of_dataset: Sequence[str]) -> str:
-    """Return all findings as JSON: whether it trains, faults, counts, and a list of pairs."""
+def as_json(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> str:
+    """Return all findings as JSON: fit to train on or not, faults, counts, and a list of pairs."""
     return json.dumps(
         {
-            "trains": not of_dataset and not any(e.faults for e in examinations),
+            "trains": not of_dataset and not any(e.faults for e in findings),
             "faults": list(of_dataset),
-            "splits": _splits(examinations),
-            "pairs": [_entry(e) for e in examinations],
+            "splits": _splits(findings),
+            "pairs": [_entry(e) for e in findings],
         },
         indent=1,
     )
 
 
-_Groups = dict[str, list[Examination]]
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="radenhance check",
+        description="Look at every pair of a dataset: can it be read, bits, polarity, alignment, "
+        "duplicates, patients in two splits. Exit code 0: fit to train on, perhaps with warnings; "
+        "2: not fit to train on.",
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="dataset folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to FILE")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="write a picture of up to 12 pairs to FILE (PNG)"
+    )
+    add_processes_flag(parser)
+    return parser
 
 
-def _groups(
-    examinations: Sequence[Examination], key: Callable[[Examination], str | None]
-) -> _Groups:
+_Groups = dict[str, list[PairFindings]]
+
+
+def _groups(findings: Sequence[PairFindings], key: Callable[[PairFindings], str | None]) -> _Groups:
     groups: _Groups = defaultdict(list)
-    for examination in examinations:
+    for examination in findings:
         name = key(examination)
         if name is not None:
             groups[name].append(examination)
     return groups
 
 
-def _among(e: Examination, raw: _Groups, target: _Groups, patients: _Groups) -> Examination:
+def _among(e: PairFindings, raw: _Groups, target: _Groups, patients: _Groups) -> PairFindings:
     faults, warnings = list(e.faults), list(e.warnings)
-    for name, half, groups in (("raw", e.raw, raw), ("target", e.target, target)):
-        for other in groups[half.pixels_hash] if half else ():
+    for name, image, groups in (("raw", e.raw, raw), ("target", e.target, target)):
+        for other in groups[image.pixels_hash] if image else ():
             if other.pair is e.pair:
                 continue
             told = f"{name} is pixel for pixel that of {other.pair.case_id} ({other.pair.split})"
@@ -150,55 +161,55 @@ def _among(e: Examination, raw: _Groups, target: _Groups, patients: _Groups) -> 
     return replace(e, faults=tuple(faults), warnings=tuple(warnings))
 
 
-def _line(e: Examination, width: int) -> str:
+def _line(e: PairFindings, width: int) -> str:
     mark = "FAULT" if e.faults else "warning" if e.warnings else "ok"
     mark = mark if e.pair.accept else "unused"
-    half = e.raw or e.target
-    size = f"{half.rows} x {half.cols}" if half else ""
+    image = e.raw or e.target
+    size = f"{image.rows} x {image.cols}" if image else ""
     shift = f"{e.alignment.distance:.2f}" if e.alignment else ""
-    likeness = f"{e.alignment.likeness:.2f}" if e.alignment else ""
+    correlation = f"{e.alignment.correlation:.2f}" if e.alignment else ""
     raw = f"{_declared(e.raw)} {e.raw.relationship}" if e.raw else ""
     problems = "; ".join([*e.faults, *e.warnings] if e.pair.accept else ["accept is 0"])
     start = f"{mark:<8}{e.pair.case_id:<{width}}  {e.pair.split:<7}{e.pair.species:<8}{size:>11}  "
-    line = f"{start}{raw:<24}{_declared(e.target):<18}{shift:>6}{likeness:>10}  {problems}"
+    line = f"{start}{raw:<24}{_declared(e.target):<18}{shift:>6}{correlation:>13}  {problems}"
     return line.rstrip()
 
 
 _SHORT = {"(0028,1041)": "sign", "(0028,0004)": "photometric"}
 
 
-def _declared(half: Half | None) -> str:
-    """Return bits, and by what polarity is declared, in short."""
-    if half is None:
+def _declared(image: ImageFindings | None) -> str:
+    """Return the bits, and in short what declares the polarity."""
+    if image is None:
         return ""
-    return f"{half.bits} {_SHORT.get(half.bone_by.split()[0], half.bone_by)}"
+    return f"{image.bits} {_SHORT.get(image.bone_by.split()[0], image.bone_by)}"
 
 
-def _summary(examinations: Sequence[Examination], of_dataset: Sequence[str]) -> list[str]:
-    used = [e for e in examinations if e.pair.accept]
+def _summary(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> list[str]:
+    used = [e for e in findings if e.pair.accept]
     faulty = sum(bool(e.faults) for e in used)
     warned = sum(bool(e.warnings and not e.faults) for e in used)
     unreviewed = sum(not e.pair.reviewed_by for e in used)
     lines = [
         f"{split}: " + ", ".join(f"{count} {species}" for species, count in counts.items())
-        for split, counts in _splits(examinations).items()
+        for split, counts in _splits(findings).items()
     ]
     lines.append(
         f"{len(used)} pairs: {faulty} with faults, {warned} with warnings; {unreviewed} not "
-        f"reviewed by anyone; {len(examinations) - len(used)} rejected"
+        f"reviewed by anyone; {len(findings) - len(used)} with accept 0"
     )
     return [*lines, *(f"FAULT   {fault}" for fault in of_dataset)]
 
 
-def _splits(examinations: Sequence[Examination]) -> dict[str, dict[str, int]]:
+def _splits(findings: Sequence[PairFindings]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter(), "test": Counter()}
-    for e in examinations:
+    for e in findings:
         if e.pair.accept:
             counts[e.pair.split][e.pair.species or "of unknown species"] += 1
     return {split: dict(sorted(found.items())) for split, found in counts.items() if found}
 
 
-def _entry(e: Examination) -> dict[str, object]:
+def _entry(e: PairFindings) -> dict[str, object]:
     return {
         "case_id": e.pair.case_id,
         "split": e.pair.split,
@@ -208,7 +219,7 @@ def _entry(e: Examination) -> dict[str, object]:
         "faults": e.faults,
         "warnings": e.warnings,
         "shift": e.alignment and [round(s, 3) for s in e.alignment.shift],
-        "likeness": e.alignment and round(e.alignment.likeness, 4),
+        "correlation": e.alignment and round(e.alignment.correlation, 4),
         "raw": e.raw and asdict(e.raw),
         "target": e.target and asdict(e.target),
     }

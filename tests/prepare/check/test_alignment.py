@@ -37,7 +37,7 @@ def test_a_target_in_place_has_no_shift(size):
     raw = anatomy(*size)
     found = align(raw, enhanced(raw))
     assert found.distance < 0.05
-    assert found.likeness > 0.5
+    assert found.correlation > 0.5
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -53,10 +53,10 @@ def test_the_shift_is_found_to_a_tenth_of_a_pixel_in_either_polarity(size, shift
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_inverted_target_has_negative_likeness_and_another_image_none(size):
+def test_an_inverted_target_has_negative_correlation_and_another_image_none(size):
     raw = anatomy(*size)
-    assert align(raw, 1 - enhanced(raw)).likeness < -0.5
-    assert abs(align(raw, enhanced(anatomy(*size, seed=1))).likeness) < 0.2
+    assert align(raw, 1 - enhanced(raw)).correlation < -0.5
+    assert abs(align(raw, enhanced(anatomy(*size, seed=1))).correlation) < 0.2
 
 
 def test_noise_on_both_does_not_hide_the_shift():
@@ -72,5 +72,5 @@ def test_noise_on_both_does_not_hide_the_shift():
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (40, 40), (16, 16)])
 def test_images_of_any_size_and_constant_ones_have_an_answer(size):
     flat = np.full(size, 0.5, np.float32)
-    assert align(flat, flat).likeness == 0
+    assert align(flat, flat).correlation == 0
     assert np.isfinite(align(flat, anatomy(*size)).distance)

@@ -1,0 +1,241 @@
+"""What `radenhance check` finds in one pair of a dataset, and what is wrong with it.
+
+A wrong polarity, a shift of a pixel or a wrong number of bits raises no error in training and
+spoils it. Faults make a pair unfit to train on; warnings are for a person to look at.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from radenhance.dataset.description import Declarations
+from radenhance.dataset.normalize import intensity_range, normalize
+from radenhance.dataset.pair import Pair
+from radenhance.dicom.attributes import tag_name
+from radenhance.dicom.declaration import Declaration
+from radenhance.dicom.radiograph import Header, Radiograph
+from radenhance.dicom.read import read
+from radenhance.errors import RadiographError
+from radenhance.prepare.check.alignment import Alignment, align
+
+LARGEST_SHIFT_PX = 0.5
+LEAST_CORRELATION = 0.2
+"""Pairs have 0.4 and more, targets of other radiographs less than 0.1."""
+NARROWEST_RANGE = 0.02
+"""Fraction of the scale that the bits declare."""
+MOST_SATURATED = 0.2
+"""Fraction of the valid pixels."""
+SMALLEST_SIDE_PX = 161
+"""MS-SSIM halves the sides 4 times and then needs 11 pixels: (161 - 1) / 16 + 1."""
+
+_FROM_DECLARATION = "dataset.yaml"
+_FROM_FORMAT = "format"
+
+
+@dataclass(frozen=True)
+class ImageFindings:
+    """What was found in one file of a pair.
+
+    Args:
+        rows: Number of rows.
+        cols: Number of columns.
+        bits: Declared bits per pixel.
+        bits_by: What declares the bits: a tag, dataset.yaml or the file format.
+        bone_by: What declares which values are bone: a tag, dataset.yaml or the file format.
+        relationship: Relationship of pixel values to X-ray intensity, LIN or LOG.
+        window_width: Distance of the 0.1 and 99.9 percentiles, as a fraction of the scale.
+        black: Fraction of the valid pixels at the lower end of the scale: direct exposure in a raw
+            image, and the blackened surroundings in a target.
+        white: Fraction of the valid pixels at the upper end of the scale.
+        used_bits: Bits that the values need.
+        pixels_hash: Hash of size and pixels as they are read, whatever the file around them.
+    """
+
+    rows: int
+    cols: int
+    bits: int
+    bits_by: str
+    bone_by: str
+    relationship: str
+    window_width: float
+    black: float
+    white: float
+    used_bits: int
+    pixels_hash: str
+
+
+@dataclass(frozen=True)
+class PairFindings:
+    """What was found in one pair.
+
+    Args:
+        pair: Line of the manifest.
+        raw: Findings in the raw file; None when it cannot be read.
+        target: Findings in the target; None when it cannot be read.
+        alignment: Alignment of the two; None when they cannot be compared.
+        faults: Problems that make the pair unfit to train on.
+        warnings: Problems that a person should look at.
+    """
+
+    pair: Pair
+    raw: ImageFindings | None = None
+    target: ImageFindings | None = None
+    alignment: Alignment | None = None
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
+    """Read both files of a pair and compare them.
+
+    Args:
+        root: The dataset folder.
+        declarations: What the folder's dataset.yaml declares.
+        pair: Line of the manifest.
+    """
+    faults: list[str] = []
+    raw = _read(root, pair.raw_path, declarations.raw, faults)
+    target = _read(root, pair.target_path, declarations.target, faults, for_presentation=True)
+    found_raw = _findings(raw, declarations.raw)
+    found_target = _findings(target, declarations.target, for_presentation=True)
+    warnings = [*_warnings("raw", found_raw), *_warnings("target", found_target)]
+    alignment = None
+    if raw is not None and target is not None and raw.shape != target.shape:
+        faults.append(f"raw has {raw.shape} rows and columns, target {target.shape}")
+    elif raw is not None and target is not None:
+        alignment = align(normalize(raw), normalize(target))
+        faults += _faults_of_alignment(alignment)
+        warnings += _warnings_of_alignment(alignment)
+    return PairFindings(pair, found_raw, found_target, alignment, tuple(faults), tuple(warnings))
+
+
+def _read(
+    root: Path,
+    path: str,
+    declaration: Declaration,
+    faults: list[str],
+    *,
+    for_presentation: bool = False,
+) -> Radiograph | None:
+    """Read a file, or add the reason why it cannot be read to the faults."""
+    try:
+        return read(root / path, declaration=declaration, for_presentation=for_presentation)
+    except RadiographError as error:
+        faults.append(str(error).replace(f"{root / path}", path))
+        return None
+
+
+def bone_declared_by(header: Header, declaration: Declaration, *, for_presentation: bool) -> str:
+    """Return what decides which values are bone, in the order of docs/reference/reading.md."""
+    if declaration.bone is not None and (declaration.override or header == Header()):
+        return _FROM_DECLARATION
+    if header == Header():
+        return _FROM_FORMAT
+    sign = (
+        []
+        if for_presentation or header.sign is None
+        else [tag_name("PixelIntensityRelationshipSign")]
+    )
+    photometric = [tag_name("PhotometricInterpretation")] if header.photometric else []
+    made_for_people = for_presentation or header.intent == "FOR PRESENTATION"
+    order = photometric + sign if made_for_people else sign + photometric
+    return [*order, _FROM_DECLARATION][0]
+
+
+def bits_declared_by(header: Header, declaration: Declaration, *, for_presentation: bool) -> str:
+    """Return what decides the bits per pixel."""
+    silent = header == Header()  # not a DICOM file
+    if declaration.bits is not None and (silent or (declaration.override and not for_presentation)):
+        return _FROM_DECLARATION
+    if silent:
+        return _FROM_FORMAT
+    return "VOI LUT or window" if for_presentation else tag_name("BitsStored")
+
+
+def _findings(
+    radiograph: Radiograph | None, declaration: Declaration, *, for_presentation: bool = False
+) -> ImageFindings | None:
+    if radiograph is None:
+        return None
+    valid = radiograph.valid
+    pixels = radiograph.pixels if valid is None or not valid.any() else radiograph.pixels[valid]
+    low, high = intensity_range(radiograph, normalize(radiograph))
+    least, largest = int(pixels.min()), int(pixels.max())
+    black, white = (float((pixels == end).mean()) for end in (0, radiograph.max_value))
+    rows, cols = radiograph.shape
+    return ImageFindings(
+        rows=rows,
+        cols=cols,
+        bits=radiograph.bits,
+        bits_by=bits_declared_by(radiograph.header, declaration, for_presentation=for_presentation),
+        bone_by=bone_declared_by(radiograph.header, declaration, for_presentation=for_presentation),
+        relationship=radiograph.relationship,
+        window_width=0.0 if least == largest else round(high - low, 6),
+        black=round(black, 6),
+        white=round(white, 6),
+        # Values may be counted from either end of the scale, because bone may be dark in the file.
+        used_bits=min(largest.bit_length(), (radiograph.max_value - least).bit_length()),
+        pixels_hash=_hash(radiograph.pixels),
+    )
+
+
+def _hash(pixels: np.ndarray) -> str:
+    digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def _warnings(name: str, image: ImageFindings | None) -> list[str]:
+    if image is None:
+        return []
+    found = _warnings_of_scale(name, image)
+    if image.white > MOST_SATURATED:
+        found.append(f"{name} is saturated white in {100 * image.white:.0f} % of its pixels")
+    if image.black > MOST_SATURATED and name == "raw":
+        found.append(
+            f"raw is saturated by direct exposure in {100 * image.black:.0f} % of its pixels, "
+            "which is right only beside the animal"
+        )
+    if min(image.rows, image.cols) < SMALLEST_SIDE_PX:
+        found.append(
+            f"{name} has {image.rows} x {image.cols} pixels; at native size the loss at 5 scales "
+            f"needs {SMALLEST_SIDE_PX}; train with --model.num_scales=auto"
+        )
+    return found
+
+
+def _warnings_of_scale(name: str, image: ImageFindings) -> list[str]:
+    if image.window_width < NARROWEST_RANGE:
+        return [
+            f"{name} is washed out: 99.8 % of its pixels are in {100 * image.window_width:.1f} % "
+            f"of the scale of {image.bits} bits"
+        ]
+    if image.used_bits <= image.bits - 2:
+        return [
+            f"{name} is declared to have {image.bits} bits ({image.bits_by}), but its values need "
+            f"only {image.used_bits}; declare the true number of bits in dataset.yaml"
+        ]
+    return []
+
+
+def _faults_of_alignment(alignment: Alignment) -> list[str]:
+    if alignment.correlation >= -LEAST_CORRELATION:
+        return []
+    return [
+        f"target is INVERTED against raw (correlation {alignment.correlation:.2f}): what is bright "
+        "in one is dark in the other; correct the file, or what dataset.yaml declares about it"
+    ]
+
+
+def _warnings_of_alignment(alignment: Alignment) -> list[str]:
+    if -LEAST_CORRELATION <= alignment.correlation < LEAST_CORRELATION:
+        return [
+            f"raw and target have little in common (correlation {alignment.correlation:.2f}); "
+            "check whether it is the target of another radiograph"
+        ]
+    if alignment.correlation >= LEAST_CORRELATION and alignment.distance > LARGEST_SHIFT_PX:
+        rows, columns = alignment.shift
+        return [f"target is shifted against raw by {rows:+.2f} rows and {columns:+.2f} columns"]
+    return []

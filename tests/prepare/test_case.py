@@ -1,0 +1,140 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clinic_files import named_dataset, save
+
+from radenhance.dataset.description import Declarations
+from radenhance.dicom.declaration import Declaration
+from radenhance.dicom.read import read
+from radenhance.dicom.write import write_png
+from radenhance.errors import UsageError
+from radenhance.prepare import case as case_module
+from radenhance.prepare.case import CaseJob, Settings, make_case
+from radenhance.prepare.pairing import Case
+from radenhance.prepare.source import FoundFile, identify
+
+WORK = Path("work")
+DARK = Declarations(raw=Declaration(bone="dark", bits=12))
+
+
+def source(path, **more):
+    return identify(FoundFile(path, path.name, **more))
+
+
+@pytest.fixture
+def job():
+    WORK.mkdir()
+    raw = save(named_dataset("cat", seed=1), Path("in/raw.dcm"))
+    rows, columns = read(raw).shape
+    write_png(Path("in/done.png"), np.linspace(0, 1, rows * columns).reshape(rows, columns))
+    return CaseJob(Case(source(raw), source(Path("in/done.png"))), Settings(Declarations()), WORK)
+
+
+def with_settings(job, **settings):
+    return replace(job, settings=replace(job.settings, **settings))
+
+
+def test_a_recipe_tells_apart_all_that_decides_the_files(job):
+    raw_only = replace(job, case=Case(job.case.raw))
+    jobs = [
+        job,
+        raw_only,
+        replace(job, case=Case(job.case.target, job.case.raw)),
+        with_settings(job, preset="bone"),
+        with_settings(job, anonymize=True),
+        with_settings(job, declarations=DARK),
+        with_settings(raw_only, reference=False),
+    ]
+    assert len({other.recipe for other in jobs}) == len(jobs)
+
+
+def test_a_recipe_does_not_depend_on_names_folders_and_links(job):
+    moved = replace(job.case.raw, found=FoundFile(Path("other"), "other"))
+    others = [
+        replace(job, case=Case(moved, job.case.target)),
+        replace(job, work_folder=Path("elsewhere")),
+        with_settings(job, link=True),
+        with_settings(job, reference=False),  # there is a target
+    ]
+    assert {other.recipe for other in others} == {job.recipe}
+
+
+def test_files_are_made_once(job, monkeypatch):
+    first = make_case(job)
+    assert sorted(path.name for path in WORK.iterdir()) == [
+        f"{job.recipe}.json",
+        f"{job.recipe}.raw.dcm",
+        f"{job.recipe}.target.png",
+    ]
+    monkeypatch.setattr(case_module, "read", None)  # reading any pixels would fail
+    assert make_case(job) == first
+    assert first.pair.target_algo == ""
+
+
+def test_a_file_that_was_lost_is_made_again(job):
+    first = make_case(job)
+    (WORK / f"{job.recipe}.target.png").unlink()
+    assert make_case(job) == first
+    assert (WORK / f"{job.recipe}.target.png").exists()
+
+
+def test_a_raw_file_that_cannot_be_read_is_rejected_and_leaves_no_record(job):
+    path = Path("in/raw.dcm")
+    path.write_bytes(path.read_bytes()[:-500])
+    made = make_case(replace(job, case=Case(job.case.raw)))
+    assert made.pair is None
+    assert "(7FE0,0010) Pixel Data" in made.rejected[0].reason
+    assert list(WORK.iterdir()) == []
+
+
+def test_a_target_of_another_size_is_rejected_and_the_reference_enhancer_makes_one(job):
+    write_png(Path("in/small.png"), np.zeros((70, 70), np.float32))
+    made = make_case(replace(job, case=Case(job.case.raw, source(Path("in/small.png")))))
+    assert [file.name for file in made.rejected] == ["small.png"]
+    assert "export both uncropped" in made.rejected[0].reason
+    assert made.pair.target_algo
+
+
+def test_without_reference_enhancer_and_target_a_case_is_rejected(job):
+    made = make_case(with_settings(replace(job, case=Case(job.case.raw)), reference=False))
+    assert made.pair is None
+    assert "--no-reference" in made.rejected[0].reason
+
+
+def test_an_image_too_small_for_a_radiograph_is_rejected(job):
+    np.save("in/icon.npy", np.zeros((63, 200), np.uint16))
+    made = make_case(replace(job, case=Case(source(Path("in/icon.npy")))))
+    assert "(63, 200) rows and columns, expected 64 or more" in made.rejected[0].reason
+
+
+def test_a_link_is_the_file_itself_and_no_link_is_an_error_with_a_remedy(job, monkeypatch):
+    make_case(with_settings(job, link=True))
+    assert os.path.samefile(WORK / f"{job.recipe}.raw.dcm", "in/raw.dcm")
+    for path in WORK.iterdir():
+        path.unlink()
+
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(UsageError, match="Invalid cross-device link.*leave --link out"):
+        make_case(with_settings(job, link=True))
+
+
+def test_a_copy_without_identity_whose_pixels_read_otherwise_is_refused(job, monkeypatch):
+    def spoiled(path, source):
+        dataset = named_dataset("cat", seed=2)
+        save(dataset, path)
+
+    monkeypatch.setattr(case_module, "write_without_identity", spoiled)
+    made = make_case(with_settings(replace(job, case=Case(job.case.raw)), anonymize=True))
+    assert made.pair is None
+    assert "pixels read as other values" in made.rejected[0].reason
+
+
+def test_identity_is_not_removed_from_files_that_a_link_shares():
+    with pytest.raises(UsageError, match="choose one"):
+        Settings(Declarations(), anonymize=True, link=True)
