@@ -28,7 +28,7 @@ class MemoryTechniques:
     Args:
         checkpointing: Keep only what goes from stage to stage, or from unit to unit (a residual
             block; convolution, BatchNorm and ReLU), and recompute the rest in the backward pass,
-            which costs about a third more time.
+            which costs about a third more time (on a CPU).
         momentum: gamma in (0, 1) of a Momentum ResNet (0.9 in its paper), whose residual layers
             rebuild their inputs in the backward pass; null for the ResNet. It changes the function,
             not the weights, and needs a ResNet encoder.
@@ -42,8 +42,9 @@ class MemoryTechniques:
         band_rows: Rows of the bands in which decoder stages run, or auto; 0 for whole images. The
             same function, BatchNorm included, at a fraction of the memory.
         tf32: Let Ampere and later GPUs multiply float32 with the 10-bit mantissa of TensorFloat-32:
-            faster, less exact, no memory saved. Off means true float32, in convolutions too, where
-            PyTorch's own default is TensorFloat-32.
+            less exact, faster by PyTorch's documentation (not measured here), and no memory saved.
+            Off means true float32, in convolutions too, where PyTorch's own default is
+            TensorFloat-32.
 
     Raises:
         UsageError: A value is wrong (`ParameterError`), or two techniques exclude each other.

@@ -168,5 +168,5 @@ def _track(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
 
 
 def _sum(band: Tensor) -> Tensor:
-    """Return the sum of each channel in float64: of a row in its own dtype, which is faster."""
+    """Return the sum of each channel in float64: of a row in its own dtype."""
     return band.sum(dim=3).sum(dim=(0, 2), dtype=torch.float64)
