@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from radenhance.errors import ParameterError
-from radenhance.memory.technique import Technique
+from radenhance.memory.technique import Technique, refuse_other_than
 from radenhance.network.stages import Part, Stage, Unit
 
 CheckpointingMode = Literal["none", "stage", "unit"]
@@ -48,9 +47,7 @@ class Checkpointing(Technique):
     examples: ClassVar = ({"checkpointing": "stage"}, {"checkpointing": "unit"})
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(CheckpointingMode):
-            expected = f"one of {', '.join(get_args(CheckpointingMode))}"
-            raise ParameterError(self.parameter, got=self.mode, expected=expected)
+        refuse_other_than(get_args(CheckpointingMode), parameter=self.parameter, got=self.mode)
 
     @property
     @override

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import segmentation_models_pytorch as smp
 from torch import Tensor
 
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError, UsageError
 from radenhance.network.stages import Stage
 
 
@@ -84,6 +84,16 @@ class Technique(ABC):
             inputs: The tensors from which it starts.
         """
         return nullcontext()
+
+
+def refuse_other_than(choices: Sequence[object], *, parameter: str, got: object) -> None:
+    """Refuse a value that is not one of a few.
+
+    Raises:
+        ParameterError: It names the parameter and all choices.
+    """
+    if got not in choices:
+        raise ParameterError(parameter, got=got, expected=f"one of {', '.join(map(str, choices))}")
 
 
 def refuse_exclusions(techniques: Sequence[Technique]) -> None:

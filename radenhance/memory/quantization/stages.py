@@ -35,13 +35,16 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from typing_extensions import override
 
-from radenhance.errors import ParameterError
 from radenhance.memory.banding.stages import Banding
 from radenhance.memory.checkpointing import recomputed
 from radenhance.memory.momentum import Momentum
 from radenhance.memory.quantization.grid import keep_codes
 from radenhance.memory.quantization.observer import FakeQuantizer, Quantizer
-from radenhance.memory.technique import Technique, refuse_without_residual_layers
+from radenhance.memory.technique import (
+    Technique,
+    refuse_other_than,
+    refuse_without_residual_layers,
+)
 from radenhance.network.stages import Sequential, Stage, Unit
 
 QuantizationMode = Literal["none", "qat"]
@@ -67,9 +70,7 @@ class Quantization(Technique):
     examples: ClassVar = ({"quantization": "qat"},)
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(QuantizationMode):
-            expected = f"one of {', '.join(get_args(QuantizationMode))}"
-            raise ParameterError(self.parameter, got=self.mode, expected=expected)
+        refuse_other_than(get_args(QuantizationMode), parameter=self.parameter, got=self.mode)
 
     @property
     @override
