@@ -91,9 +91,9 @@ def test_a_gpu_without_room_is_warned_of_and_the_plan_is_on_the_card(small_gpu, 
 
 def test_a_run_that_cannot_be_planned_is_not_kept_from_running(small_gpu):
     flags = parse_flags("fit", [*TINY, "--trainer.precision=transformer-engine"])
-    with pytest.warns(UserWarning, match="planning it failed .*transformer-engine"):
+    with pytest.warns(UserWarning, match="could not be planned: .*transformer-engine"):
         warn_of_memory(flags, small_gpu)
-    assert small_gpu.callbacks[0].plan == ""
+    assert "could not be planned" in small_gpu.callbacks[0].plan
 
 
 def test_a_fit_that_ran_out_of_memory_is_told_what_needs_less(no_recipe_helps):

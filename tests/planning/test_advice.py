@@ -7,7 +7,10 @@ from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.planning.advice import out_of_memory, plan_and_warning, warning
 from radenhance.planning.planned_run import PlannedRun
+from radenhance.planning.search import techniques_of_recipes
 from radenhance.planning.step_plan import CONTEXT_BYTES
+
+RECIPES = techniques_of_recipes()
 
 FLAGS = [
     "--model.encoder=tu-mobilenetv3_small_050",
@@ -42,6 +45,13 @@ def test_a_run_that_does_not_fit_is_told_the_quickest_that_does(run, plan):
 
 def test_a_run_for_which_nothing_fits_is_told_to_take_smaller_images(run, plan):
     assert "no recipe makes it fit; take smaller images" in warning(run, plan, 0)
+
+
+@pytest.fixture(autouse=True)
+def _few_recipes(monkeypatch):
+    """Try three recipes instead of all, which takes half a minute."""
+    few = {name: RECIPES[name] for name in ("original.yaml", "chkp.yaml", "amp_chkp.yaml")}
+    monkeypatch.setattr("radenhance.planning.search.techniques_of_recipes", lambda: few)
 
 
 UNPLANNABLE = "--model.optimizer=torch.optim.LBFGS"

@@ -58,7 +58,7 @@ def test_encoders_that_read_numbers_while_they_are_built_are_planned(encoder):
 
 def test_an_encoder_that_refuses_a_size_says_so_in_one_line():
     flags = ["--model.encoder=tu-maxvit_pico_rw_256", "--model.num_scales=auto"]
-    with pytest.raises(PlanError, match=r"could not be planned: AssertionError: height \(4\) must"):
+    with pytest.raises(PlanError, match=r"could not be planned: .*height \(4\) must"):
         PlannedRun(flags).plan(SIZE)
 
 

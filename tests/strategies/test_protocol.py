@@ -3,9 +3,9 @@
 import pytest
 import torch
 from foreign import Foreign, loader, trainer
-from radenhance.callbacks.log_points import stage_of
 
 from radenhance.enhancer import ContrastEnhancer
+from radenhance.log_points import stage_of
 from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
 from radenhance.strategies.protocol import PartitionedStrategy, SupportsMemoryTechniques
 

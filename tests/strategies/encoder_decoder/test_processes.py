@@ -103,9 +103,7 @@ def test_meeting_nobody_says_where_it_waited(monkeypatch):
         raise RuntimeError("connection timed out")
 
     strategy = strategy_of(rank=1, size=2)
-    monkeypatch.setattr(
-        "radenhance.strategies.encoder_decoder.processes._init_dist_connection", refused
-    )
+    monkeypatch.setattr("radenhance.strategies.encoder_decoder.processes.connect", refused)
     monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
     monkeypatch.setenv("MASTER_PORT", "1234")
     with pytest.raises(StageError, match=r"the encoder \(rank 1\) met no other .*10.0.0.1:1234"):
