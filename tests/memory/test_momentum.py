@@ -25,12 +25,11 @@ def relative(ours, reference):
 
 
 @pytest.mark.parametrize(
-    ("autocast", "limit", "side"),
-    [(None, 1e-5, 128), (torch.bfloat16, 2e-2, 128), (torch.float16, 2e-3, 64)],
+    ("autocast", "limit"), [(None, 1e-5), (torch.bfloat16, 2e-2), (torch.float16, 2e-3)]
 )
-def test_gradients_are_those_of_the_twin_in_one_step(autocast, limit, side):
+def test_gradients_are_those_of_the_twin_in_one_step(autocast, limit):
     torch.manual_seed(0)
-    unet, image = build_unet("resnet18"), torch.rand(2, 1, side, side)
+    unet, image = build_unet("resnet18"), torch.rand(2, 1, 128, 128)
     twin = MemoryTechniques(momentum=0.9, momentum_reversible=False)
     reversible = MemoryTechniques(momentum=0.9)
     expected, plain = gradients(twin, unet, image, autocast)
@@ -66,17 +65,17 @@ def test_gamma_is_what_momentumnet_multiplies_by(gamma):
     assert chosen == pytest.approx(gamma, abs=2**-16)
 
 
-def test_a_dozen_steps_under_float16_stay_with_the_twin():
+def test_fifty_steps_under_float16_stay_with_the_twin():
     torch.manual_seed(0)
     unet = build_unet("resnet18")
     optimizer = torch.optim.Adam(unet.parameters(), lr=1e-4)
     twin = MemoryTechniques(momentum=0.9, momentum_reversible=False)
     reversible = MemoryTechniques(momentum=0.9)
-    for step in range(12):  # float16 takes a CPU long
+    for step in range(50):
         image = torch.rand(2, 1, 32, 32)
         result, trained = gradients(reversible, unet, image, torch.float16)
         assert all(gradient.isfinite().all() for gradient in result)
-        if step % 6 == 5:
+        if step % 25 == 24:
             expected, _ = gradients(twin, unet, image, torch.float16)
             assert relative(result, expected) < 2e-2
         unet.load_state_dict(trained.state_dict())  # the statistics of this step
