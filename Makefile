@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test check bench docs lowest constraints
+.PHONY: help install demo test check bench docs lowest constraints audit release
 
 help:  ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -22,6 +22,7 @@ check: $(VENV)/checkers  ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files '^tests/data/'
 
 bench: NOT_RUN := benchmarks/harness.py benchmarks/on_gpu.py
 bench: install  ## run the benchmarks that need no GPU at a quick size, and print their tables
@@ -37,6 +38,27 @@ lowest: $(VENV)/checkers  ## run the quickstart with the oldest versions that py
 
 constraints: $(VENV)/checkers  ## pin what pyproject.toml asks for and is not pinned yet; UPGRADE=1 pins all anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(if $(UPGRADE),--upgrade) --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
+
+# What `pip install radenhance[demo,onnx]` takes, with the hashes of its files: for audit and release.
+WHAT_RUNS = $(BIN)/uv pip compile --quiet --python-version 3.11 --extra demo --extra onnx --constraint constraints.txt --no-header --no-annotate --generate-hashes pyproject.toml
+
+audit: $(VENV)/releasers  ## ask the advisory database about the pinned versions (needs the network)
+	@mkdir -p build
+	$(WHAT_RUNS) --output-file build/requirements.txt
+	$(BIN)/pip-audit --requirement build/requirements.txt --disable-pip
+
+release: VERSION = $(shell $(BIN)/python -c 'import radenhance; print(radenhance.__version__)')
+release: $(VENV)/releasers  ## make wheel, source, pins, SBOM (CycloneDX) and hashes in dist/, and tag the commit
+	@test -z "$$(git status --porcelain)" || { echo "a release is of a commit: commit or remove what git status lists" >&2; exit 1; }
+	@grep -q '^## $(VERSION)' CHANGELOG.md || { echo "CHANGELOG.md has no heading $(VERSION): give what is Unreleased that heading" >&2; exit 1; }
+	@! git rev-parse --quiet --verify refs/tags/v$(VERSION) >/dev/null || { echo "v$(VERSION) is tagged already: raise __version__ in radenhance/__init__.py" >&2; exit 1; }
+	rm -rf dist && mkdir dist
+	$(BIN)/uv build --quiet
+	$(WHAT_RUNS) --output-file dist/requirements-$(VERSION).txt
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/radenhance-$(VERSION).cdx.json dist/requirements-$(VERSION).txt
+	rm -f dist/.gitignore && cd dist && sha256sum * > SHA256SUMS
+	git tag --annotate v$(VERSION) --message 'radenhance $(VERSION)'
+	@echo 'dist/ holds the release; next: git push origin v$(VERSION), and publish dist/'
 
 $(VENV)/python: Makefile
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("radenhance needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
@@ -54,6 +76,10 @@ $(VENV)/tests: $(VENV)/installed
 
 $(VENV)/checkers: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/releasers: $(VENV)/installed
+	$(PIP) --editable '.[release]'
 	@touch $@
 
 $(VENV)/docs: $(VENV)/installed

@@ -1,6 +1,7 @@
 """Imports point down the list of rooms, never up, and never in a circle; light rooms stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,11 @@ ROOMS = (
 )
 """A room imports from itself and from those before it: lazily, or for types alone, too."""
 
+COMMANDS_OF_THEIR_OWN = {"prepare"}
+"""Rooms below `flags` that hold whole commands, arguments included."""
+
+FLAG = re.compile(r"(?<![\w-])--[a-z]{2}")
+
 
 def files_of(room):
     path = PACKAGE / room
@@ -77,6 +83,15 @@ def test_imports_point_down(room):
         for name in imported(file):
             other = name.split(".")[1]
             assert other in allowed, f"{file.relative_to(PACKAGE)} imports {name}"
+
+
+@pytest.mark.parametrize("room", sorted({*ROOMS[: ROOMS.index("flags")]} - COMMANDS_OF_THEIR_OWN))
+def test_rooms_below_flags_name_parameters_as_python_does(room):
+    for file in files_of(room):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                where = f"{file.relative_to(PACKAGE)}:{node.lineno}"
+                assert not FLAG.search(node.value), f"{where} names a flag: {node.value!r}"
 
 
 def test_no_module_imports_itself_through_others():

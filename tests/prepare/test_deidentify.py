@@ -16,7 +16,7 @@ from radenhance.errors import RadiographError
 from radenhance.prepare.deidentify import write_without_identity
 from radenhance.prepare.source import FoundFile, identify
 
-SECRET = "Quillfeather"
+SECRET = "Quillfeather"  # pragma: allowlist secret
 DATE = "19990917"
 TEXT_VRS = ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT")
 TEXT_KEYWORDS = """
