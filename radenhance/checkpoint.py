@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -39,16 +39,22 @@ TECHNIQUES = ("momentum", "quantization")
 SETTINGS = {
     "model.encoder": (OF_MODEL, "encoder"),
     "model.num_scales": (OF_MODEL, "num_scales"),
+    "model.output": (OF_MODEL, "output"),
     **{f"model.memory.{name}": (OF_MODEL, name) for name in TECHNIQUES},
     "data.image_size": (OF_DATA, "image_size"),
     "data.intensity_range": (OF_DATA, "intensity_range"),
+    "data.outside_field": (OF_DATA, "outside_field"),
 }
 """Setting, by the name that recipes have for it -> where it is in a checkpoint."""
 
 FORMER_NAMES = {"intensity_range": "window"}
 """Name in a checkpoint -> what checkpoints of the first version call it."""
 
-OLDEST = {"model.memory.quantization": "none"}
+OLDEST = {
+    "model.memory.quantization": "none",
+    "model.output": "image",
+    "data.outside_field": "keep",
+}
 """Settings that the oldest checkpoints do without."""
 
 RANGES = "unet.ranges."
@@ -103,6 +109,12 @@ class Checkpoint:
         """Scales of the loss."""
         num_scales: NumScales = self.flags["model.num_scales"]
         return num_scales
+
+    @property
+    def output(self) -> Literal["image", "correction"]:
+        """What the network gives."""
+        output: Literal["image", "correction"] = self.flags["model.output"]
+        return output
 
     @property
     def memory(self) -> MemoryTechniques:

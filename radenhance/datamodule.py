@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from radenhance.dataset.cache import Cache, open_cache
@@ -25,11 +25,13 @@ from radenhance.dataset.manifest import (
     may_be_radiograph,
     read_manifest,
 )
+from radenhance.dataset.outside_field import OutsideField
 from radenhance.dataset.pairs import (
     Augmentation,
     PairDataset,
     RadiographFiles,
     collate,
+    rule_outside,
 )
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError, ParameterError
@@ -58,6 +60,9 @@ class RadiographDataModule(LightningDataModule):
         intensity_range: The range of raw values that becomes 0 to 1 in the network's input: auto
             takes that between the 0.1 and 99.9 percentiles inside the collimator, which removes the
             influence of exposure and vendor; declared takes the full scale of the declared bits.
+        outside_field: What is made of the area behind the collimator, in the network's input and
+            output: black; keep, which leaves it as it is; or auto, which is black where the targets
+            are black there, as dataset.yaml says or, if it says nothing, the first pairs show.
         crop_size: Side of the square that is cropped at random in training, in pixels. By default
             it is image_size, and native images are not cropped.
         batch_size: Number of images per training step; must be 1 if images of different sizes are
@@ -85,6 +90,7 @@ class RadiographDataModule(LightningDataModule):
         root: Path | None = None,
         image_size: ImageSize = 512,
         intensity_range: Literal["auto", "declared"] = "auto",
+        outside_field: OutsideField | Literal["auto"] = "auto",
         crop_size: int | None = None,
         batch_size: int = 1,
         val_fraction: float = 0.2,
@@ -101,7 +107,7 @@ class RadiographDataModule(LightningDataModule):
         _check_at_least("batch_size", batch_size, 1)
         _check_at_least("num_workers", num_workers, 0)
         # what a checkpoint expects of its input
-        self.save_hyperparameters("image_size", "intensity_range")
+        self.save_hyperparameters("image_size", "intensity_range", "outside_field")
         self.root = DEFAULT_ROOT if root is None else root
         self._makes_its_own = root is None
         self.image_size = image_size
@@ -115,6 +121,7 @@ class RadiographDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.predict_from = predict_from
         self.seed = seed
+        self.outside_field = outside_field
         self.pairs: list[Pair] = []
         self._declarations = Declarations()
         self._decoded: Cache | None = None
@@ -146,6 +153,9 @@ class RadiographDataModule(LightningDataModule):
         for split in SPLITS_OF[stage]:
             self._check_not_empty(split)
         self._decoded = open_cache(self.root, self.cache)
+        if self.outside_field == "auto":
+            # what a checkpoint holds is what was found here
+            self.hparams["outside_field"] = self.outside_field = self._rule_outside()
 
     @override
     def train_dataloader(self) -> ResumableLoader:
@@ -181,10 +191,11 @@ class RadiographDataModule(LightningDataModule):
             image_size=self.image_size,
             auto_range=self.auto_range,
             declaration=self._declarations.raw,
+            black_outside=self.outside_field == "black",
         )
         return DataLoader(files, **self._loader_options())
 
-    def _dataset(self, split: Split, augmentation: Augmentation | None = None) -> Dataset[Any]:
+    def _dataset(self, split: Split, augmentation: Augmentation | None = None) -> PairDataset:
         pairs = [pair for pair in self.pairs if pair.split == split]
         return PairDataset(
             self.root,
@@ -194,7 +205,13 @@ class RadiographDataModule(LightningDataModule):
             augmentation=augmentation,
             cache=self._decoded,
             declarations=self._declarations,
+            black_outside=self.outside_field == "black",
         )
+
+    def _rule_outside(self) -> OutsideField:
+        if self._declarations.outside_field is not None:
+            return self._declarations.outside_field
+        return rule_outside(self._dataset(self.pairs[0].split)) or "keep"
 
     def _loader_options(self) -> dict[str, Any]:
         return {

@@ -18,7 +18,8 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
-from radenhance.errors import DivergedError, UsageError
+from radenhance.dataset.field import OPAQUE
+from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
@@ -28,19 +29,20 @@ from radenhance.loss.ms_ssim import (
     smallest_side,
     ssim,
 )
-from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
+from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.network.unet import build_unet, pad_to_stride
+from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
-"""raw and target, each (N, 1, H, W) in [0, 1]; case, the N names of the raw files."""
+"""raw and target, each (N, 1, H, W) in [0, 1]; perhaps field, uint8; case, the N raw files."""
 
 
 class ContrastEnhancer(LightningModule):
     """U-Net that enhances the contrast of raw radiographs.
 
-    The loss is 100 * (1 - MS-SSIM), the scale of the paper's tables. Images of any size of at least
+    The loss is 100 * (1 - MS-SSIM), the scale of the paper's tables, or that and a share of the
+    absolute error. Images of any size of at least
     32 pixels a side are padded by reflection to multiples of 32, and output and loss cropped back.
 
     Args:
@@ -50,6 +52,10 @@ class ContrastEnhancer(LightningModule):
             a name such as imagenet, which needs a network unless it is in the local cache.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
             need at least 161 pixels a side.
+        output: What the network gives: image, the enhanced image, as in the paper; or correction,
+            which is added to its input and begins at 0, so that training begins at the raw image.
+        l1_share: Share of the mean absolute error in the loss, in [0, 1), beside MS-SSIM: 0 for the
+            paper's loss, 0.16 for that of Zhao et al. (2017).
         optimizer: Any optimizer class; by default Adam with a learning rate of 0.001.
         lr_scheduler: Any scheduler class. By default (null) the learning rate falls to 0 along half
             a cosine over the steps of the run, and stays constant in a run without end.
@@ -60,11 +66,13 @@ class ContrastEnhancer(LightningModule):
             checkpoint's weights in validation, test and prediction on the CPU.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         encoder: str = "resnet34",
         encoder_weights: str | None = None,
         num_scales: NumScales = 5,
+        output: Literal["image", "correction"] = "image",
+        l1_share: float = 0.0,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
@@ -72,12 +80,20 @@ class ContrastEnhancer(LightningModule):
         int8: Path | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters("encoder", "num_scales")
+        self.save_hyperparameters("encoder", "num_scales", "output")
         self.hparams.update({name: getattr(memory, name) for name in TECHNIQUES})
         scale_weights(smallest_side(NUM_SCALES), num_scales)  # refuses a number that does not exist
+        if not 0 <= l1_share < 1:
+            raise ParameterError(
+                "ContrastEnhancer.l1_share", got=l1_share, expected="a number in [0, 1)"
+            )
         self.num_scales = num_scales
+        self.output = output
+        self.l1_share = l1_share
         self.memory = memory
         self.unet = build_unet(encoder, encoder_weights=encoder_weights)
+        if output == "correction":
+            start_at_zero(self.unet)
         memory.stages_of(self.unet)  # refuses what cannot work on this encoder
         self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
@@ -106,9 +122,14 @@ class ContrastEnhancer(LightningModule):
             UsageError: The checkpoint is of another network.
         """
         memory = checkpoint.memory if memory is None else memory
-        encoder, num_scales = checkpoint.encoder, checkpoint.num_scales
-        module = cls(encoder, num_scales=num_scales, memory=memory, int8=int8)
-        module.load_state_dict(checkpoint.state_for(module.state_dict(), encoder))
+        module = cls(
+            checkpoint.encoder,
+            num_scales=checkpoint.num_scales,
+            output=checkpoint.output,
+            memory=memory,
+            int8=int8,
+        )
+        module.load_state_dict(checkpoint.state_for(module.state_dict(), checkpoint.encoder))
         return module
 
     @override
@@ -121,11 +142,25 @@ class ContrastEnhancer(LightningModule):
         self.memory.set_float32_precision()
 
     @override
-    def forward(self, raw: Tensor) -> Tensor:
-        """Return the enhanced images, shape (N, 1, H, W), about [0, 1] but not clipped to it."""
+    def forward(self, raw: Tensor, field: Tensor | None = None) -> Tensor:
+        """Return the enhanced images, shape (N, 1, H, W), about [0, 1] but not clipped to it.
+
+        Args:
+            raw: Shape (N, 1, H, W), in [0, 1].
+            field: How much of each pixel is in the exposed field, uint8, 255 inside; the rest
+                becomes black. None leaves all pixels as they are.
+        """
         rows, columns = raw.shape[-2:]
-        enhanced = self.network(pad_to_stride(raw))
-        return enhanced[..., :rows, :columns]
+        enhanced: Tensor = self.network(pad_to_stride(raw))[..., :rows, :columns]
+        if self.output == "correction":
+            enhanced = raw + enhanced
+        # autograd keeps the bytes of the field, and no copy of it in floating point
+        return enhanced if field is None else enhanced * field / OPAQUE
+
+    def enhanced(self, batch: Batch) -> Tensor:
+        """Return the enhanced images of a batch, as `forward` does."""
+        result: Tensor = self(batch["raw"], batch.get("field"))
+        return result
 
     def network(self, image: Tensor) -> Tensor:
         """Return the U-Net's output; where two devices share it, their strategy takes this place.
@@ -171,8 +206,10 @@ class ContrastEnhancer(LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._cases = batch["case"]
-        enhanced = self(batch["raw"])
-        loss = streamed_ms_ssim_loss(enhanced, batch["target"], num_scales=self.num_scales)
+        enhanced = self.enhanced(batch)
+        loss = streamed_loss(
+            enhanced, batch["target"], num_scales=self.num_scales, l1_share=self.l1_share
+        )
         self.log(metric_names.TRAIN_LOSS_STEP, loss, prog_bar=True)
         self.log(
             metric_names.TRAIN_LOSS, loss, on_step=False, on_epoch=True, batch_size=len(self._cases)
@@ -227,8 +264,7 @@ class ContrastEnhancer(LightningModule):
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the enhanced images in float32, clipped to [0, 1]."""
-        enhanced: Tensor = self(batch["raw"])
-        return enhanced.float().clamp(0, 1)
+        return self.enhanced(batch).float().clamp(0, 1)
 
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
         if self._make_scheduler is None:
@@ -258,13 +294,16 @@ class ContrastEnhancer(LightningModule):
         return metrics[name]
 
     def _evaluate(self, batch: Batch, split: str) -> dict[str, Tensor]:
-        enhanced = self(batch["raw"]).float()
-        measures = measure(enhanced, batch["target"], num_scales=self.num_scales)
+        enhanced = self.enhanced(batch).float()
+        measures = self._measure(enhanced, batch["target"])
         self._log_means(split, measures)
         if self._identity_is_due():
-            identity = measure(batch["raw"], batch["target"], num_scales=self.num_scales)
+            identity = self._measure(batch["raw"], batch["target"])
             self._log_means(metric_names.IDENTITY, identity)
         return {"enhanced": enhanced, metric_names.MS_SSIM: measures[metric_names.MS_SSIM]}
+
+    def _measure(self, image: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return measure(image, target, num_scales=self.num_scales, l1_share=self.l1_share)
 
     def _gradient_norm(self) -> Tensor:
         strategy = self.trainer.strategy
@@ -305,20 +344,24 @@ def _int8_network(file: Path) -> Callable[[Tensor], Tensor]:
     return Int8Network(file)
 
 
-def measure(enhanced: Tensor, target: Tensor, *, num_scales: NumScales) -> dict[str, Tensor]:
+def measure(
+    enhanced: Tensor, target: Tensor, *, num_scales: NumScales, l1_share: float = 0.0
+) -> dict[str, Tensor]:
     """Return the measures of each image, every one of shape (N,).
 
-    loss is 100 * (1 - MS-SSIM); psnr is in decibels for a data range of 1; mae is in [0, 1] units.
+    loss is what training minimizes; psnr is in decibels for a data range of 1; mae is in [0, 1]
+    units.
     """
     similarity = ms_ssim(enhanced, target, num_scales=num_scales)
+    error = (enhanced - target).abs().mean(dim=(1, 2, 3))
     return {
-        metric_names.LOSS: 100 * (1 - similarity),
+        metric_names.LOSS: 100 * ((1 - l1_share) * (1 - similarity) + l1_share * error),
         metric_names.MS_SSIM: similarity,
         metric_names.SSIM: ssim(enhanced, target),
         metric_names.PSNR: peak_signal_noise_ratio(
             enhanced, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
         ),
-        metric_names.MAE: (enhanced - target).abs().mean(dim=(1, 2, 3)),
+        metric_names.MAE: error,
     }
 
 

@@ -3,8 +3,10 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
+from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer, half_cosine, measure
 from radenhance.errors import DivergedError, UsageError
+from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 
 
@@ -35,6 +37,34 @@ def test_predictions_are_clipped_to_what_a_file_can_hold(model):
     assert predicted.min() >= 0
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (65, 97)])
+def test_a_correction_begins_at_the_raw_image_and_learns_from_there(shape):
+    model = ContrastEnhancer("resnet18", num_scales="auto", output="correction", l1_share=0.16)
+    raw, target = torch.rand(2, 2, 1, *shape)
+    assert torch.equal(model.eval()(raw), raw)
+    streamed_loss(model.train()(raw), target, num_scales="auto").backward()
+    assert model.unet.segmentation_head[0].weight.grad.norm() > 0
+
+
+@pytest.mark.parametrize("output", ["image", "correction"])
+def test_what_is_outside_the_field_is_black_whatever_the_network_gives(output):
+    model = ContrastEnhancer("resnet18", output=output).eval()
+    torch.nn.init.constant_(model.unet.segmentation_head[0].bias, 0.3)
+    raw = torch.rand(1, 1, 64, 64)
+    field = torch.full((1, 1, 64, 64), OPAQUE, dtype=torch.uint8)
+    field[..., :20], field[..., 20] = 0, OPAQUE // 5
+    whole, inside = model(raw), model(raw, field)
+    assert not inside[..., :20].any()
+    assert torch.allclose(inside[..., 20], whole[..., 20] / 5)
+    assert torch.equal(inside[..., 21:], whole[..., 21:] * OPAQUE / OPAQUE)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, float("nan")])
+def test_a_share_of_the_absolute_error_outside_its_range_is_refused(share):
+    with pytest.raises(UsageError, match=r"ContrastEnhancer.l1_share is .*, expected a number in"):
+        ContrastEnhancer("resnet18", l1_share=share)
+
+
 def test_measures_of_equal_images_are_perfect():
     image = torch.rand(2, 1, 64, 64)
     perfect = measure(image, image, num_scales="auto")
@@ -50,6 +80,13 @@ def test_measures_of_a_known_error():
     measures = measure(enhanced, target, num_scales="auto")
     assert measures["mae"] == pytest.approx([0.1, 0.01], rel=1e-4)
     assert measures["psnr"] == pytest.approx([20, 40], rel=1e-4)
+
+
+def test_the_loss_that_is_measured_is_the_one_that_trains():
+    enhanced, target = torch.rand(2, 3, 1, 64, 64)
+    options = {"num_scales": "auto", "l1_share": 0.16}
+    measured = measure(enhanced, target, **options)["loss"].mean()
+    assert measured.item() == pytest.approx(streamed_loss(enhanced, target, **options).item(), 1e-5)
 
 
 def test_half_cosine_falls_from_the_full_rate_to_zero_and_stays_there():

@@ -12,8 +12,11 @@ import re
 import pytest
 import torch
 
+from radenhance.dataset.field import OPAQUE
+from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import UsageError
 from radenhance.loss.ms_ssim import ms_ssim_loss
+from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet
 
@@ -66,10 +69,13 @@ def away_from_the_start(unet):
     return unet
 
 
-def train(techniques, *, dtype=torch.float64, autocast=None, size=64, adam=True):
+def train(techniques, *, dtype=torch.float64, autocast=None, size=64, adam=True, as_used=False):
     """Three steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
     torch.manual_seed(0)
-    unet = away_from_the_start(build_unet("resnet18").to(dtype))
+    module = ContrastEnhancer("resnet18", output="correction" if as_used else "image").to(dtype)
+    module.memory, unet = techniques, away_from_the_start(module.unet)
+    field = torch.full((2, 1, size, size), OPAQUE, dtype=torch.uint8)
+    field[..., : size // 4] = 0
     kind, rate = (torch.optim.Adam, 1e-3) if adam else (torch.optim.SGD, 1e-5)
     optimizer = kind(unet.parameters(), lr=rate)
     generator = torch.Generator().manual_seed(1)
@@ -77,8 +83,9 @@ def train(techniques, *, dtype=torch.float64, autocast=None, size=64, adam=True)
     for _ in range(STEPS):
         raw, target = torch.rand(2, 2, 1, size, size, generator=generator, dtype=dtype)
         with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-            enhanced = techniques.run(unet, raw)
-        loss = ms_ssim_loss(enhanced, target, num_scales="auto")
+            enhanced = module(raw, field if as_used else None)
+        share = 0.16 if as_used else 0.0
+        loss = streamed_loss(enhanced, target, num_scales="auto", l1_share=share)
         optimizer.zero_grad()
         loss.backward()
         gradients = [p.grad.clone() for p in unet.parameters()]
@@ -131,6 +138,12 @@ def test_every_technique_gives_values_that_turn_it_on_and_no_other():
 @pytest.mark.parametrize("name", KEEP_FUNCTION)
 def test_a_technique_is_plain_training(alone, name):
     assert_same(train(techniques_of([name])), alone(()), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", KEEP_FUNCTION)
+def test_a_technique_is_plain_training_of_a_correction_inside_a_field(alone, name):
+    result = train(techniques_of([name]), as_used=True)
+    assert_same(result, alone([], as_used=True), rtol=1e-10)
 
 
 @pytest.mark.parametrize("pair", GO_TOGETHER, ids=" + ".join)

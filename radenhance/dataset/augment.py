@@ -1,4 +1,4 @@
-"""One geometry for both images of a pair, and another exposure for the raw one alone.
+"""One geometry for all images of a pair, and another exposure for the raw one alone.
 
 Only geometric operations of albumentations are used: they move values and keep their range, on
 float32 of any number of bits. Its photometric ones clip or rescale, and on one image alone they
@@ -8,12 +8,14 @@ radiograph is known: with a detector that is linear in intensity it is a shift i
 vendor's curve, so none is applied.
 """
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any, Protocol, cast
 
 import albumentations as A
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from radenhance.arrays import Image
 
@@ -25,16 +27,19 @@ AFFINE: dict[str, Any] = {
     "border_mode": cv2.BORDER_REFLECT_101,
 }
 
+OTHERS = ("target", "field")
+"""What moves as the raw image does, which albumentations calls `image`."""
+
 
 class Sliceable(Protocol):
-    """Anything that returns the float32 values of an area: an array, or an image on the disk."""
+    """Anything that returns the values of an area: an array, or an image on the disk."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Rows and columns."""
         ...
 
-    def __getitem__(self, area: tuple[slice, slice]) -> Image:
+    def __getitem__(self, area: tuple[slice, slice]) -> npt.NDArray[Any]:
         """Return the values of some rows and columns."""
         ...
 
@@ -43,7 +48,7 @@ class Geometry:
     """The eight symmetries of the square, a small affine map, and a square crop.
 
     geometry = Geometry(crop=512)
-    raw, target = geometry(raw, target, seed)
+    raw, target = geometry((raw, target), seed)
 
     The place of the crop is drawn first, and only the pixels that can get into it are taken from
     the image: the square that any turn about its centre needs, mirrored where it leaves the image.
@@ -57,25 +62,26 @@ class Geometry:
         steps = [A.D4(p=1.0), A.Affine(**AFFINE, p=0.5)] if moves else []
         if crop is not None:
             steps.append(A.CenterCrop(crop, crop, p=1.0))
-        self._compose = A.Compose(steps, additional_targets={"target": "image"})
+        self._compose = A.Compose(steps, additional_targets=dict.fromkeys(OTHERS, "image"))
         self._crop = crop
         self._margin = _margin(crop) if crop and moves else 0
 
-    def __call__(self, raw: Sliceable, target: Sliceable, seed: int) -> tuple[Image, Image]:
-        """Return both images under the one geometry that `seed` draws."""
+    def __call__(self, images: Sequence[Sliceable], seed: int) -> list[Image]:
+        """Return up to three images of one shape under the one geometry that `seed` draws."""
         top, left = 0, 0
-        rows, columns = raw.shape
+        shape = rows, columns = images[0].shape
         if self._crop is not None:
             # the seed is also that of albumentations and of the exposure, hence a stream of its own
             random = np.random.default_rng([seed, 1])
-            top, left = (int(random.integers(side - self._crop + 1)) for side in raw.shape)
+            top, left = (int(random.integers(side - self._crop + 1)) for side in shape)
             rows = columns = self._crop
         corner = (top - self._margin, left - self._margin)
         size = (rows + 2 * self._margin, columns + 2 * self._margin)
-        raw, target = (mirrored_crop(image, corner, size) for image in (raw, target))
+        names = ("image", *OTHERS)[: len(images)]
+        cropped = [mirrored_crop(image, corner, size) for image in images]
         self._compose.set_random_seed(seed)
-        moved = self._compose(image=raw, target=target)
-        return moved["image"], moved["target"]
+        moved = self._compose(**dict(zip(names, cropped, strict=True)))
+        return [moved[name] for name in names]
 
 
 def mirrored_crop(image: Sliceable, corner: tuple[int, int], size: tuple[int, int]) -> Image:

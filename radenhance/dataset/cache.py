@@ -237,5 +237,8 @@ def _checksum(facts: dict[str, Any], file: memoryview) -> int:
 
 
 def _decoded(pixels: npt.NDArray[Any], facts: dict[str, Any]) -> Decoded:
-    tuples = {key: tuple(value) for key, value in facts.items() if isinstance(value, list)}
-    return Decoded(pixels=pixels, **(facts | tuples))
+    return Decoded(pixels=pixels, **{key: _as_tuples(value) for key, value in facts.items()})
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

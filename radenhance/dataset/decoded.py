@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.arrays import Image
-from radenhance.dataset.normalize import intensity_range, normalize, to_unit
+from radenhance.arrays import Image, Points
+from radenhance.dataset.field import FieldWeights, fills
+from radenhance.dataset.normalize import exposed_field, intensity_range, normalize, to_unit
 from radenhance.dataset.resample import resample
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph, Relationship
@@ -36,6 +37,8 @@ class Decoded:
             presentation.
         valid: First row, first column, last row + 1 and last column + 1 of the valid area.
         native_shape: Number of rows and columns of the file.
+        field: Corners (x, y) of the exposed field in pixels of the file; None where it is the whole
+            image, or was not found, or not looked for, as in a target.
     """
 
     pixels: npt.NDArray[np.uint16] | Image
@@ -44,6 +47,7 @@ class Decoded:
     intensity_range: tuple[float, float]
     valid: tuple[int, int, int, int]
     native_shape: tuple[int, int]
+    field: tuple[tuple[float, float], ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,6 +61,12 @@ class Decoded:
         if pixels.dtype != np.uint16:
             return pixels
         return to_unit(pixels, bits=self.bits, relationship=self.relationship)
+
+    @property
+    def field_weights(self) -> FieldWeights:
+        """How much of each of `pixels` is in the exposed field."""
+        corners = np.array(self.field or [], np.float64).reshape(-1, 2)
+        return FieldWeights(corners, self.native_shape, self.shape)
 
 
 def decode(
@@ -76,11 +86,13 @@ def decode(
     """
     radiograph = read(path, declaration=declaration, for_presentation=for_presentation)
     pixels: npt.NDArray[Any] = radiograph.pixels
-    ends = (0.0, 1.0)
+    ends, corners = (0.0, 1.0), None
     if not for_presentation or image_size != "native":
         unit = normalize(radiograph)
         if not for_presentation:
-            ends = intensity_range(radiograph, unit)
+            field = exposed_field(radiograph, unit)
+            ends = intensity_range(radiograph, field)
+            corners = None if fills(field, radiograph.shape) else _pairs(field)
         if image_size != "native":
             pixels = resample(unit, image_size)
     return Decoded(
@@ -90,7 +102,12 @@ def decode(
         intensity_range=ends,
         valid=_bounds(radiograph),
         native_shape=radiograph.shape,
+        field=corners,
     )
+
+
+def _pairs(corners: Points) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in corners)
 
 
 def _bounds(radiograph: Radiograph) -> tuple[int, int, int, int]:

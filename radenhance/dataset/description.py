@@ -7,19 +7,22 @@ targets came from. In a folder without it, only what the files themselves declar
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import cast, get_args
 
 import yaml
 
+from radenhance.dataset.outside_field import OutsideField
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ParameterError
 from radenhance.files import replace_file
 
 DESCRIPTION = "dataset.yaml"
 
-_KEYS = ("name", "licence", "raw", "target", "species", "targets")
+_KEYS = ("name", "licence", "raw", "target", "outside_field", "species", "targets")
 _HEAD = """\
 # raw, target: what files of that folder do not declare themselves; see docs/reference/reading.md.
 #   bone: bright or dark; bits: 1 to 16; relationship: LIN or LOG; override: true goes above DICOM
+# outside_field: black where targets are black outside the exposed field, else keep; measured
 # species, targets: numbers of pairs, and who made the targets; written by `radenhance prepare`.
 """
 
@@ -31,10 +34,12 @@ class Declarations:
     Args:
         raw: The declaration that holds for the files in `raw/`.
         target: The declaration that holds for the files in `target/`.
+        outside_field: Whether targets are black outside the exposed field; None if it is not known.
     """
 
     raw: Declaration = field(default_factory=Declaration)
     target: Declaration = field(default_factory=Declaration)
+    outside_field: OutsideField | None = None
 
 
 def load_declarations(root: Path) -> Declarations:
@@ -45,11 +50,16 @@ def load_declarations(root: Path) -> Declarations:
     """
     path = root / DESCRIPTION
     entries = _load(path)
-    return Declarations(*(_declaration(path, folder, entries) for folder in ("raw", "target")))
+    raw, target = (_declaration(path, folder, entries) for folder in ("raw", "target"))
+    return Declarations(raw, target, _outside_field(path, entries.get("outside_field")))
 
 
 def write_description(
-    root: Path, *, species: Mapping[str, int], targets: Mapping[str, int]
+    root: Path,
+    *,
+    species: Mapping[str, int],
+    targets: Mapping[str, int],
+    outside_field: OutsideField | None = None,
 ) -> None:
     """Write `dataset.yaml` into the folder `root`; name, licence and declarations are kept.
 
@@ -57,6 +67,7 @@ def write_description(
         root: The dataset folder.
         species: Number of pairs by species.
         targets: Number of pairs by what made the target.
+        outside_field: What was measured of them; None if nothing was.
 
     Raises:
         DatasetError: The existing file cannot be understood.
@@ -69,6 +80,7 @@ def write_description(
         "licence": before.get("licence", ""),
         "raw": before.get("raw") or asdict(declared.raw),
         "target": before.get("target") or asdict(declared.target),
+        "outside_field": outside_field or declared.outside_field,
         "species": dict(sorted(species.items())),
         "targets": dict(sorted(targets.items())),
     }
@@ -101,6 +113,12 @@ def _declaration(path: Path, folder: str, entries: Mapping[str, object]) -> Decl
         raise DatasetError(
             f"{path}, {folder}: {key} is {error.got!r}, expected {error.expected}"
         ) from error
+
+
+def _outside_field(path: Path, value: object) -> OutsideField | None:
+    if value not in (None, *get_args(OutsideField)):
+        raise DatasetError(f"{path}: outside_field is {value!r}, expected black or keep")
+    return cast("OutsideField | None", value)
 
 
 def _checked_keys(

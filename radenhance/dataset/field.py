@@ -22,6 +22,13 @@ MIN_PATIENT = 0.1  # area of what is not air, of the field
 AIR = 0.1  # brightness of air, of the thumbnail's range
 
 
+FEATHER_PX = 8.0
+"""Width of the soft edge inside the field, in pixels of the file: that of the targets' shutter."""
+
+OPAQUE = 255
+"""What `FieldWeights` gives inside the field."""
+
+
 @dataclass(frozen=True)
 class _HalfPlane:
     """Points (x, y) with a * x + b * y >= c."""
@@ -32,6 +39,12 @@ class _HalfPlane:
 
     def distance(self, points: Points) -> npt.NDArray[np.float64]:
         return np.asarray(points @ np.array([self.a, self.b]) - self.c, np.float64)
+
+    def crosses(self, shape: tuple[int, int]) -> bool:
+        """Return whether a pixel of an image is outside."""
+        right, bottom = shape[1] - 1, shape[0] - 1
+        ends = np.array([(0, 0), (right, 0), (right, bottom), (0, bottom)], np.float64)
+        return bool((self.distance(ends) < 0).any())
 
 
 def find_field(attenuation: Image, *, valid: Mask | None = None) -> Points:
@@ -76,6 +89,72 @@ def field_mask(corners: Points, shape: tuple[int, ...]) -> Mask:
     mask = np.zeros(shape, np.uint8)
     cv2.fillConvexPoly(mask, np.round(corners * (1 << bits)).astype(np.int32), 1, shift=bits)
     return np.asarray(mask, np.bool_)
+
+
+@dataclass(frozen=True)
+class FieldWeights:
+    """How much of each pixel is in the exposed field; computed where it is asked for.
+
+    weights = FieldWeights(corners, native_shape=(4188, 4188), shape=(512, 512))
+    weights[rows, columns]
+
+    They are 0 outside and rise to 255 over the first 8 pixels inside, or over one pixel of a
+    smaller image, so that no hard edge is there to be enhanced.
+
+    Args:
+        corners: Corners (x, y) of the field in pixels of the file, as `find_field` returns them;
+            none for a field that is the whole image.
+        native_shape: Rows and columns of the file.
+        shape: Rows and columns of the weights, those of the file or of the image made of it.
+    """
+
+    corners: Points
+    native_shape: tuple[int, int]
+    shape: tuple[int, int]
+
+    def __getitem__(self, area: tuple[slice, slice]) -> npt.NDArray[np.uint8]:
+        """Return the weights of some rows and columns, uint8, as a new array."""
+        (rows, columns), (native_rows, native_columns) = self.shape, self.native_shape
+        scale = np.array([columns / native_columns, rows / native_rows])
+        corners = (self.corners + 0.5) * scale - 0.5
+        feather = FEATHER_PX * float(scale.min())
+        first = 0.5 * float(scale.min()) if feather > 1 else 0.5  # of a pixel just inside
+        feather = max(feather, 1.0)
+        y, x = (np.arange(n, dtype=np.float32)[p] for n, p in zip(self.shape, area, strict=True))
+        weights = np.full((len(y), len(x)), OPAQUE, np.float32)
+        for edge in _edges_of(corners):
+            if not edge.crosses(self.shape):
+                continue
+            inward = edge.a * x[None] + (edge.b * y - edge.c + first)[:, None]
+            np.minimum(weights, inward * (OPAQUE / feather), out=weights)
+        rounded: npt.NDArray[np.uint8] = np.rint(weights.clip(0)).astype(np.uint8)
+        return rounded
+
+
+def fills(corners: Points, shape: tuple[int, ...]) -> bool:
+    """Return whether a field is the whole image, as where no collimator edge was found."""
+    rows, columns = shape
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return bool((low <= 0).all() and high[0] >= columns - 1 and high[1] >= rows - 1) and bool(
+        field_mask(corners, shape).all()
+    )
+
+
+def _edges_of(corners: Points) -> list[_HalfPlane]:
+    """Return the half-planes, with unit normals, whose common part a convex polygon is."""
+    if not len(corners):
+        return []
+    middle = corners.mean(axis=0)
+    edges = []
+    for (x, y), (next_x, next_y) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        length = float(np.hypot(next_x - x, next_y - y))
+        if length < 1e-6:
+            continue
+        edge = _HalfPlane((y - next_y) / length, (next_x - x) / length, 0.0)
+        offset = float(edge.distance(np.array([x, y])))
+        turned = -1 if float(edge.distance(middle)) < offset else 1
+        edges.append(_HalfPlane(turned * edge.a, turned * edge.b, turned * offset))
+    return edges
 
 
 def _bounding_box(image: Image, valid: Mask | None) -> tuple[int, int, int, int]:

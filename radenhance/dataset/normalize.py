@@ -15,7 +15,7 @@ With c a canonical pixel (more attenuation = higher) of `bits` bits and m = 2**b
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.arrays import Floats, Image
+from radenhance.arrays import Floats, Image, Points
 from radenhance.dataset.field import field_mask, find_field
 from radenhance.dicom.radiograph import Radiograph, Relationship
 
@@ -25,7 +25,17 @@ def normalize(radiograph: Radiograph) -> Image:
     return to_unit(radiograph.pixels, bits=radiograph.bits, relationship=radiograph.relationship)
 
 
-def intensity_range(radiograph: Radiograph, unit: Image) -> tuple[float, float]:
+def exposed_field(radiograph: Radiograph, unit: Image) -> Points:
+    """Return the corners of the exposed field, as `field.find_field` does.
+
+    Args:
+        radiograph: The radiograph.
+        unit: The radiograph's unit values, as `normalize` returns them.
+    """
+    return find_field(unit, valid=radiograph.valid)
+
+
+def intensity_range(radiograph: Radiograph, field: Points) -> tuple[float, float]:
     """Return the unit values at the 0.1 and 99.9 percentiles of the exposed field.
 
     Exposure, detector gain and a vendor's characteristic curve shift and stretch the logarithm of
@@ -36,12 +46,12 @@ def intensity_range(radiograph: Radiograph, unit: Image) -> tuple[float, float]:
 
     Args:
         radiograph: The radiograph.
-        unit: The radiograph's unit values, as `normalize` returns them.
+        field: Corners of the radiograph's exposed field.
     """
     everywhere = np.ones(radiograph.shape, np.bool_)
     valid = everywhere if radiograph.valid is None else radiograph.valid
-    field = valid & field_mask(find_field(unit, valid=valid), radiograph.shape)
-    pixels = radiograph.pixels[field if field.any() else everywhere]
+    inside = valid & field_mask(field, radiograph.shape)
+    pixels = radiograph.pixels[inside if inside.any() else everywhere]
     counts = np.cumsum(np.bincount(pixels, minlength=radiograph.max_value + 1))
     ends = np.searchsorted(counts, counts[-1] * np.array([0.001, 0.999])).astype(np.uint16)
     low, high = to_unit(ends, bits=radiograph.bits, relationship=radiograph.relationship)

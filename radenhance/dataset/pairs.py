@@ -13,24 +13,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, default_collate
 
 from radenhance.arrays import Image
-from radenhance.dataset.augment import Geometry, random_exposure
+from radenhance.dataset.augment import Geometry, Sliceable, random_exposure
 from radenhance.dataset.cache import Cache
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.loader import Draw
 from radenhance.dataset.manifest import Pair, stem_of
 from radenhance.dataset.normalize import exposure_shift
+from radenhance.dataset.outside_field import (
+    OutsideField,
+    blackened,
+    common_rule,
+    is_black_outside,
+)
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ImageSizeError
 
 WHOLE = (slice(None), slice(None))
 
+MEASURED_PAIRS = 10
+"""Pairs that are looked at to learn what holds for a dataset."""
+
 Sample = dict[str, Any]
-"""raw and target, float32 (1, H, W) in about [0, 1]; case, the raw file's path in the dataset."""
+"""raw and target, float32 (1, H, W) in about [0, 1]; case, the raw file's path in the dataset.
+
+Where what is outside the field is black: field, uint8 (1, H, W), 0 outside and 255 inside.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class PairDataset(Dataset[Sample]):
         augmentation: The random changes; None for whole images without any.
         cache: The cache of decoded files; None decodes them at every access.
         declarations: What the dataset declares about its files; None declares nothing.
+        black_outside: Whether raw images are made black outside their exposed field.
     """
 
     def __init__(
@@ -75,6 +89,7 @@ class PairDataset(Dataset[Sample]):
         augmentation: Augmentation | None = None,
         cache: Cache | None = None,
         declarations: Declarations | None = None,
+        black_outside: bool = False,
     ) -> None:
         self.root = root
         self.pairs = pairs
@@ -82,6 +97,7 @@ class PairDataset(Dataset[Sample]):
         self.auto_range = auto_range
         self.augmentation = augmentation
         self.declarations = declarations or Declarations()
+        self.black_outside = black_outside
         self._decode = decode if cache is None else cache.decode
         self._geometry = None
         if augmentation is not None:
@@ -104,24 +120,33 @@ class PairDataset(Dataset[Sample]):
         """
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         pair = self.pairs[index]
-        raw, target = self._read(pair)
+        raw, target = self.read(pair)
+        kept: tuple[Sliceable, ...] = (
+            raw,
+            target,
+            *([raw.field_weights] if self.black_outside else []),
+        )
         if self.augmentation is None:
-            images = raw[WHOLE], target[WHOLE]
+            images = [image[WHOLE] for image in kept]
             exposure = 0.0
         else:
             self._refuse_small(pair, raw)
             assert self._geometry is not None
             seed = draw_seed(self.augmentation.seed, epoch, index)
-            images = self._geometry(raw, target, seed)
+            images = self._geometry(kept, seed)
             exposure = exposure_change(raw, seed, max_log2=self.augmentation.exposure)
         unit = images[0] + np.float32(exposure)
-        return {
-            "raw": to_tensor(network_input(unit, raw, auto_range=self.auto_range)),
-            "target": to_tensor(images[1]),
-            "case": pair.raw_path,
-        }
+        seen = network_input(unit, raw, auto_range=self.auto_range)
+        target_and_case = {"target": to_tensor(images[1]), "case": pair.raw_path}
+        return _input(seen, *images[2:]) | target_and_case
 
-    def _read(self, pair: Pair) -> tuple[Decoded, Decoded]:
+    def read(self, pair: Pair) -> tuple[Decoded, Decoded]:
+        """Return raw image and target of a pair.
+
+        Raises:
+            RadiographError: A file cannot be read.
+            DatasetError: They differ in size.
+        """
         raw = self._decode(
             self.root / pair.raw_path,
             declaration=self.declarations.raw,
@@ -161,6 +186,7 @@ class RadiographFiles(Dataset[Sample]):
         auto_range: Whether each radiograph is stretched so that its intensity range becomes [0, 1];
             else the unit values stay as they are.
         declaration: What the user declares about the files; None declares nothing.
+        black_outside: Whether they are made black outside their exposed field.
     """
 
     def __init__(
@@ -170,8 +196,10 @@ class RadiographFiles(Dataset[Sample]):
         image_size: ImageSize,
         auto_range: bool = True,
         declaration: Declaration | None = None,
+        black_outside: bool = False,
     ) -> None:
         self.files = files
+        self.black_outside = black_outside
         self._names = output_names(files)
         self.declaration = declaration or Declaration()
         self.image_size = image_size
@@ -182,18 +210,32 @@ class RadiographFiles(Dataset[Sample]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return raw, float32 (1, H, W); case, the file's path; and name, that of the output."""
+        """Return one radiograph as a Sample without a target, and `name`, that of its output."""
         raw = decode(
             self.files[index],
             declaration=self.declaration,
             for_presentation=False,
             image_size=self.image_size,
         )
-        return {
-            "raw": to_tensor(network_input(raw[WHOLE], raw, auto_range=self.auto_range)),
-            "case": str(self.files[index]),
-            "name": self._names[index],
-        }
+        seen = network_input(raw[WHOLE], raw, auto_range=self.auto_range)
+        names = {"case": str(self.files[index]), "name": self._names[index]}
+        return _input(seen, *([raw.field_weights[WHOLE]] if self.black_outside else [])) | names
+
+
+def _input(seen: Image, weights: npt.NDArray[np.uint8] | None = None) -> Sample:
+    """Return what a step needs of a raw image that the network sees."""
+    if weights is None:
+        return {"raw": to_tensor(seen)}
+    return {"raw": to_tensor(blackened(seen, weights)), "field": to_tensor(weights)}
+
+
+def rule_outside(dataset: PairDataset) -> OutsideField | None:
+    """Return whether targets are black outside the field, by the first pairs that have one.
+
+    Args:
+        dataset: The pairs, of which at most MEASURED_PAIRS are read.
+    """
+    return common_rule(is_black_outside(*dataset.read(p)) for p in dataset.pairs[:MEASURED_PAIRS])
 
 
 def output_names(files: Sequence[Path]) -> list[str]:
@@ -261,6 +303,6 @@ def draw_seed(seed: int, epoch: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
 
 
-def to_tensor(image: Image) -> torch.Tensor:
+def to_tensor(image: npt.NDArray[Any]) -> torch.Tensor:
     """Return an image (H, W) as a tensor (1, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(image)[None])

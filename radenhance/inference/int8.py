@@ -1,18 +1,16 @@
 """A checkpoint of quantization-aware training as an int8 model in a file, beside the float one."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from radenhance.checkpoint import Checkpoint
 from radenhance.datamodule import RadiographDataModule
-from radenhance.enhancer import ContrastEnhancer
+from radenhance.enhancer import Batch, ContrastEnhancer
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
 from radenhance.loss.ms_ssim import NumScales, ms_ssim
@@ -73,8 +71,8 @@ def convert(checkpoint: Checkpoint, output: Path, root: Path) -> dict[str, Measu
 
 @torch.inference_mode()
 def measure(
-    networks: Mapping[str, Callable[[Tensor], Tensor]],
-    batches: Iterable[Mapping[str, Any]],
+    networks: Mapping[str, ContrastEnhancer],
+    batches: Iterable[Batch],
     *,
     num_scales: NumScales,
 ) -> dict[str, Measured]:
@@ -90,7 +88,7 @@ def measure(
         enhanced, seconds = {}, {}
         for name, network in networks.items():
             start = time.perf_counter()
-            enhanced[name] = network(batch["raw"]).clamp(0, 1)
+            enhanced[name] = network.enhanced(batch).clamp(0, 1)
             seconds[name] = time.perf_counter() - start
         for name, image in enhanced.items():
             others = (batch["target"], enhanced[FAKE])

@@ -44,6 +44,13 @@ def build_unet(encoder: str = "resnet34", *, encoder_weights: str | None = None)
     return unet
 
 
+def start_at_zero(unet: smp.Unet) -> None:
+    """Let a network begin with an output of 0, for training to add what is needed."""
+    convolution = unet.segmentation_head[0]
+    torch.nn.init.zeros_(convolution.weight)
+    torch.nn.init.zeros_(convolution.bias)
+
+
 def pad_to_stride(image: Tensor) -> Tensor:
     """Return `image` (N, C, H, W) reflected below and to the right up to multiples of 32.
 

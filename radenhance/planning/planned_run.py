@@ -16,6 +16,7 @@ from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPreci
 
 from radenhance.compat.lightning import unified_precision
 from radenhance.datamodule import DEFAULT_ROOT
+from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.manifest import MANIFEST, read_manifest
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
@@ -175,7 +176,10 @@ class PlannedRun:
     def batch(self, size: Size) -> Batch:
         """Return a batch of noise as the loader would give one of images."""
         shape = (self.settings.data.batch_size, 1, *size)
-        return {"raw": torch.rand(shape), "target": torch.rand(shape), "case": ["noise"] * shape[0]}
+        images = {name: torch.rand(shape) for name in ("raw", "target")}
+        if self.settings.data.outside_field != "keep":  # auto may turn out to be black
+            images["field"] = torch.full(shape, OPAQUE, dtype=torch.uint8)
+        return images | {"case": ["noise"] * shape[0]}
 
     def module(self) -> LightningModule:
         """Return a new module, as `fit` makes it."""

@@ -138,7 +138,7 @@ def _enhanced(run: Run) -> list[_Enhanced]:
     data.setup("validate")
     found = []
     for batch in data.val_dataloader():
-        image = network(batch["raw"]).clamp(0, 1)
+        image = network.enhanced(batch).clamp(0, 1)
         measures = measure(image, batch["target"], num_scales=network.num_scales)
         found.append(
             _Enhanced(

@@ -13,7 +13,7 @@ def image(rows, columns):
 @pytest.mark.parametrize("seed", range(8))
 def test_same_geometry_on_both_images(seed):
     raw = image(96, 80)
-    moved_raw, moved_target = Geometry(64)(raw, 1 - raw, seed)
+    moved_raw, moved_target = Geometry(64)((raw, 1 - raw), seed)
     assert moved_raw.shape == (64, 64)
     assert moved_target == pytest.approx(1 - moved_raw, abs=1e-6)
 
@@ -26,7 +26,7 @@ def test_raw_and_target_stay_aligned_whatever_the_size_and_the_crop(seed, moves)
     rows, columns = (int(side) for side in random.integers(33, 140, 2))
     crop = random.choice([None, int(random.integers(8, min(rows, columns) + 1))])
     raw = image(rows, columns)
-    moved_raw, moved_target = Geometry(crop, moves=moves)(raw, 0.25 + raw / 2, seed)
+    moved_raw, moved_target = Geometry(crop, moves=moves)((raw, 0.25 + raw / 2), seed)
     assert moved_raw.dtype == moved_target.dtype == np.float32
     assert moved_target == pytest.approx(0.25 + moved_raw / 2, abs=1e-6)
     if crop is not None:
@@ -38,16 +38,16 @@ def test_raw_and_target_stay_aligned_whatever_the_size_and_the_crop(seed, moves)
 def test_seed_alone_decides():
     raw = image(96, 80)
     geometry = Geometry(48)
-    first, _ = geometry(raw, raw, 7)
-    geometry(raw, raw, 8)
-    assert np.array_equal(geometry(raw, raw, 7)[0], first)
-    assert np.array_equal(Geometry(48)(raw, raw, 7)[0], first)
-    assert not np.array_equal(geometry(raw, raw, 8)[0], first)
+    first, _ = geometry((raw, raw), 7)
+    geometry((raw, raw), 8)
+    assert np.array_equal(geometry((raw, raw), 7)[0], first)
+    assert np.array_equal(Geometry(48)((raw, raw), 7)[0], first)
+    assert not np.array_equal(geometry((raw, raw), 8)[0], first)
 
 
 def test_all_eight_symmetries_are_drawn_and_move_values_without_changing_them():
     raw = image(16, 16)
-    drawn = {Geometry(None)(raw, raw, seed)[0].tobytes() for seed in range(200)}
+    drawn = {Geometry(None)((raw, raw), seed)[0].tobytes() for seed in range(200)}
     symmetries = {
         np.rot90(flipped, turns).tobytes() for flipped in (raw, raw.T) for turns in range(4)
     }
@@ -68,7 +68,7 @@ class Recorder:
 def test_of_a_large_image_only_the_surroundings_of_the_crop_are_read():
     raw = Recorder(image(600, 500))
     for seed in range(20):
-        Geometry(64)(raw, raw, seed)
+        Geometry(64)((raw, raw), seed)
     assert max(raw.read) <= 88**2
 
 
@@ -78,7 +78,7 @@ def test_inside_a_large_image_no_crop_meets_a_border(slope):
     y, x = np.mgrid[0:400, 0:400].astype(np.float32)
     plane = slope[0] * x + slope[1] * y
     for seed in range(300):
-        crop, _ = Geometry(32)(plane, plane, seed)
+        crop, _ = Geometry(32)((plane, plane), seed)
         if crop.min() > 20 and crop.max() < 380:
             for axis in (0, 1):
                 assert np.abs(np.diff(crop, 2, axis)).max() < 0.1
@@ -86,7 +86,7 @@ def test_inside_a_large_image_no_crop_meets_a_border(slope):
 
 def test_crops_come_from_everywhere():
     y, x = np.mgrid[0:50, 0:70].astype(np.float32)
-    places = [Geometry(20, moves=False)(x, y, seed) for seed in range(600)]
+    places = [Geometry(20, moves=False)((x, y), seed) for seed in range(600)]
     assert {int(crop_x[0, 0]) for crop_x, _ in places} == set(range(51))
     assert {int(crop_y[0, 0]) for _, crop_y in places} == set(range(31))
 
@@ -94,7 +94,7 @@ def test_crops_come_from_everywhere():
 def test_place_and_exposure_are_drawn_independently():
     x = np.arange(1000, dtype=np.float32) * np.ones((10, 1), np.float32)
     drawn = [
-        (Geometry(10, moves=False)(x, x, seed)[0][0, 0], random_exposure(seed, max_log2=1))
+        (Geometry(10, moves=False)((x, x), seed)[0][0, 0], random_exposure(seed, max_log2=1))
         for seed in range(400)
     ]
     assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 0.15
@@ -109,7 +109,7 @@ def test_a_rectangle_over_the_border_is_mirrored(corner):
 
 def test_without_moves_only_the_crop_is_left():
     raw = image(32, 40)
-    cropped, _ = Geometry(32, moves=False)(raw, raw, 3)
+    cropped, _ = Geometry(32, moves=False)((raw, raw), 3)
     windows = np.lib.stride_tricks.sliding_window_view(raw, (32, 32)).reshape(-1, 32, 32)
     assert any(np.array_equal(cropped, window) for window in windows)
 

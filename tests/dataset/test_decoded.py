@@ -3,7 +3,7 @@ import pytest
 
 from radenhance.dataset import normalize as normalize_module
 from radenhance.dataset.decoded import decode
-from radenhance.dataset.normalize import intensity_range, normalize
+from radenhance.dataset.normalize import exposed_field, intensity_range, normalize
 from radenhance.dataset.resample import resample
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.read import read
@@ -39,7 +39,7 @@ def test_resampled_pixels_are_means_of_unit_values(file):
 @pytest.mark.parametrize("image_size", ["native", 20])
 def test_the_intensity_range_is_that_of_the_file_at_its_own_size(file, image_size):
     radiograph = read(file, declaration=LINEAR)
-    expected = intensity_range(radiograph, normalize(radiograph))
+    expected = intensity_range(radiograph, exposed_field(radiograph, normalize(radiograph)))
     assert decode(file, **OPTIONS | {"image_size": image_size}).intensity_range == expected
 
 

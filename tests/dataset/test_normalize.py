@@ -5,6 +5,7 @@ import pytest
 from radiograph_scenes import collimator, limb
 
 from radenhance.dataset.normalize import (
+    exposed_field,
     exposure_shift,
     intensity_range,
     normalize,
@@ -77,7 +78,7 @@ def test_values_outside_the_unit_interval_are_clipped():
 
 
 def range_of(image):
-    return intensity_range(image, normalize(image))
+    return intensity_range(image, exposed_field(image, normalize(image)))
 
 
 def radiograph(pixels, *, relationship="LIN", valid=None):

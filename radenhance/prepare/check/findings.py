@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from radenhance.dataset.description import Declarations
-from radenhance.dataset.normalize import intensity_range, normalize
+from radenhance.dataset.normalize import exposed_field, intensity_range, normalize
 from radenhance.dataset.pair import Pair
 from radenhance.dicom.attributes import tag_name
 from radenhance.dicom.declaration import Declaration
@@ -161,7 +161,7 @@ def _findings(
         return None
     valid = radiograph.valid
     pixels = radiograph.pixels if valid is None or not valid.any() else radiograph.pixels[valid]
-    low, high = intensity_range(radiograph, normalize(radiograph))
+    low, high = intensity_range(radiograph, exposed_field(radiograph, normalize(radiograph)))
     least, largest = int(pixels.min()), int(pixels.max())
     black, white = (float((pixels == end).mean()) for end in (0, radiograph.max_value))
     rows, cols = radiograph.shape

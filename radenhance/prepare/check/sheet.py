@@ -11,7 +11,7 @@ import numpy as np
 
 from radenhance.contact_sheet import Row, write_contact_sheet
 from radenhance.dataset.description import Declarations, load_declarations
-from radenhance.dataset.normalize import intensity_range, normalize
+from radenhance.dataset.normalize import exposed_field, intensity_range, normalize
 from radenhance.dicom.read import read
 from radenhance.errors import RadiographError
 from radenhance.prepare.check.alignment import Image, detail_of
@@ -79,7 +79,7 @@ def _row(root: Path, declarations: Declarations, e: PairFindings) -> Row:
     try:
         radiograph = read(root / e.pair.raw_path, declaration=declarations.raw)
         unit = normalize(radiograph)
-        low, high = intensity_range(radiograph, unit)
+        low, high = intensity_range(radiograph, exposed_field(radiograph, unit))
         raw = (unit - np.float32(low)) / np.float32(high - low)
         path = root / e.pair.target_path
         target = normalize(read(path, declaration=declarations.target, for_presentation=True))
