@@ -11,6 +11,7 @@ from importlib import import_module
 
 from radenhance import __version__
 from radenhance.command_line.wording import in_flags
+from radenhance.console import guard_logs, say_error
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.help import EXAMPLES, help_of
 from radenhance.flags.recipes import find_recipes, recipes
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         sys.stdout.write(f"radenhance {__version__}\n")
         return 0
+    guard_logs()
     return say_errors(lambda: _run(arguments))
 
 
@@ -131,5 +133,5 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _say(message: str, exit_code: int) -> int:
-    sys.stderr.write(f"radenhance: {message}\n")
+    say_error(message)
     return exit_code

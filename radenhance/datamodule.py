@@ -21,7 +21,9 @@ from radenhance.dataset.manifest import (
     MANIFEST,
     Pair,
     Split,
+    case_names,
     find_pairs,
+    listed_pairs,
     may_be_radiograph,
     read_manifest,
 )
@@ -75,6 +77,9 @@ class RadiographDataModule(LightningDataModule):
         predict_from: A raw radiograph, or a folder of them, for `radenhance predict`. What they do
             not declare themselves is taken from dataset.yaml in root.
         seed: Seed of the split, the order and the augmentation.
+        log_names: Whether logs, pictures and the saved configuration name files and folders, which
+            may be named after patients. By default cases are counted as pairs.csv lists them, and
+            folders are left out.
 
     Raises:
         ParameterError: A size or a number is too small.
@@ -94,6 +99,7 @@ class RadiographDataModule(LightningDataModule):
         num_workers: int = 2,
         predict_from: Path | None = None,
         seed: int = 0,
+        log_names: bool = False,
     ) -> None:
         super().__init__()
         _check_at_least("image_size", image_size, 1)
@@ -114,8 +120,10 @@ class RadiographDataModule(LightningDataModule):
         self.cache = cache
         self.num_workers = num_workers
         self.predict_from = predict_from
+        self.log_names = log_names
         self.seed = seed
         self.pairs: list[Pair] = []
+        self._cases: dict[Pair, str] = {}
         self._declarations = Declarations()
         self._decoded: Cache | None = None
 
@@ -143,6 +151,7 @@ class RadiographDataModule(LightningDataModule):
         if not self.root.is_dir():
             raise DatasetError(f"RadiographDataModule.root {self.root}: no such folder")
         self.pairs = self._read_pairs()
+        self._cases = self._named_cases()
         for split in SPLITS_OF[stage]:
             self._check_not_empty(split)
         self._decoded = open_cache(self.root, self.cache)
@@ -194,7 +203,16 @@ class RadiographDataModule(LightningDataModule):
             augmentation=augmentation,
             cache=self._decoded,
             declarations=self._declarations,
+            cases=[self._cases[pair] for pair in pairs],
         )
+
+    def _named_cases(self) -> dict[Pair, str]:
+        """Return what to call each pair in all that is logged or drawn."""
+        if self.log_names:
+            return {pair: pair.raw_path for pair in self.pairs}
+        has_manifest = (self.root / MANIFEST).is_file()
+        listed = listed_pairs(self.root) if has_manifest else self.pairs
+        return dict(zip(self.pairs, case_names(self.pairs, listed), strict=True))
 
     def _loader_options(self) -> dict[str, Any]:
         return {

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
+from radenhance.checkpoint_folder import leave_out_folder, put_in_folder
 from radenhance.errors import DivergedError, UsageError
 from radenhance.extras import require_extra
 from radenhance.loss.ms_ssim import (
@@ -34,7 +35,7 @@ from radenhance.network.unet import build_unet, pad_to_stride
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
-"""raw and target, each (N, 1, H, W) in [0, 1]; case, the N names of the raw files."""
+"""raw and target, each (N, 1, H, W) in [0, 1]; case, what to call each in logs and pictures."""
 
 
 class ContrastEnhancer(LightningModule):
@@ -157,9 +158,10 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which optimizer the state is of, as it fits no other."""
+        """Note which optimizer the state is of, as it fits no other, and leave out the folder."""
         if self.trainer.optimizers:
             checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
+        leave_out_folder(checkpoint)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -167,6 +169,7 @@ class ContrastEnhancer(LightningModule):
         found = Checkpoint(checkpoint)
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
         self._resumed_optimizer = found.optimizer
+        put_in_folder(checkpoint, self.trainer.checkpoint_callbacks)
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -289,11 +292,12 @@ class ContrastEnhancer(LightningModule):
 
     def _refuse_unless_finite(self, value: Tensor, what: str) -> None:
         if not torch.isfinite(value):
-            files = ", ".join(self._cases)
+            cases = ", ".join(self._cases)
             raise DivergedError(
-                f"{what} became {value.item()} at step {self.global_step} on {files}; training "
-                f"stopped and the last checkpoint is untouched. Look at these files, or lower the "
-                f"learning rate (ContrastEnhancer.optimizer.lr)"
+                f"{what} became {value.item()} at step {self.global_step} on {cases}; training "
+                f"stopped and the last checkpoint is untouched. Look at these (they are counted "
+                f"as pairs.csv lists them), or lower the learning rate "
+                f"(ContrastEnhancer.optimizer.lr)"
             )
 
 

@@ -69,7 +69,7 @@ class ImageSizeError(RadenhanceError, ValueError):
 
 
 class DivergedError(RadenhanceError):
-    """The loss or a gradient is NaN or infinite; the message names the batch's files."""
+    """The loss or a gradient is NaN or infinite; the message names the batch's cases."""
 
     exit_code = 3
 

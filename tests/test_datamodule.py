@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from radenhance.cli import main
 from radenhance.datamodule import RadiographDataModule, radiographs_in
+from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.errors import DatasetError, ImageSizeError, ParameterError
 
 
@@ -77,7 +79,11 @@ def test_a_named_folder_is_never_filled_with_synthetic_radiographs(tmp_path):
 def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
     (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\n")
     data = RadiographDataModule(
-        root=tiny_dataset, image_size=64, num_workers=0, predict_from=tiny_dataset / "raw"
+        root=tiny_dataset,
+        image_size=64,
+        num_workers=0,
+        predict_from=tiny_dataset / "raw",
+        log_names=True,
     )
     data.setup("predict")
     predicted = {batch["name"][0]: batch["raw"] for batch in data.predict_dataloader()}
@@ -85,6 +91,28 @@ def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
     for batch in data.val_dataloader():
         (case,) = batch["case"]
         assert torch.equal(predicted[Path(case).stem], batch["raw"])
+
+
+def cases(data):
+    data.setup("fit")
+    loaders = data.train_dataloader(), data.val_dataloader()
+    return sorted(case for loader in loaders for batch in loader for case in batch["case"])
+
+
+def test_cases_are_counted_as_the_manifest_lists_them_whatever_is_used_of_it(tiny_dataset):
+    pairs = listed_pairs(tiny_dataset)
+    write_manifest(
+        tiny_dataset, [replace(pair, accept=int(i != 2)) for i, pair in enumerate(pairs)]
+    )
+    assert cases(module(tiny_dataset)) == [f"case {i}" for i in (1, 2, 4, 5, 6, 7, 8)]
+    assert cases(module(tiny_dataset, log_names=True)) == [
+        f"raw/case{i}.npy" for i in (0, 1, 3, 4, 5, 6, 7)
+    ]
+
+
+def test_without_a_manifest_cases_are_counted_as_their_files_are_sorted(tiny_dataset):
+    (tiny_dataset / "pairs.csv").unlink()
+    assert cases(module(tiny_dataset)) == [f"case {i}" for i in range(1, 9)]
 
 
 def test_without_augmentation_training_sees_plain_crops(tiny_dataset):

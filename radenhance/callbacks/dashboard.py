@@ -20,6 +20,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from radenhance import __version__, metric_names
+from radenhance.foreign_text import LONGEST_MESSAGE, in_markdown, one_line
 from radenhance.log_points import gathered, log_metrics, stage_of
 
 Layout = dict[str, dict[str, list[Any]]]
@@ -153,15 +154,15 @@ def row(flags: Mapping[str, Any]) -> dict[str, str | float]:
     return {
         name: value
         if isinstance(value, int | float) and not isinstance(value, bool)
-        else str(value).lower()
+        else one_line(str(value).lower())
         for name, value in flags.items()
     }
 
 
 def card(command: str, device: torch.device, *, plan: str = "") -> str:
     """Return the card of a run as Markdown: its command, the versions that ran it, its plan."""
-    lines = [f"    {command}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {version} |" for name, version in _versions(device)]
+    lines = [f"    {one_line(command, LONGEST_MESSAGE)}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {in_markdown(version)} |" for name, version in _versions(device)]
     return "\n".join([*lines, "", plan] if plan else lines)
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.command_line.trainer import make_trainer
 from radenhance.command_line.wording import log_in_flags
-from radenhance.console import hush_libraries
+from radenhance.console import guard_logs, hush_libraries
 from radenhance.errors import GpuMemoryError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
 from radenhance.planning.advice import out_of_memory, plan_and_warning
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         RadenhanceError: What the command itself found wrong.
     """
     hush_libraries()
+    guard_logs()  # Lightning has set up its log by now
     log_in_flags()
     command, *typed = arguments
     flags = parse_flags(command, typed)

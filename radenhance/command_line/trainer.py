@@ -15,7 +15,7 @@ from radenhance.callbacks.previews import Previews
 from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.errors import UsageError
-from radenhance.flags.compared import compared_flags, typed
+from radenhance.flags.compared import compared_flags, typed, without_places
 from radenhance.flags.parser import ParsedFlags
 from radenhance.runs import LOGS, version_of
 
@@ -32,12 +32,13 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     """
     options = dict(vars(made.trainer))
     options["callbacks"] = [*_named(options["callbacks"]), *_of_every_run(flags, made)]
-    if not options["fast_dev_run"]:
+    if not options["fast_dev_run"] and flags.command != "predict":
         options["callbacks"].append(
-            SaveConfigCallback(flags.parser, flags.settings, overwrite=True)
+            SaveConfigCallback(flags.parser, _settings_to_keep(flags), overwrite=True)
         )
     if options["logger"] in (None, True):
-        options["logger"] = _tensorboard(flags)
+        # there is nothing to log of a prediction
+        options["logger"] = False if flags.command == "predict" else _tensorboard(flags)
     if not options["plugins"]:
         options["plugins"] = [WholeFileCheckpointIO()]
     try:
@@ -62,9 +63,15 @@ def _of_every_run(flags: ParsedFlags, made: Namespace) -> list[Callback]:
     callbacks = [made[key] for key in flags.parser.callback_keys]
     found = [callback for callback in callbacks if not isinstance(callback, tuple(unwanted))]
     if flags.command == "fit":
-        words = typed([flags.command, *flags.typed])
+        words = typed([flags.command, *flags.typed], names=flags.settings.data.log_names)
         found += [Stopwatch(), Previews(), Dashboard(compared_flags(flags.settings), words)]
     return found
+
+
+def _settings_to_keep(flags: ParsedFlags) -> Namespace:
+    if flags.settings.data.log_names:
+        return flags.settings
+    return without_places(flags.settings, flags.parser.get_defaults(skip_validation=True))
 
 
 def _tensorboard(flags: ParsedFlags) -> TensorBoardLogger:

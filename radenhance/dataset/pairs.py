@@ -30,7 +30,7 @@ from radenhance.errors import DatasetError, ImageSizeError
 WHOLE = (slice(None), slice(None))
 
 Sample = dict[str, Any]
-"""raw and target, float32 (1, H, W) in about [0, 1]; case, the raw file's path in the dataset."""
+"""raw and target, float32 (1, H, W) in about [0, 1]; case, what to call it in logs and pictures."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class PairDataset(Dataset[Sample]):
         augmentation: The random changes; None for whole images without any.
         cache: The cache of decoded files; None decodes them at every access.
         declarations: What the dataset declares about its files; None declares nothing.
+        cases: What to call each pair in all that is logged or drawn; by default they are counted.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PairDataset(Dataset[Sample]):
         augmentation: Augmentation | None = None,
         cache: Cache | None = None,
         declarations: Declarations | None = None,
+        cases: Sequence[str] | None = None,
     ) -> None:
         self.root = root
         self.pairs = pairs
@@ -82,6 +84,7 @@ class PairDataset(Dataset[Sample]):
         self.auto_range = auto_range
         self.augmentation = augmentation
         self.declarations = declarations or Declarations()
+        self.cases = _counted(pairs) if cases is None else cases
         self._decode = decode if cache is None else cache.decode
         self._geometry = None
         if augmentation is not None:
@@ -118,7 +121,7 @@ class PairDataset(Dataset[Sample]):
         return {
             "raw": to_tensor(network_input(unit, raw, auto_range=self.auto_range)),
             "target": to_tensor(images[1]),
-            "case": pair.raw_path,
+            "case": self.cases[index],
         }
 
     def _read(self, pair: Pair) -> tuple[Decoded, Decoded]:
@@ -172,6 +175,7 @@ class RadiographFiles(Dataset[Sample]):
         declaration: Declaration | None = None,
     ) -> None:
         self.files = files
+        self.cases = _counted(files)
         self._names = output_names(files)
         self.declaration = declaration or Declaration()
         self.image_size = image_size
@@ -182,7 +186,7 @@ class RadiographFiles(Dataset[Sample]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return raw, float32 (1, H, W); case, the file's path; and name, that of the output."""
+        """Return raw, float32 (1, H, W); case, as in PairDataset; and name, that of the output."""
         raw = decode(
             self.files[index],
             declaration=self.declaration,
@@ -191,9 +195,13 @@ class RadiographFiles(Dataset[Sample]):
         )
         return {
             "raw": to_tensor(network_input(raw[WHOLE], raw, auto_range=self.auto_range)),
-            "case": str(self.files[index]),
+            "case": self.cases[index],
             "name": self._names[index],
         }
+
+
+def _counted(items: Sequence[object]) -> list[str]:
+    return [f"case {number}" for number in range(1, len(items) + 1)]
 
 
 def output_names(files: Sequence[Path]) -> list[str]:

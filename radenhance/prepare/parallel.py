@@ -17,7 +17,9 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
+from radenhance.console import guard_logs
 from radenhance.errors import RadenhanceError
+from radenhance.foreign_text import one_line
 
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
@@ -68,6 +70,7 @@ def in_parallel(
     """
     if not arguments:
         return
+    title = one_line(title)
     processes = min(num_processes or num_cores(), len(arguments))
     if processes <= 1:
         yield from tqdm(map(function, arguments), total=len(arguments), desc=title, unit=unit)
@@ -96,6 +99,7 @@ def _at_least_one(text: str) -> int:
 
 def _start() -> None:
     cv2.setNumThreads(1)
+    guard_logs()
     # Ctrl-C reaches every process of a terminal; the main one decides what to do.
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
