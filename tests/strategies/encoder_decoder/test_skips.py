@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta
+from radenhance.strategies.encoder_decoder.skips import SkipSpec
+from radenhance.strategies.tensor_meta import TensorMeta
 
 
 def spec_of(tensors, **options):
