@@ -54,28 +54,34 @@ def meet(
     """
     if dist.is_initialized():
         return
-    one_machine = num_nodes == 1
-    on_loopback = one_machine or environment.main_address in (LOOPBACK, "localhost")
-    secret = secret_of_run(one_machine=one_machine)
-    if on_loopback:
-        stay_on_loopback()
-    elif secret is None:
-        rank_zero_warn(
-            f"the machines of this run share no secret: whoever reaches their ports can take part. "
-            f"Set {SECRET} to the same long random text on all of them"
-        )
-    host = environment.main_address if not on_loopback or _agent_serves() else LOOPBACK
+    host, secret = _host_and_secret(environment.main_address, num_nodes)
     rank, num = environment.global_rank(), environment.world_size()
     try:
         store = _store(environment, host, timeout)
         prove(store, rank, num, secret)
         connect(environment, backend, store=store, timeout=timeout, device_id=device)
+    except dist.DistBackendError:  # NCCL's, once all have come
+        raise
     except RuntimeError as error:  # torch.distributed raises subclasses of it
         raise StageError(
             f"{name} met no other process at {host}:{environment.main_port} within "
             f"{timeout.total_seconds():g} s; start the same command on all machines, with the same "
             f"MASTER_ADDR and MASTER_PORT, which all can reach"
         ) from error
+
+
+def _host_and_secret(address: str, num_nodes: int) -> tuple[str, str | None]:
+    one_machine = num_nodes == 1
+    secret = secret_of_run(one_machine=one_machine)
+    if one_machine or address in (LOOPBACK, "localhost"):
+        stay_on_loopback()
+        return address if _agent_serves() else LOOPBACK, secret
+    if secret is None:
+        rank_zero_warn(
+            f"the machines of this run share no secret: whoever reaches their ports can take part. "
+            f"Set {SECRET} to the same long random text on all of them"
+        )
+    return address, secret
 
 
 def stay_on_loopback() -> None:

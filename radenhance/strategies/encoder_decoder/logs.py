@@ -82,14 +82,14 @@ def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
     name, last, options = entries[-1]
     wanted = options.get("reduce_fx", "mean")
     reduce_fx = NAMES.get(wanted)
+    if isinstance(last, Metric):  # which reduces itself, whatever is wanted
+        return name, _state_of(last, module), {**options, "reduce_fx": "mean"}
     if reduce_fx is None:
         raise UsageError(
             f"{name} is logged with reduce_fx={wanted!r}, expected mean, sum, min or max under "
             f"the strategy encoder_decoder"
         )
     options = {**options, "reduce_fx": reduce_fx}
-    if isinstance(last, Metric):
-        return name, _state_of(last, module), options
     values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for _, value, _ in entries])
     if options.get("batch_size") is not None:
         options["batch_size"] = sum(others["batch_size"] for *_, others in entries)

@@ -106,7 +106,7 @@ class BatchSpec:
                     image, *tensors = [TensorMeta.from_json(meta) for meta in metas]
                 except ValueError as error:
                     raise not_understood("it describes no batch") from error
-                check_size([image, *tensors] * num)
+                check_size([image, *tensors])
                 return cls(image, SkipSpec(tuple(tensors), bfloat16), num, trains)
         raise not_understood("it describes no batch")
 
