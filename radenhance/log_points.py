@@ -7,7 +7,10 @@ import torch.distributed
 from lightning.pytorch import Trainer
 
 from radenhance.compat.lightning import logged_step
+from radenhance.strategies.encoder_decoder.batches import map_leaves
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
+from radenhance.strategies.sharding import full_on_cpu
 
 Seen = TypeVar("Seen")
 
@@ -39,9 +42,15 @@ def stage_of(trainer: Trainer) -> str | None:
 
 
 def gathered(seen: Seen) -> list[Seen]:
-    """Return what every rank saw, in the order of the ranks; every rank must call it."""
+    """Return what every rank saw, in the order of the ranks; every rank must call it.
+
+    Args:
+        seen: Plain data and tensors, in dicts, lists and tuples.
+
+    Returns:
+        The same of every rank, with tensors on the CPU.
+    """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [seen]
-    of_all: list[Seen] = [seen] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(of_all, seen)
+    of_all: list[Seen] = map_leaves(full_on_cpu, PeerGroup.of_all().gather(seen))
     return of_all

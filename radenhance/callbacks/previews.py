@@ -26,9 +26,10 @@ class Previews(BestAndWorst):
         """Write the pictures; every rank takes part."""
         if trainer.sanity_checking:
             return
-        ranks = gathered((self.best, self.worst))
-        best = max((best for best, _ in ranks if best), key=_ms_ssim, default=None)
-        worst = min((worst for _, worst in ranks if worst), key=_ms_ssim, default=None)
+        ranks = gathered([vars(shown) for shown in (self.best, self.worst) if shown])
+        every = [Shown(**fields) for rank in ranks for fields in rank]
+        best = max(every, key=_ms_ssim, default=None)
+        worst = min(every, key=_ms_ssim, default=None)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for name, shown in (("best", best), ("worst", worst)):

@@ -121,7 +121,8 @@ class PeerMonitor:
         sentence = torch.zeros(NUM_BYTES, dtype=torch.uint8)
         try:
             dist.recv(sentence, group=self._group, group_src=rank)
-            reason = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
+            text = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
+            reason = "".join(filter(str.isprintable, text))  # it is shown on a terminal
         except RuntimeError:
             reason = f"{self._others[rank]} died without a word at {self._moment()}"
         with self._lock:
