@@ -25,6 +25,9 @@ SCHEDULERS = "lr_schedulers"
 OF_OTHER_SHAPES = ("Adafactor", "LBFGS", "Muon", "SparseAdam")
 """Optimizers of PyTorch that keep more than averages of the shape of each weight."""
 
+NUMBERS = ("step", "eta", "mu", "mu_product")
+"""What the other ones keep of a weight that is one number."""
+
 
 def keep_own_files(content: dict[str, Any], callbacks: Iterable[Callback]) -> None:
     """Leave of the files that callbacks count as theirs those in the folder that they write to.
@@ -47,10 +50,10 @@ def _own(state: Mapping[str, Any], callback: ModelCheckpoint, folder: Path) -> d
     """Return a state of the same scores, whose paths are of files in a folder or empty."""
 
     def own(path: object) -> str:
-        named = Path(path) if isinstance(path, str) and path.endswith(".ckpt") else None
-        if named is None or named.is_dir() or named.parent.resolve() != folder.resolve():
+        if not isinstance(path, str) or not path.endswith(".ckpt") or os.path.isdir(path):
             return ""
-        return os.path.join(folder, named.name)
+        named = os.path.join(folder, os.path.basename(path))
+        return named if os.path.realpath(path) == os.path.realpath(named) else ""
 
     scores = state.get("best_k_models")
     scores = scores if isinstance(scores, Mapping) else {}
@@ -83,11 +86,12 @@ def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, schedule
     """
     states: Any = content.get(OPTIMIZER_STATES)
     schedules: Any = content.get(SCHEDULERS)
+    groups = optimizer.state_dict()["param_groups"]
     fits = (
-        _has_form(states, [optimizer.state_dict()])
+        _has_form(states, [{"state": {}, "param_groups": groups}])
         and _has_form(schedules, [scheduler.state_dict()])
         and not any(callable(getattr(scheduler, str(name), None)) for name in schedules[0])
-        and _has_averages_of(optimizer, states[0]["state"])
+        and _has_averages_of(optimizer, states[0])
     )
     if not fits:
         raise UsageError(
@@ -97,13 +101,10 @@ def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, schedule
 
 
 def _has_form(value: Any, like: Any) -> bool:
-    """Return whether a value is of the kind of another; switches may be missing or there."""
+    """Return whether a value is of the kind of another, where both have something to compare."""
     if isinstance(like, Mapping):
-        required = {name for name, one in like.items() if one and not isinstance(one, bool)}
-        return (
-            isinstance(value, Mapping)
-            and required <= value.keys()
-            and all(_has_form(value[name], like[name]) for name in like.keys() & value.keys())
+        return isinstance(value, Mapping) and all(
+            _has_form(value[name], like[name]) for name in like.keys() & value.keys()
         )
     if isinstance(like, list | tuple):
         return (
@@ -116,7 +117,7 @@ def _has_form(value: Any, like: Any) -> bool:
     return value is None or _is_number(value)
 
 
-def _has_averages_of(optimizer: Optimizer, state: Mapping[Any, Any]) -> bool:
+def _has_averages_of(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
     """Return whether what an optimizer keeps of each weight has the weight's shape, or is a number.
 
     Of optimizers that keep other things, and of those from elsewhere, nothing is known.
@@ -124,19 +125,27 @@ def _has_averages_of(optimizer: Optimizer, state: Mapping[Any, Any]) -> bool:
     kind = type(optimizer)
     if not kind.__module__.startswith("torch.optim.") or kind.__name__ in OF_OTHER_SHAPES:
         return True
+    for ours, theirs in zip(
+        optimizer.state_dict()["param_groups"], state["param_groups"], strict=True
+    ):
+        numbers = {name for name, one in ours.items() if one is not None and type(one) is not bool}
+        if ours["params"] != theirs.get("params") or not numbers <= theirs.keys():
+            return False
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    return all(
-        isinstance(number, int)
+    names = {frozenset(kept) for kept in state["state"].values() if kept}
+    return len(names) <= 1 and all(
+        type(number) is int
         and 0 <= number < len(weights)
-        and isinstance(kept, Mapping)
-        and all(_is_number(one) or _shape(one) == weights[number].shape for one in kept.values())
-        for number, kept in state.items()
+        and all(_is_of(weights[number], name, one) for name, one in kept.items())
+        for number, kept in state["state"].items()
     )
+
+
+def _is_of(weight: Tensor, name: str, kept: Any) -> bool:
+    if name in NUMBERS:
+        return _is_number(kept)
+    return kept is None or (isinstance(kept, Tensor) and kept.shape == weight.shape)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
-
-
-def _shape(value: object) -> object:
-    return getattr(value, "shape", None)

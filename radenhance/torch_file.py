@@ -7,6 +7,7 @@ of references to one big thing as it likes. So the archive is checked before tor
 the same open file, and what torch made of it is checked and copied afterwards.
 """
 
+import errno
 import os
 import pickletools
 import zipfile
@@ -56,7 +57,9 @@ def read_torch_file(path: Path) -> Any:
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UsageError(f"{path} is no file; give a file that `radenhance fit` wrote") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+        if error.errno == errno.EINVAL:  # it says that something begins before its beginning
+            raise _damaged(path) from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except UnpicklingError as error:
         raise UsageError(
             f"{path} is not a checkpoint of radenhance: it holds more than weights and settings"
@@ -67,7 +70,11 @@ def read_torch_file(path: Path) -> Any:
             f"`radenhance fit` wrote"
         ) from error
     except Exception as error:  # zipfile, pickle and torch raise anything at wrong bytes
-        raise UsageError(f"{path} is damaged; give another checkpoint") from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> UsageError:
+    return UsageError(f"{path} is damaged; give another checkpoint")
 
 
 class _NotAnArchiveError(Exception):
