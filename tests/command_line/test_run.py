@@ -128,3 +128,22 @@ def test_the_saved_configuration_of_a_run_repeats_it(tiny_flags):
     assert all(torch.equal(first[name], second[name]) for name in first)
     again = Path("lightning_logs/version_1/config.yaml").read_text()
     assert again == saved.read_text()
+
+
+def test_a_state_that_lightning_cannot_restore_is_one_sentence(tiny_flags, capsys):
+    assert main(["fit", *tiny_flags, "--trainer.max_steps=1"]) == 0
+    content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
+    for name, value in (
+        ("loops", {"fit_loop": {"epoch_progress": 3}}),
+        ("loops", {"fit_loop": 3}),
+        ("lr_schedulers", [{}]),
+        ("optimizer_states", [{"state": {}, "param_groups": []}]),
+        ("callbacks", {"Dashboard": {"a": 1}}),
+        ("RadiographDataModule", [1]),
+    ):
+        torch.save(content | {name: value}, "wrong.ckpt")
+        capsys.readouterr()
+        assert main(["fit", *tiny_flags, "--trainer.max_steps=2", "--ckpt_path=wrong.ckpt"]) == 2
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.startswith("radenhance: ")
+        assert "give another checkpoint" in message
