@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import ImageSize
-from radenhance.dataset.description import Declarations, load_declarations
+from radenhance.dataset.description import DESCRIPTION, Declarations, load_declarations
 from radenhance.dataset.loader import DrawSampler, ResumableLoader
 from radenhance.dataset.manifest import (
     MANIFEST,
@@ -23,6 +24,7 @@ from radenhance.dataset.manifest import (
     Split,
     case_names,
     find_pairs,
+    fingerprint,
     listed_pairs,
     may_be_radiograph,
     read_manifest,
@@ -37,6 +39,7 @@ from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError, ParameterError
 from radenhance.prepare.synthesize import synthesize
 
+FINGERPRINT = "fingerprint"
 DEFAULT_ROOT = Path("data/synthetic")
 SPLITS_OF: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
@@ -126,6 +129,7 @@ class RadiographDataModule(LightningDataModule):
         self._cases: dict[Pair, str] = {}
         self._declarations = Declarations()
         self._decoded: Cache | None = None
+        self._fingerprint = ""
 
     @override
     def prepare_data(self) -> None:
@@ -155,6 +159,22 @@ class RadiographDataModule(LightningDataModule):
         for split in SPLITS_OF[stage]:
             self._check_not_empty(split)
         self._decoded = open_cache(self.root, self.cache)
+        self._fingerprint = fingerprint(self.root, self.pairs)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Return what tells this data from other data."""
+        return {FINGERPRINT: self._fingerprint}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Say when a fit goes on with other data than it began with."""
+        fits = self.trainer is not None and self.trainer.state.fn == "fit"
+        if fits and state_dict.get(FINGERPRINT, self._fingerprint) != self._fingerprint:
+            rank_zero_warn(
+                f"The radiographs in {self.root}, their splits or {DESCRIPTION} have changed since "
+                f"the checkpoint was written: the run goes on with what is there now"
+            )
 
     @override
     def train_dataloader(self) -> ResumableLoader:

@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
-from radenhance.checkpoint_folder import leave_out_folder, put_in_folder
 from radenhance.errors import DivergedError, UsageError
 from radenhance.extras import require_extra
 from radenhance.loss.ms_ssim import (
@@ -32,6 +31,7 @@ from radenhance.loss.ms_ssim import (
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
+from radenhance.resuming import keep_own_files, leave_out_folder, refuse_other_form
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
@@ -85,7 +85,7 @@ class ContrastEnhancer(LightningModule):
         self._make_scheduler = lr_scheduler
         self._lr_interval = lr_interval
         self._cases: list[str] = []
-        self._resumed_optimizer: str | None = None
+        self._resumed: Checkpoint | None = None
 
     @classmethod
     def from_checkpoint(
@@ -147,13 +147,9 @@ class ContrastEnhancer(LightningModule):
                 f"ContrastEnhancer.optimizer or ContrastEnhancer.lr_scheduler cannot be made: "
                 f"{error}"
             ) from error
-        ours = type(optimizer).__name__
-        if self._resumed_optimizer not in (None, ours):
-            raise UsageError(
-                f"the checkpoint was made with ContrastEnhancer.optimizer "
-                f"{self._resumed_optimizer}, whose state does not fit {ours}; resume with the same "
-                f"optimizer"
-            )
+        if self._resumed is not None:
+            self._refuse_other_optimizer(self._resumed, optimizer, schedule["scheduler"])
+            self._resumed = None
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @override
@@ -165,11 +161,11 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the weights of another network in one sentence instead of a list of tensors."""
+        """Refuse another network in one sentence, and files that are not of this run."""
         found = Checkpoint(checkpoint)
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
-        self._resumed_optimizer = found.optimizer
-        put_in_folder(checkpoint, self.trainer.checkpoint_callbacks)
+        keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
+        self._resumed = found if self.trainer.state.fn == "fit" else None
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -249,6 +245,17 @@ class ContrastEnhancer(LightningModule):
                 "frequency": sys.maxsize,
             }
         return {"scheduler": scheduler, "interval": self._lr_interval}
+
+    def _refuse_other_optimizer(
+        self, checkpoint: Checkpoint, optimizer: Optimizer, scheduler: Any
+    ) -> None:
+        theirs, ours = checkpoint.optimizer, type(optimizer).__name__
+        if theirs not in (None, ours):
+            raise UsageError(
+                f"the checkpoint was made with ContrastEnhancer.optimizer {theirs}, whose state "
+                f"does not fit {ours}; resume with the same optimizer"
+            )
+        refuse_other_form(checkpoint.content, optimizer, scheduler)
 
     def _monitored(self, scheduler: ReduceLROnPlateau) -> Tensor:
         name = getattr(scheduler, "monitor", metric_names.VAL_LOSS)

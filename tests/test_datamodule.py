@@ -1,9 +1,12 @@
+import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from small_checkpoint import small_content
 
 from radenhance.cli import main
 from radenhance.datamodule import RadiographDataModule, radiographs_in
@@ -234,12 +237,30 @@ def test_a_config_file_with_the_former_name_of_intensity_range_is_read(tmp_path,
 
 @pytest.mark.parametrize("name", ["window", "intensity_range"])
 def test_a_checkpoint_says_what_range_its_network_expects(tmp_path, capsys, name):
-    content = {
-        "hyper_parameters": {"encoder": "resnet18", "num_scales": 3, "momentum": None},
-        "datamodule_hyper_parameters": {"image_size": 96, name: "declared"},
-        "state_dict": {"unet.w": torch.zeros(1)},
-    }
+    content = small_content()
+    content["datamodule_hyper_parameters"] = {"image_size": 96, name: "declared"}
     torch.save(content, tmp_path / "a.ckpt")
     config = printed_config(capsys, "validate", "--ckpt_path=a.ckpt")
     assert "intensity_range: declared" in config
     assert "image_size: 96" in config
+
+
+def test_a_fit_that_goes_on_with_other_data_says_so_and_goes_on(tiny_flags, tiny_dataset):
+    assert main(["fit", *tiny_flags, "--trainer.max_steps=1"]) == 0
+    for half in ("raw", "target"):
+        np.save(tiny_dataset / half / "case0.npy", np.arange(8100, dtype=np.uint16).reshape(90, 90))
+    with pytest.warns(UserWarning, match="have changed since the checkpoint was written"):
+        assert main(["fit", *tiny_flags, "--ckpt_path=last", "--trainer.max_steps=2"]) == 0
+
+
+@pytest.mark.parametrize(("stage", "says_so"), [("fit", True), ("validate", False)])
+def test_only_a_fit_compares_its_data_with_what_a_checkpoint_says(tiny_dataset, stage, says_so):
+    data = module(tiny_dataset)
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=stage))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for state in ({}, module(tiny_dataset).state_dict()):
+            data.load_state_dict(state)
+        assert not found
+        data.load_state_dict({"fingerprint": "other"})
+    assert bool(found) == says_so

@@ -3,7 +3,10 @@
 A run that goes on from its own last checkpoint goes on in its own folder, so that its curves do.
 """
 
+from typing import Any
+
 from jsonargparse import Namespace
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
@@ -31,7 +34,7 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
         UsageError: A flag of the trainer is wrong.
     """
     options = dict(vars(made.trainer))
-    options["callbacks"] = [*_named(options["callbacks"]), *_of_every_run(flags, made)]
+    options["callbacks"] = [*_listed(options["callbacks"]), *_of_every_run(flags, made)]
     if not options["fast_dev_run"] and flags.command != "predict":
         options["callbacks"].append(
             SaveConfigCallback(flags.parser, _settings_to_keep(flags), overwrite=True)
@@ -39,18 +42,20 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     if options["logger"] in (None, True):
         # there is nothing to log of a prediction
         options["logger"] = False if flags.command == "predict" else _tensorboard(flags)
-    if not options["plugins"]:
-        options["plugins"] = [WholeFileCheckpointIO()]
+    options["plugins"] = _listed(options["plugins"])
+    if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
+        options["plugins"].append(WholeFileCheckpointIO())
     try:
         return Trainer(**options)
     except ValueError as error:  # Lightning's word for a flag of the trainer that is wrong
         raise UsageError(str(error)) from error
 
 
-def _named(callbacks: list[Callback] | Callback | None) -> list[Callback]:
-    if callbacks is None:
+def _listed(found: Any) -> list[Any]:
+    """Return what Lightning takes as a list, as one, or as None."""
+    if found is None:
         return []
-    return callbacks if isinstance(callbacks, list) else [callbacks]
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def _of_every_run(flags: ParsedFlags, made: Namespace) -> list[Callback]:

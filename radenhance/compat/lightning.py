@@ -130,6 +130,14 @@ def logged_step(trainer: Trainer) -> int:
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
+def is_restoring(trainer: Trainer) -> bool:
+    """Return whether the trainer hands the content of a checkpoint to the parts of a run.
+
+    No hook comes after the last of them has been restored, and errors of theirs have no class.
+    """
+    return bool(trainer._checkpoint_connector._loaded_checkpoint)
+
+
 def unified_precision(name: str | int | None) -> str:
     """Return the one name of a precision that `Trainer(precision=...)` takes by several.
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_args
 
+from radenhance.dataset.description import DESCRIPTION
 from radenhance.dataset.pair import Pair, Split
 from radenhance.dataset.species import species_of
 from radenhance.dicom.radiograph import Header, Radiograph
@@ -194,6 +195,26 @@ def check_files(root: Path, pairs: Iterable[Pair]) -> None:
                     f"{root / path} of case {pair.case_id} is not there; restore it, or set accept "
                     f"to 0 for this case in {root / MANIFEST}"
                 )
+
+
+def fingerprint(root: Path, pairs: Iterable[Pair]) -> str:
+    """Return a hash that is another one when pairs, splits, sizes of files or declarations change.
+
+    Contents are not read, which would take minutes; `pixels_sha256` in the manifest stands for
+    them where `radenhance prepare` wrote it.
+
+    Args:
+        root: The dataset folder.
+        pairs: Its accepted pairs.
+    """
+    found = hashlib.sha256()
+    for pair in sorted(pairs, key=lambda pair: pair.case_id):
+        sizes = [(root / path).stat().st_size for path in (pair.raw_path, pair.target_path)]
+        known = (pair.case_id, pair.split, pair.pixels_sha256, pair.raw_path, pair.target_path)
+        found.update(repr((known, sizes)).encode())
+    description = root / DESCRIPTION
+    found.update(description.read_bytes() if description.is_file() else b"")
+    return found.hexdigest()
 
 
 def _pair(row: dict[str, str], where: str) -> Pair:

@@ -134,3 +134,22 @@ def test_a_saved_configuration_does_without_the_folder_and_asks_for_it(tiny_flag
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
     assert main(["fit", "--config=lightning_logs/version_0/config.yaml"]) == 2
     assert "--data.root (left out; name it again): no such folder" in capsys.readouterr().err
+
+
+def test_a_state_that_lightning_cannot_restore_is_one_sentence(tiny_flags, capsys):
+    assert main(["fit", *tiny_flags, "--trainer.max_steps=1"]) == 0
+    content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
+    for name, value in (
+        ("loops", {"fit_loop": {"epoch_progress": 3}}),
+        ("loops", {"fit_loop": 3}),
+        ("lr_schedulers", [{}]),
+        ("optimizer_states", [{"state": {}, "param_groups": []}]),
+        ("callbacks", {"Dashboard": {"a": 1}}),
+        ("RadiographDataModule", [1]),
+    ):
+        torch.save(content | {name: value}, "wrong.ckpt")
+        capsys.readouterr()
+        assert main(["fit", *tiny_flags, "--trainer.max_steps=2", "--ckpt_path=wrong.ckpt"]) == 2
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.startswith("radenhance: ")
+        assert "give another checkpoint" in message

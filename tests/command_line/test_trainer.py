@@ -72,3 +72,9 @@ def test_only_a_run_that_goes_on_from_its_last_checkpoint_keeps_its_folder(name,
 
 def test_logs_are_where_the_root_is():
     assert Path(trainer_of("--trainer.default_root_dir=there").logger.log_dir).parts[0] == "there"
+
+
+def test_checkpoints_are_read_by_us_whatever_other_plugin_is_named():
+    plugin = "--trainer.plugins=lightning.pytorch.plugins.precision.Precision"
+    for flags in ([], [plugin]):
+        assert isinstance(trainer_of(*flags).strategy.checkpoint_io, WholeFileCheckpointIO)
