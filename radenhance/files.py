@@ -24,13 +24,13 @@ from radenhance.errors import DiskError, RadenhanceError
 PART = re.compile(r"\.radenhance-[0-9a-f]{32}\.part")
 """Name of a part; no other program gives it."""
 
-FULL = "the disk or the quota is full; free some space or choose another folder"
+FULL = "its disk or quota is full; free some space or choose another folder"
 DISK_FAULTS = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
-    errno.EFBIG: "larger than the file system or the limit of this shell (`ulimit -f`) allows",
-    errno.EIO: "the disk reports an error; check it before you go on",
-    errno.EROFS: "the disk is read-only, as it becomes after an error; choose another folder",
+    errno.EFBIG: "it is larger than its file system or the shell's limit (`ulimit -f`) allows",
+    errno.EIO: "its disk reports an error; check it before you go on",
+    errno.EROFS: "its disk is read-only, as it becomes after an error; choose another folder",
 }
 """What a disk answers when the mistake is not the user's -> what to do."""
 

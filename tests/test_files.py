@@ -40,10 +40,10 @@ def test_content_is_written_and_nothing_else_is_left(tmp_path):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "the disk or the quota is full; free some space"),
-        (errno.EDQUOT, "the disk or the quota is full"),
-        (errno.EIO, "the disk reports an error"),
-        (errno.EROFS, "the disk is read-only"),
+        (errno.ENOSPC, "its disk or quota is full; free some space"),
+        (errno.EDQUOT, "its disk or quota is full"),
+        (errno.EIO, "its disk reports an error"),
+        (errno.EROFS, "its disk is read-only"),
         (errno.EACCES, "cannot be written: Permission denied"),
     ],
 )

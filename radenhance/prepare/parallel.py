@@ -17,7 +17,7 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
-from radenhance.errors import RadenhanceError
+from radenhance.errors import MachineError
 
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
@@ -64,7 +64,7 @@ def in_parallel(
         num_processes: Largest number of calls at a time; one per core when None.
 
     Raises:
-        RadenhanceError: A process was killed, as happens when memory runs out.
+        MachineError: A process was killed, as happens when memory runs out.
     """
     if not arguments:
         return
@@ -79,7 +79,7 @@ def in_parallel(
             results = pool.map(function, arguments)
             yield from tqdm(results, total=len(arguments), desc=title, unit=unit)
         except BrokenProcessPool as error:
-            raise RadenhanceError(
+            raise MachineError(
                 f"one of {processes} processes was killed, probably because memory ran out; run "
                 f"the command again with fewer of them (--processes {max(processes // 2, 1)})"
             ) from error
