@@ -20,7 +20,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from radenhance import __version__, metric_names
-from radenhance.log_points import gathered, log_metrics, stage_of
+from radenhance.log_points import gathered, log_metrics, stage_of, without_curves
 
 Layout = dict[str, dict[str, list[Any]]]
 """Page -> chart -> ["Multiline", regular expressions of names]."""
@@ -54,6 +54,7 @@ class Dashboard(Callback):
         self._end: Any = None
 
     @override
+    @without_curves()
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything that is known beforehand; every rank takes part."""
         stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
@@ -79,6 +80,7 @@ class Dashboard(Callback):
         self._identity = {name: float(measured[name]) for name in names if name in measured}
 
     @override
+    @without_curves()
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the run in the table as done."""
         for writer in _writers(trainer):
