@@ -8,6 +8,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 import warnings
 from typing import NoReturn, TextIO
 
@@ -41,12 +42,20 @@ def say_error(message: str) -> None:
 
 
 def hush_libraries() -> None:
-    """Leave out of Lightning's log what no user can do anything about."""
+    """Leave out of what libraries print what no user can do anything about."""
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"lightning.pytorch.{name}").addFilter(_wanted)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # SaveConfigCallback uses a name that jsonargparse is about to rename
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _said_here_alone
+
+
+def _said_here_alone(ended: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, except TensorBoard's, which raises it again where it is called."""
+    if type(ended.thread).__module__ != "tensorboard.summary.writer.event_file_writer":
+        threading.__excepthook__(ended)
 
 
 def guard_logs() -> None:

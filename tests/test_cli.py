@@ -198,7 +198,8 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(capsys, tiny_f
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    message = fails(capsys, "fit", *tiny_flags, "--trainer.max_epochs=2", "--ckpt_path=last")
+    more = ["--trainer.max_epochs=2", "--ckpt_path=last"]
+    message = fails(capsys, "fit", *tiny_flags, *more, code=4)
     assert "cannot be written: its disk or quota is full" in message
     assert last.read_bytes() == good
     assert not list(last.parent.glob(".*.part"))

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from radenhance import __version__, metric_names
 from radenhance.foreign_text import LONGEST_MESSAGE, in_markdown, one_line
-from radenhance.log_points import gathered, log_metrics, stage_of
+from radenhance.log_points import gathered, log_metrics, stage_of, without_curves
 
 Layout = dict[str, dict[str, list[Any]]]
 """Page -> chart -> ["Multiline", regular expressions of names]."""
@@ -55,6 +55,7 @@ class Dashboard(Callback):
         self._end: Any = None
 
     @override
+    @without_curves()
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything that is known beforehand; every rank takes part."""
         stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
@@ -80,6 +81,7 @@ class Dashboard(Callback):
         self._identity = {name: float(measured[name]) for name in names if name in measured}
 
     @override
+    @without_curves()
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the run in the table as done."""
         for writer in _writers(trainer):

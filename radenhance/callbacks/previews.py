@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
 from radenhance.contact_sheet import Row, contact_sheet
-from radenhance.log_points import gathered, step_of
+from radenhance.log_points import gathered, step_of, without_curves
 
 ERROR_GAIN = 4
 """The error is shown brighter than it is: white where it is a quarter of the range or more."""
@@ -22,6 +22,7 @@ class Previews(BestAndWorst):
     """Logs the validation images of highest and lowest MS-SSIM, over all ranks."""
 
     @override
+    @without_curves()
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the pictures; every rank takes part."""
         if trainer.sanity_checking:

@@ -16,9 +16,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from radenhance.callbacks.dashboard import Dashboard
+from radenhance.callbacks.last_checkpoint import HangUpException
 from radenhance.command_line.trainer import make_trainer
 from radenhance.command_line.wording import log_in_flags
 from radenhance.compat.lightning import is_restoring
+from radenhance.compat.torch import hush_unmade_loaders
 from radenhance.console import guard_logs, hush_libraries
 from radenhance.errors import GpuMemoryError, RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     hush_libraries()
     guard_logs()  # Lightning has set up its log by now
+    hush_unmade_loaders()
     log_in_flags()
     command, *typed = arguments
     flags = parse_flags(command, typed)
@@ -147,5 +150,11 @@ def ended_in_a_sentence() -> Iterator[None]:
         if "Early stopping conditioned on metric" not in str(error):
             raise
         raise UsageError(str(error)) from error
+    except HangUpException:
+        sys.exit(128 + signal.SIGHUP)
     except SIGTERMException:
         sys.exit(128 + signal.SIGTERM)
+    except SystemExit as ended:  # with 1, as a defect would, where Lightning met Ctrl-C
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from ended
+        raise

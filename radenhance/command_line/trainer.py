@@ -1,6 +1,7 @@
 """The trainer of a run: with its folder, its logger, and the callbacks that every run has.
 
 A run that goes on from its own last checkpoint goes on in its own folder, so that its curves do.
+Where a logger cannot write, the run goes on without it.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
@@ -20,7 +21,11 @@ from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.errors import UsageError
 from radenhance.flags.compared import compared_flags, typed, without_places
 from radenhance.flags.parser import ParsedFlags
+from radenhance.log_points import without_curves
 from radenhance.runs import LOGS, version_of
+
+LOGGING = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize")
+"""What Lightning calls of a logger in a run."""
 
 
 def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
@@ -46,9 +51,17 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
         options["plugins"].append(WholeFileCheckpointIO())
     try:
-        return Trainer(**options)
+        trainer = Trainer(**options)
     except ValueError as error:  # Lightning's word for a flag of the trainer that is wrong
         raise UsageError(str(error)) from error
+    for logger in trainer.loggers:
+        _let_fail(logger)
+    return trainer
+
+
+def _let_fail(logger: Logger) -> None:
+    for name in LOGGING:
+        setattr(logger, name, without_curves()(getattr(logger, name)))
 
 
 def _listed(found: Any) -> list[Any]:

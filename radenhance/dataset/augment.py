@@ -11,11 +11,11 @@ vendor's curve, so none is applied.
 from math import ceil
 from typing import Any, Protocol, cast
 
-import albumentations as A
 import cv2
 import numpy as np
 
 from radenhance.arrays import Image
+from radenhance.compat.albumentations import A
 
 AFFINE: dict[str, Any] = {
     "rotate": (-7.0, 7.0),  # degrees

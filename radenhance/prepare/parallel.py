@@ -18,7 +18,7 @@ import cv2
 from tqdm import tqdm
 
 from radenhance.console import guard_logs
-from radenhance.errors import RadenhanceError
+from radenhance.errors import MachineError
 from radenhance.foreign_text import one_line
 
 _Argument = TypeVar("_Argument")
@@ -66,7 +66,7 @@ def in_parallel(
         num_processes: Largest number of calls at a time; one per core when None.
 
     Raises:
-        RadenhanceError: A process was killed, as happens when memory runs out.
+        MachineError: A process was killed, as happens when memory runs out.
     """
     if not arguments:
         return
@@ -82,7 +82,7 @@ def in_parallel(
             results = pool.map(function, arguments)
             yield from tqdm(results, total=len(arguments), desc=title, unit=unit)
         except BrokenProcessPool as error:
-            raise RadenhanceError(
+            raise MachineError(
                 f"one of {processes} processes was killed, probably because memory ran out; run "
                 f"the command again with fewer of them (--processes {max(processes // 2, 1)})"
             ) from error

@@ -18,7 +18,7 @@ from radenhance.errors import UsageError
 from radenhance.files import replace_file
 from radenhance.flags.recipes import recipes
 from radenhance.reproduce.paper import RECIPES
-from radenhance.runs import LOGS
+from radenhance.runs import newest_checkpoint
 
 FINISHED = "finished.json"
 FAILED = "failed.txt"
@@ -147,8 +147,7 @@ class Run:
     @property
     def checkpoint(self) -> Path | None:
         """The last state of the run, if there is one."""
-        found = self.folder.glob(f"{LOGS}/version_*/checkpoints/last.ckpt")
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
+        return newest_checkpoint("last", self.folder)
 
     def flags(self, accelerator: str) -> list[str]:
         """Return the flags of `radenhance fit`.
