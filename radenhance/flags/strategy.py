@@ -20,11 +20,6 @@ OTHER_NAMES = {
 }
 """What is meant by other names of a strategy."""
 
-OTHER_CLASSES = {
-    "lightning.pytorch.strategies.DDPStrategy": "radenhance.strategies.ReplicatedStrategy"
-}
-"""What is meant by a class that comes with options."""
-
 
 def choose_strategy(trainer: Namespace) -> None:
     """Replace other names by the registered one; two nodes of one device share the network.
