@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from radenhance.checkpoint import Checkpoint
 from radenhance.contact_sheet import TILE, Row, write_contact_sheet
 from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.manifest import read_manifest
@@ -56,7 +57,7 @@ def train(name: str, root: Path, out: Path, side: int, steps: int) -> ContrastEn
         }
         harness.fit(flags | flags_of(name, root, side), folder)
     (checkpoint,) = folder.rglob("last.ckpt")
-    return ContrastEnhancer.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    return ContrastEnhancer.from_checkpoint(Checkpoint.open(checkpoint)).eval()
 
 
 def flags_of(name: str, root: Path, side: int) -> dict[str, object]:

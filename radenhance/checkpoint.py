@@ -1,8 +1,12 @@
-"""A checkpoint: the weights, and the six settings without which they mean nothing.
+"""A checkpoint: the weights, and the settings without which they mean nothing.
 
 It is one file with the same keys whatever memory technique or strategy trained it. Beside
 Lightning's own books it holds what `ContrastEnhancer` and `RadiographDataModule` save of
 themselves. The names of these keys are known here alone, for reading and for writing.
+
+It may come from a stranger, so nothing in it is believed: `Checkpoint.open` is the one way in, for
+every command and for Lightning, and it takes eight settings out of known lists and ranges, and
+weights that are numbers and fit the network that these settings describe.
 
 A network that trained for int8 has the ranges of its activations among its weights. Training goes
 from float to int8 and back all the same: `Checkpoint.state_for` leaves ranges out, or fills them
@@ -10,12 +14,12 @@ in.
 """
 
 import io
-import zipfile
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Literal, Self
+from reprlib import repr as shortened
+from typing import Any, Literal, Self, get_args
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -23,10 +27,15 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 from typing_extensions import override
 
+from radenhance.compat.torch import tensors_in
+from radenhance.dataset.outside_field import OutsideField
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
-from radenhance.loss.ms_ssim import NumScales
+from radenhance.loss.ms_ssim import NUM_SCALES, NumScales
+from radenhance.memory.quantization.stages import QuantizationMode
 from radenhance.memory.techniques import MemoryTechniques
+from radenhance.network.unet import is_known_encoder, shapes_of
+from radenhance.torch_file import read_torch_file
 
 STATE = "state_dict"
 OF_MODEL = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
@@ -60,6 +69,38 @@ OLDEST = {
 RANGES = "unet.ranges."
 """What the names of a quantized network's ranges begin with."""
 
+LIGHTNING = "pytorch-lightning_version"
+OPTIMIZER_STATES = "optimizer_states"
+
+MOST_PIXELS = 2**16 - 1
+"""A side of a DICOM image has no more."""
+
+
+def _is_one_of(*texts: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in texts
+
+
+def _is_between(least: int, most: int, text: str) -> Callable[[Any], bool]:
+    return lambda value: (
+        value == text if isinstance(value, str) else (type(value) is int and least <= value <= most)
+    )
+
+
+EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model.encoder": (is_known_encoder, "an encoder of segmentation-models-pytorch or timm"),
+    "model.num_scales": (_is_between(1, NUM_SCALES, "auto"), f"1 to {NUM_SCALES} or auto"),
+    "model.memory.momentum": (
+        lambda value: value is None or (isinstance(value, float) and 0 < value < 1),
+        "a number between 0 and 1, or none",
+    ),
+    "model.memory.quantization": (_is_one_of(*get_args(QuantizationMode)), "none or qat"),
+    "data.image_size": (_is_between(1, MOST_PIXELS, "native"), f"1 to {MOST_PIXELS} or native"),
+    "data.intensity_range": (_is_one_of("auto", "declared"), "auto or declared"),
+    "model.output": (_is_one_of("image", "correction"), "image or correction"),
+    "data.outside_field": (_is_one_of(*get_args(OutsideField)), "black or keep"),
+}
+"""Setting -> whether a value is one that it can have, and which these are."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -75,16 +116,17 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Return the checkpoint in a file; its tensors are read when they are used.
+        """Return the checkpoint in a file, read and checked.
 
         Raises:
             UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
         """
-        checkpoint = cls(_content_of(path), str(path))
-        missing = [name for name in SETTINGS if name not in checkpoint.flags]
-        if missing or not isinstance(checkpoint.content.get(STATE), Mapping):
-            what = ", ".join(missing) or "weights"
-            raise UsageError(f"{path} is not a checkpoint of radenhance: it lacks {what}")
+        content = read_torch_file(path)
+        if not isinstance(content, Mapping):
+            raise UsageError(f"{path} is not a checkpoint of radenhance: it holds no settings")
+        checkpoint = cls(content, str(path))
+        checkpoint._check_settings()
+        checkpoint._check_weights()
         return checkpoint
 
     @property
@@ -162,13 +204,52 @@ class Checkpoint:
             )
         return state
 
+    def _check_settings(self) -> None:
+        missing = [name for name in SETTINGS if name not in self.flags]
+        if missing or not isinstance(self.content.get(STATE), Mapping):
+            raise self._refused(f"it lacks {', '.join(missing) or 'weights'}")
+        for name, (is_right, expected) in EXPECTED.items():
+            if not is_right(self.flags[name]):
+                got = shortened(self.flags[name])
+                raise self._refused(f"its {name} is {got}, expected {expected}")
+        version = self.content.get(LIGHTNING)
+        if not isinstance(version, str) or not re.fullmatch(r"[2-9]\.\d+\.\d+[.\w]{,20}", version):
+            raise self._refused("the version of Lightning in it is not one of ours")
+        optimizer = self.optimizer
+        if optimizer is not None and not (isinstance(optimizer, str) and optimizer.isidentifier()):
+            raise self._refused("its optimizer has no name")
+        _ = self.memory  # refuses two techniques that exclude each other
+
+    def _check_weights(self) -> None:
+        state = self.content[STATE]
+        if not all(isinstance(tensor, Tensor) for tensor in state.values()):
+            raise self._refused("not all of its weights are numbers")
+        own = {name: tensor for name, tensor in state.items() if not name.startswith(RANGES)}
+        expected = shapes_of(self.encoder)
+        if expected is not None and _shapes(own) != expected:
+            raise self._refused(f"its weights are not those of its encoder {self.encoder}")
+        states = self.content.get(OPTIMIZER_STATES)
+        wrong = [name for name, tensor in own.items() if not tensor.isfinite().all()]
+        if wrong or any(tensor.isnan().any() for tensor in tensors_in([state, states])):
+            where = wrong[0] if wrong else "what it counts or averages"
+            raise UsageError(
+                f"{self.name} holds numbers that are infinite or not a number ({where}); give a "
+                f"checkpoint from before its training went wrong"
+            )
+
+    def _refused(self, why: str) -> UsageError:
+        return UsageError(f"{self.name} is not a checkpoint of radenhance: {why}")
+
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the file to be replaced, and then takes its place.
+    """Writes, reads and removes checkpoints for Lightning.
 
-    Lightning writes it into the system's temporary folder and moves it. Where that is another file
+    Lightning writes one into the system's temporary folder and moves it. Where that is another file
     system the move is a copy, and a full disk or a kill leaves half a file in place of the good
-    one.
+    one. Ours is written beside the file to be replaced, and then takes its place.
+
+    Lightning believes what it reads, and removes a folder with all that is in it. Ours is checked,
+    and a file.
     """
 
     @override
@@ -186,24 +267,22 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         replace_file(path, buffer.getbuffer())
 
+    @override
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Return the content of a file as `Checkpoint.open` does, tensors on the CPU.
 
-def _content_of(path: Path) -> Mapping[str, Any]:
-    try:
-        if not zipfile.is_zipfile(path):
-            what = "is not a checkpoint, or only a part of one" if path.is_file() else "is no file"
-            raise UsageError(f"{path} {what}; give a file that `radenhance fit` wrote")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except UnpicklingError as error:
-        raise UsageError(
-            f"{path} is not a checkpoint of radenhance: it holds more than weights and settings"
-        ) from error
-    except (RuntimeError, EOFError, LookupError, TypeError, ValueError) as error:
-        raise UsageError(f"{path} is damaged; give another checkpoint") from error
-    if not isinstance(content, Mapping):
-        raise UsageError(f"{path} is not a checkpoint of radenhance: it holds no settings")
-    return content
+        Raises:
+            UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
+        """
+        return dict(Checkpoint.open(Path(path)).content)
+
+    @override
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file; a folder stays, as none of ours is one."""
+        if not Path(path).is_dir():
+            Path(path).unlink(missing_ok=True)
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -3,14 +3,15 @@
 Nothing heavy is imported until a command needs it, so that `--help` and `--version` answer at once.
 """
 
-import errno
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 from radenhance import __version__
+from radenhance.command_line.faults import fault_of
 from radenhance.command_line.wording import in_flags
+from radenhance.console import guard_logs, say_error
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.help import EXAMPLES, help_of
 from radenhance.flags.recipes import find_recipes, recipes
@@ -82,26 +83,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         sys.stdout.write(f"radenhance {__version__}\n")
         return 0
+    guard_logs()
     return say_errors(lambda: _run(arguments))
 
 
 def say_errors(command: Callable[[], object]) -> int:
-    """Run `command`; turn a user's mistake or a full disk into one sentence and an exit code."""
+    """Run `command`; turn a mistake or a fault of the machine into a sentence and an exit code."""
     try:
         command()
     except RadenhanceError as error:
-        return _say(in_flags(one_sentence(error)), error.exit_code)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            where = f" while writing {error.filename}" if error.filename else ""
-            return _say(
-                f"the disk is full{where}; free some space, then resume with --ckpt_path last", 4
-            )
-        if error.filename is None:
-            raise
-        return _say(f"{error.filename}: {error.strerror}", 2)
+        return _say_error(error)
     except KeyboardInterrupt:
         return _say("stopped by Ctrl-C", 130)
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        return _say_error(fault)
     return 0
 
 
@@ -130,6 +128,10 @@ def _run(arguments: Sequence[str]) -> None:
     module.main(find_recipes([command, *rest]))
 
 
+def _say_error(error: RadenhanceError) -> int:
+    return _say(in_flags(one_sentence(error)), error.exit_code)
+
+
 def _say(message: str, exit_code: int) -> int:
-    sys.stderr.write(f"radenhance: {message}\n")
+    say_error(message)
     return exit_code

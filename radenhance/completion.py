@@ -6,7 +6,6 @@ all words that they name: commands, flags, the values of flags that have few, an
 not start radenhance; after an update, print it anew.
 """
 
-import argparse
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 
 from radenhance import __version__, cli
-from radenhance.console import say
+from radenhance.console import Parser, say
 from radenhance.flags.recipes import recipes
 
 WHERE = {
@@ -49,7 +48,7 @@ class Words:
 def main(arguments: Sequence[str]) -> None:
     """Run `radenhance completion`."""
     places = "; ".join(f"{shell}: {where}" for shell, where in WHERE.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance completion",
         description="Print a script that lets a shell complete commands, flags and recipes; write "
         f"it to where the shell looks for it ({places}).",

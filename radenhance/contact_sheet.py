@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radenhance.files import replace_file
+from radenhance.foreign_text import one_line
 
 TILE = 360
 CAPTION = 26
@@ -77,4 +78,5 @@ def _fit(image: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
 
 
 def _write(strip: npt.NDArray[np.uint8], text: str, *, left: int, bottom: int) -> None:
+    text = one_line(text)
     cv2.putText(strip, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)

@@ -10,18 +10,22 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import ImageSize
-from radenhance.dataset.description import Declarations, load_declarations
+from radenhance.dataset.description import DESCRIPTION, Declarations, load_declarations
 from radenhance.dataset.loader import DrawSampler, ResumableLoader
 from radenhance.dataset.manifest import (
     MANIFEST,
     Pair,
     Split,
+    case_names,
     find_pairs,
+    fingerprint,
+    listed_pairs,
     may_be_radiograph,
     read_manifest,
 )
@@ -37,6 +41,7 @@ from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError, ParameterError
 from radenhance.prepare.synthesize import synthesize
 
+FINGERPRINT = "fingerprint"
 DEFAULT_ROOT = Path("data/synthetic")
 SPLITS_OF: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
@@ -62,7 +67,7 @@ class RadiographDataModule(LightningDataModule):
             influence of exposure and vendor; declared takes the full scale of the declared bits.
         outside_field: What is made of the area behind the collimator, in the network's input and
             output: black; keep, which leaves it as it is; or auto, which is black where the targets
-            are black there, as dataset.yaml says or, if it says nothing, the first pairs show.
+            are black there, as dataset.yaml says or, if it says nothing, some pairs show.
         crop_size: Side of the square that is cropped at random in training, in pixels. By default
             it is image_size, and native images are not cropped.
         batch_size: Number of images per training step; must be 1 if images of different sizes are
@@ -80,6 +85,9 @@ class RadiographDataModule(LightningDataModule):
         predict_from: A raw radiograph, or a folder of them, for `radenhance predict`. What they do
             not declare themselves is taken from dataset.yaml in root.
         seed: Seed of the split, the order and the augmentation.
+        log_names: Whether logs, pictures and the saved configuration name files and folders, which
+            may be named after patients. By default cases are counted as pairs.csv lists them, and
+            folders are left out.
 
     Raises:
         ParameterError: A size or a number is too small.
@@ -100,6 +108,7 @@ class RadiographDataModule(LightningDataModule):
         num_workers: int = 2,
         predict_from: Path | None = None,
         seed: int = 0,
+        log_names: bool = False,
     ) -> None:
         super().__init__()
         _check_at_least("image_size", image_size, 1)
@@ -120,11 +129,14 @@ class RadiographDataModule(LightningDataModule):
         self.cache = cache
         self.num_workers = num_workers
         self.predict_from = predict_from
+        self.log_names = log_names
         self.seed = seed
         self.outside_field = outside_field
         self.pairs: list[Pair] = []
+        self._cases: dict[Pair, str] = {}
         self._declarations = Declarations()
         self._decoded: Cache | None = None
+        self._fingerprint = ""
 
     @override
     def prepare_data(self) -> None:
@@ -150,12 +162,29 @@ class RadiographDataModule(LightningDataModule):
         if not self.root.is_dir():
             raise DatasetError(f"RadiographDataModule.root {self.root}: no such folder")
         self.pairs = self._read_pairs()
+        self._cases = self._named_cases()
         for split in SPLITS_OF[stage]:
             self._check_not_empty(split)
         self._decoded = open_cache(self.root, self.cache)
+        self._fingerprint = fingerprint(self.root, self.pairs)
         if self.outside_field == "auto":
             # what a checkpoint holds is what was found here
             self.hparams["outside_field"] = self.outside_field = self._rule_outside()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Return what tells this data from other data."""
+        return {FINGERPRINT: self._fingerprint}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Say when a fit goes on with other data than it began with."""
+        fits = self.trainer is not None and self.trainer.state.fn == "fit"
+        if fits and state_dict.get(FINGERPRINT, self._fingerprint) != self._fingerprint:
+            rank_zero_warn(
+                f"The radiographs in {self.root}, their splits or {DESCRIPTION} have changed since "
+                f"the checkpoint was written: the run goes on with what is there now"
+            )
 
     @override
     def train_dataloader(self) -> ResumableLoader:
@@ -206,12 +235,21 @@ class RadiographDataModule(LightningDataModule):
             cache=self._decoded,
             declarations=self._declarations,
             black_outside=self.outside_field == "black",
+            cases=[self._cases[pair] for pair in pairs],
         )
 
     def _rule_outside(self) -> OutsideField:
         if self._declarations.outside_field is not None:
             return self._declarations.outside_field
         return rule_outside(self._dataset(self.pairs[0].split)) or "keep"
+
+    def _named_cases(self) -> dict[Pair, str]:
+        """Return what to call each pair in all that is logged or drawn."""
+        if self.log_names:
+            return {pair: pair.raw_path for pair in self.pairs}
+        has_manifest = (self.root / MANIFEST).is_file()
+        listed = listed_pairs(self.root) if has_manifest else self.pairs
+        return dict(zip(self.pairs, case_names(self.pairs, listed), strict=True))
 
     def _loader_options(self) -> dict[str, Any]:
         return {

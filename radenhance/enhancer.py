@@ -32,10 +32,11 @@ from radenhance.loss.ms_ssim import (
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
+from radenhance.resuming import keep_own_files, leave_out_folder, refuse_other_form
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
-"""raw and target, each (N, 1, H, W) in [0, 1]; perhaps field, uint8; case, the N raw files."""
+"""raw and target, each (N, 1, H, W) in [0, 1]; perhaps field, uint8, 255 inside; case, N names."""
 
 
 class ContrastEnhancer(LightningModule):
@@ -100,7 +101,7 @@ class ContrastEnhancer(LightningModule):
         self._make_scheduler = lr_scheduler
         self._lr_interval = lr_interval
         self._cases: list[str] = []
-        self._resumed_optimizer: str | None = None
+        self._resumed: Checkpoint | None = None
 
     @classmethod
     def from_checkpoint(
@@ -181,27 +182,25 @@ class ContrastEnhancer(LightningModule):
                 f"ContrastEnhancer.optimizer or ContrastEnhancer.lr_scheduler cannot be made: "
                 f"{error}"
             ) from error
-        ours = type(optimizer).__name__
-        if self._resumed_optimizer not in (None, ours):
-            raise UsageError(
-                f"the checkpoint was made with ContrastEnhancer.optimizer "
-                f"{self._resumed_optimizer}, whose state does not fit {ours}; resume with the same "
-                f"optimizer"
-            )
+        if self._resumed is not None:
+            self._refuse_other_optimizer(self._resumed, optimizer, schedule["scheduler"])
+            self._resumed = None
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which optimizer the state is of, as it fits no other."""
+        """Note which optimizer the state is of, as it fits no other, and leave out the folder."""
         if self.trainer.optimizers:
             checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
+        leave_out_folder(checkpoint)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the weights of another network in one sentence instead of a list of tensors."""
+        """Refuse another network in one sentence, and files that are not of this run."""
         found = Checkpoint(checkpoint)
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
-        self._resumed_optimizer = found.optimizer
+        keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
+        self._resumed = found if self.trainer.state.fn == "fit" else None
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -283,6 +282,17 @@ class ContrastEnhancer(LightningModule):
             }
         return {"scheduler": scheduler, "interval": self._lr_interval}
 
+    def _refuse_other_optimizer(
+        self, checkpoint: Checkpoint, optimizer: Optimizer, scheduler: Any
+    ) -> None:
+        theirs, ours = checkpoint.optimizer, type(optimizer).__name__
+        if theirs not in (None, ours):
+            raise UsageError(
+                f"the checkpoint was made with ContrastEnhancer.optimizer {theirs}, whose state "
+                f"does not fit {ours}; resume with the same optimizer"
+            )
+        refuse_other_form(checkpoint.content, optimizer, scheduler)
+
     def _monitored(self, scheduler: ReduceLROnPlateau) -> Tensor:
         name = getattr(scheduler, "monitor", metric_names.VAL_LOSS)
         metrics = self.trainer.callback_metrics
@@ -328,11 +338,12 @@ class ContrastEnhancer(LightningModule):
 
     def _refuse_unless_finite(self, value: Tensor, what: str) -> None:
         if not torch.isfinite(value):
-            files = ", ".join(self._cases)
+            cases = ", ".join(self._cases)
             raise DivergedError(
-                f"{what} became {value.item()} at step {self.global_step} on {files}; training "
-                f"stopped and the last checkpoint is untouched. Look at these files, or lower the "
-                f"learning rate (ContrastEnhancer.optimizer.lr)"
+                f"{what} became {value.item()} at step {self.global_step} on {cases}; training "
+                f"stopped and the last checkpoint is untouched. Look at these (they are counted "
+                f"as pairs.csv lists them), or lower the learning rate "
+                f"(ContrastEnhancer.optimizer.lr)"
             )
 
 

@@ -13,6 +13,8 @@ prints the message alone and leaves with `exit_code`; only a defect of ours show
     |- ImageSizeError       an image is too small, or sizes do not go together
     |- DivergedError        the loss or a gradient is not a number any more
     |- GpuMemoryError       the GPU has no room for the step
+    |- DiskError            a disk is full or fails
+    |- MachineError         memory, file handles or processes ran out
     `- StageError           one of two processes that share a network stopped
 """
 
@@ -69,7 +71,7 @@ class ImageSizeError(RadenhanceError, ValueError):
 
 
 class DivergedError(RadenhanceError):
-    """The loss or a gradient is NaN or infinite; the message names the batch's files."""
+    """The loss or a gradient is NaN or infinite; the message names the batch's cases."""
 
     exit_code = 3
 
@@ -78,6 +80,18 @@ class GpuMemoryError(RadenhanceError):
     """The GPU ran out of memory; the message says what takes it, and what needs less."""
 
     exit_code = 6
+
+
+class DiskError(RadenhanceError):
+    """A disk is full or fails; what stood in the place of a file that was written is untouched."""
+
+    exit_code = 4
+
+
+class MachineError(RadenhanceError):
+    """The machine ran out of something else: memory, shared memory, file handles, processes."""
+
+    exit_code = 7
 
 
 class StageError(RadenhanceError):

@@ -1,13 +1,19 @@
 """When and where callbacks log, and how the ranks of a run tell each other what they saw."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch.distributed
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from radenhance.compat.lightning import logged_step
+from radenhance.strategies.encoder_decoder.batches import map_leaves
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
+from radenhance.strategies.sharding import full_on_cpu
 
 Seen = TypeVar("Seen")
 
@@ -22,6 +28,31 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
     """Log at the running step, as Lightning counts it."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(metrics), step=step_of(trainer))
+
+
+@contextmanager
+def without_curves() -> Iterator[None]:
+    """Let a run go on, with a warning, where its curves and pictures cannot be written.
+
+    Their disk may be full and their folder may vanish, which costs days of training nothing but the
+    sight of them. Checkpoints are another matter (`callbacks.last_checkpoint`).
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # Lightning makes a ValueError of whatever TensorBoard raises
+        fault = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(fault, OSError):
+            raise
+        _warn_once(fault.strerror or str(fault))
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    rank_zero_warn(
+        f"Curves and pictures of this run cannot be written any more ({reason}); it goes on "
+        f"without them, and still writes its checkpoints."
+    )
 
 
 def step_of(trainer: Trainer) -> int:
@@ -39,9 +70,15 @@ def stage_of(trainer: Trainer) -> str | None:
 
 
 def gathered(seen: Seen) -> list[Seen]:
-    """Return what every rank saw, in the order of the ranks; every rank must call it."""
+    """Return what every rank saw, in the order of the ranks; every rank must call it.
+
+    Args:
+        seen: Plain data and tensors, in dicts, lists and tuples.
+
+    Returns:
+        The same of every rank, with tensors on the CPU.
+    """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [seen]
-    of_all: list[Seen] = [seen] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(of_all, seen)
+    of_all: list[Seen] = map_leaves(full_on_cpu, PeerGroup.of_all().gather(seen))
     return of_all

@@ -1,4 +1,8 @@
-"""Where runs keep their checkpoints: lightning_logs/version_N/checkpoints."""
+"""Where runs keep their checkpoints: lightning_logs/version_N/checkpoints.
+
+The newest run is the one with the highest number: times of files jump with the clock, and are those
+of the copy where a folder was copied.
+"""
 
 from pathlib import Path
 
@@ -24,14 +28,28 @@ def find_checkpoint(name: str, root: Path) -> Path:
                 f"Trainer.fit.ckpt_path {name}: no such file; give a checkpoint, last or best"
             )
         return Path(name)
-    found = (root / LOGS).glob(f"version_*/checkpoints/{name}.ckpt")
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    newest = newest_checkpoint(name, root)
     if newest is None:
         raise UsageError(
             f"Trainer.fit.ckpt_path {name}: no run under {root / LOGS} has a checkpoint of that "
             f"name yet; start one with `radenhance fit`, or give a path"
         )
     return newest
+
+
+def newest_checkpoint(name: str, root: Path) -> Path | None:
+    """Return the last or best checkpoint of the newest run that has one, None where none has.
+
+    Args:
+        name: One of NAMES.
+        root: The folder that holds lightning_logs.
+    """
+    found = {
+        number: path
+        for path in (root / LOGS).glob(f"version_*/checkpoints/{name}.ckpt")
+        if (number := version_of(path)) is not None
+    }
+    return found[max(found)] if found else None
 
 
 def version_of(checkpoint: Path) -> int | None:

@@ -2,13 +2,27 @@
 
 import os
 
-import numpy as np
-import pytest
+import loopback
 
-from radenhance.dataset.manifest import Pair, write_manifest
+LED_OUT: list[str] = []
+"""Sockets that lead out of this machine; before the imports, which are watched, too."""
+loopback.watch(LED_OUT.append)
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from radenhance.dataset.manifest import Pair, write_manifest  # noqa: E402
 
 # No test may reach for a network: loaders of weights fail at once, and say so.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _without_a_network():
+    yield
+    led_out = LED_OUT.copy()
+    LED_OUT.clear()
+    assert led_out == []
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from old_checkpoints import RECIPES, write_old_checkpoint
+from small_checkpoint import small_content
 
-from radenhance.checkpoint import Checkpoint, WholeFileCheckpointIO
+from radenhance.checkpoint import OF_DATA, Checkpoint, WholeFileCheckpointIO
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import RadenhanceError, UsageError
@@ -146,3 +147,107 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(monkeypatch):
         io.save_checkpoint({"a": 2}, Path("folder/x.ckpt"))
     assert torch.load("folder/x.ckpt") == {"a": 1}
     assert len(list(Path("folder").iterdir())) == 1
+
+
+HOSTILE = {
+    "encoder": ["tu-hf-hub:a/b", "http://a/b", "imagenet", 3, None, "resnet18\n", ["resnet18"]],
+    "num_scales": [0, 6, True, "5", 2.0, None, torch.ones(2)],
+    "momentum": [0, 1, 0.0, 1.0, float("nan"), "0.9", True],
+    "quantization": ["int8", None, True, torch.ones(2)],
+    "image_size": [0, -1, 10**9, True, "512", 64.0, None],
+    "intensity_range": ["AUTO", None, [0, 1], {}],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_setting_that_radenhance_cannot_have_is_refused_by_its_name(name):
+    for value in HOSTILE[name]:
+        content = small_content()
+        key = "hyper_parameters" if name in content["hyper_parameters"] else OF_DATA
+        content[key] = content[key] | {name: value}
+        saved(content)
+        with pytest.raises(UsageError, match=name if value != "resnet18\n" else "x.ckpt") as raised:
+            Checkpoint.open(Path("x.ckpt"))
+        assert len(str(raised.value).splitlines()) == 1
+
+
+def test_what_other_loaders_would_call_or_fetch_is_not_looked_at():
+    content = small_content()
+    call = {"class_path": "os.system", "init_args": {"command": "touch harm"}}
+    content["hyper_parameters"] |= {
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
+        "_class_path": "os.system",
+        "encoder_weights": "imagenet",
+        "optimizer": call,
+        "memory": call,
+    }
+    saved(content)
+    module = ContrastEnhancer.from_checkpoint(Checkpoint.open(Path("x.ckpt")))
+    assert all(torch.equal(module.state_dict()[n], w) for n, w in content["state_dict"].items())
+    assert not Path("harm").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value):
+    content = small_content()
+    name = "unet.segmentation_head.0.bias"
+    content["state_dict"][name] = torch.tensor([value])
+    saved(content)
+    with pytest.raises(UsageError, match=f"infinite or not a number .{name}.; give a checkpoint"):
+        Checkpoint.open(Path("x.ckpt"))
+    saved(small_content() | {"optimizer_states": [{"state": {0: torch.tensor(float("nan"))}}]})
+    with pytest.raises(UsageError, match="infinite or not a number"):
+        Checkpoint.open(Path("x.ckpt"))
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2), "x", None, {}])
+def test_weights_of_another_shape_are_refused_before_a_network_is_made(wrong, monkeypatch):
+    content = small_content()
+    content["state_dict"]["unet.segmentation_head.0.bias"] = wrong
+    saved(content)
+    monkeypatch.setattr("radenhance.enhancer.build_unet", None)
+    with pytest.raises(UsageError, match="is not a checkpoint of radenhance: "):
+        Checkpoint.open(Path("x.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pytorch-lightning_version", "0.9.0"),
+        ("pytorch-lightning_version", None),
+        ("pytorch-lightning_version", "x"),
+        ("optimizer_name", "os.system"),
+        ("optimizer_name", 3),
+    ],
+)
+def test_names_and_versions_that_are_none_are_refused(name, value):
+    saved(small_content() | {name: value})
+    with pytest.raises(UsageError, match="is not a checkpoint of radenhance: "):
+        Checkpoint.open(Path("x.ckpt"))
+
+
+def test_lightning_restores_what_was_checked():
+    torch.save(small_content(), "good.ckpt")
+    restored = WholeFileCheckpointIO().load_checkpoint("good.ckpt", weights_only=False)
+    assert restored["state_dict"].keys() == small_content()["state_dict"].keys()
+    data = bytearray(Path("good.ckpt").read_bytes())
+    data[len(data) // 2] ^= 1
+    Path("bad.ckpt").write_bytes(data)
+    with pytest.raises(UsageError, match=r"bad\.ckpt is damaged"):
+        WholeFileCheckpointIO().load_checkpoint("bad.ckpt", weights_only=False)
+
+
+COMMANDS = {
+    command: [command, "--ckpt_path=x.ckpt"]
+    for command in ("fit", "validate", "test", "predict", "plan", "quantize", "showcase")
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_refuses_a_checkpoint_that_names_what_would_be_fetched(command, capsys):
+    content = small_content()
+    content["hyper_parameters"] |= {"encoder": "tu-hf-hub:owner/name"}
+    saved(content)
+    assert main(COMMANDS[command]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("radenhance: x.ckpt is not a checkpoint of radenhance: its model.enc")

@@ -1,11 +1,16 @@
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from small_checkpoint import small_content
 
 from radenhance.cli import main
 from radenhance.datamodule import RadiographDataModule, radiographs_in
+from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.errors import DatasetError, ImageSizeError, ParameterError
 
 
@@ -77,7 +82,11 @@ def test_a_named_folder_is_never_filled_with_synthetic_radiographs(tmp_path):
 def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
     (tiny_dataset / "dataset.yaml").write_text("raw: {bone: dark}\n")
     data = RadiographDataModule(
-        root=tiny_dataset, image_size=64, num_workers=0, predict_from=tiny_dataset / "raw"
+        root=tiny_dataset,
+        image_size=64,
+        num_workers=0,
+        predict_from=tiny_dataset / "raw",
+        log_names=True,
     )
     data.setup("predict")
     predicted = {batch["name"][0]: batch["raw"] for batch in data.predict_dataloader()}
@@ -85,6 +94,28 @@ def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
     for batch in data.val_dataloader():
         (case,) = batch["case"]
         assert torch.equal(predicted[Path(case).stem], batch["raw"])
+
+
+def cases(data):
+    data.setup("fit")
+    loaders = data.train_dataloader(), data.val_dataloader()
+    return sorted(case for loader in loaders for batch in loader for case in batch["case"])
+
+
+def test_cases_are_counted_as_the_manifest_lists_them_whatever_is_used_of_it(tiny_dataset):
+    pairs = listed_pairs(tiny_dataset)
+    write_manifest(
+        tiny_dataset, [replace(pair, accept=int(i != 2)) for i, pair in enumerate(pairs)]
+    )
+    assert cases(module(tiny_dataset)) == [f"case {i}" for i in (1, 2, 4, 5, 6, 7, 8)]
+    assert cases(module(tiny_dataset, log_names=True)) == [
+        f"raw/case{i}.npy" for i in (0, 1, 3, 4, 5, 6, 7)
+    ]
+
+
+def test_without_a_manifest_cases_are_counted_as_their_files_are_sorted(tiny_dataset):
+    (tiny_dataset / "pairs.csv").unlink()
+    assert cases(module(tiny_dataset)) == [f"case {i}" for i in range(1, 9)]
 
 
 def test_without_augmentation_training_sees_plain_crops(tiny_dataset):
@@ -206,12 +237,30 @@ def test_a_config_file_with_the_former_name_of_intensity_range_is_read(tmp_path,
 
 @pytest.mark.parametrize("name", ["window", "intensity_range"])
 def test_a_checkpoint_says_what_range_its_network_expects(tmp_path, capsys, name):
-    content = {
-        "hyper_parameters": {"encoder": "resnet18", "num_scales": 3, "momentum": None},
-        "datamodule_hyper_parameters": {"image_size": 96, name: "declared"},
-        "state_dict": {"unet.w": torch.zeros(1)},
-    }
+    content = small_content()
+    content["datamodule_hyper_parameters"] = {"image_size": 96, name: "declared"}
     torch.save(content, tmp_path / "a.ckpt")
     config = printed_config(capsys, "validate", "--ckpt_path=a.ckpt")
     assert "intensity_range: declared" in config
     assert "image_size: 96" in config
+
+
+def test_a_fit_that_goes_on_with_other_data_says_so_and_goes_on(tiny_flags, tiny_dataset):
+    assert main(["fit", *tiny_flags, "--trainer.max_steps=1"]) == 0
+    for half in ("raw", "target"):
+        np.save(tiny_dataset / half / "case0.npy", np.arange(8100, dtype=np.uint16).reshape(90, 90))
+    with pytest.warns(UserWarning, match="have changed since the checkpoint was written"):
+        assert main(["fit", *tiny_flags, "--ckpt_path=last", "--trainer.max_steps=2"]) == 0
+
+
+@pytest.mark.parametrize(("stage", "says_so"), [("fit", True), ("validate", False)])
+def test_only_a_fit_compares_its_data_with_what_a_checkpoint_says(tiny_dataset, stage, says_so):
+    data = module(tiny_dataset)
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=stage))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for state in ({}, module(tiny_dataset).state_dict()):
+            data.load_state_dict(state)
+        assert not found
+        data.load_state_dict({"fingerprint": "other"})
+    assert bool(found) == says_so

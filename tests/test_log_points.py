@@ -4,7 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from radenhance.log_points import gathered, is_log_point, log_metrics, stage_of
+from radenhance.log_points import (
+    gathered,
+    is_log_point,
+    log_metrics,
+    stage_of,
+    without_curves,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,8 @@ def test_a_rank_is_called_by_its_number_and_a_run_alone_by_nothing():
 
 def test_a_process_alone_saw_what_it_saw():
     assert gathered("this") == ["this"]
+
+
+def test_a_defect_in_what_is_logged_is_not_taken_for_a_full_disk():
+    with pytest.raises(ValueError, match="no such color"), without_curves():
+        raise ValueError("no such color") from TypeError()

@@ -1,12 +1,14 @@
 """A run that stopped and went on ends with the very weights of one that did not stop."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import processes
 import pytest
 import torch
 
@@ -123,18 +125,82 @@ def test_killed_mid_epoch_with_workers_and_resumed(tmp_path, monkeypatch, tiny_f
         assert torch.equal(resumed[name], tensor), name
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("stop", STOPS)
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(tmp_path, tiny_flags, stop):
-    process = start(tmp_path / "stopped", *tiny_flags, "--trainer.max_epochs=1000")
-    wait_for(tmp_path / "stopped" / LAST, process)
-    process.send_signal(stop)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "last.ckpt is saved; to go on, run the same again with --ckpt_path=last" in (
-        output + errors
+    folder = tmp_path / "stopped"
+    fit = processes.start(
+        *(processes.command, "fit", *tiny_flags, "--trainer.max_epochs=1000"),
+        folder=folder,
+        name="alone",
     )
-    assert "Traceback" not in errors
-    assert weights(tmp_path / "stopped" / LAST)[1] > 0
+    processes.wait_for_checkpoint(folder, [fit])
+    os.kill(fit.process.pid, stop)
+    assert fit.wait(60).code == 128 + stop
+    assert "last.ckpt is saved; to go on, run the same again with --ckpt_path=last" in fit.output
+    assert "Traceback" not in fit.output
+    assert weights(folder / LAST)[1] > 3
+
+
+def test_one_of_two_processes_is_hung_up_and_both_save_and_end(tmp_path, tiny_flags):
+    folder = tmp_path / "stopped"
+    two = ["--trainer.strategy=encoder_decoder", "--trainer.num_nodes=2"]
+    fits = processes.start_nodes(
+        *(processes.command, "fit", *tiny_flags, *two, "--trainer.max_epochs=1000"), folder=folder
+    )
+    processes.wait_for_checkpoint(folder, fits)
+    os.kill(fits[1].process.pid, signal.SIGHUP)
+    assert {fit.wait(60).code for fit in fits} == {128 + signal.SIGHUP}
+    assert "Stopped by SIGHUP" in fits[0].output
+    assert weights(folder / LAST)[1] > 3
+
+
+def on_terminal(name, *arguments):
+    """Run a command as the leader of a terminal's session, which a closed terminal hangs up."""
+    os.setsid()
+    terminal = os.open(name, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(terminal, stream)
+    return processes.command(*arguments)
+
+
+def test_a_terminal_that_closes_stops_a_run_that_draws_its_progress_there(tmp_path, tiny_flags):
+    ours, theirs = os.openpty()
+    folder = tmp_path / "stopped"
+    bar = [flag for flag in tiny_flags if "progress_bar" not in flag]
+    fit = processes.start(
+        *(on_terminal, os.ttyname(theirs), "fit", *bar, "--trainer.max_epochs=1000"),
+        folder=folder,
+        name="alone",
+    )
+    drawn = b""
+    while not (folder / LAST).exists():
+        assert fit.code is None, drawn
+        if select.select([ours], [], [], 0.05)[0]:
+            drawn += os.read(ours, 10_000)
+    os.close(ours)
+    os.close(theirs)
+    assert b"Epoch 0" in drawn
+    assert fit.wait(60).code == 128 + signal.SIGHUP
+    assert weights(folder / LAST)[1] > 3
+
+
+def test_a_run_under_nohup_goes_on_without_its_terminal(tmp_path, monkeypatch, tiny_flags):
+    step = ContrastEnhancer.training_step
+
+    def hung_up(self, batch, batch_idx):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(ContrastEnhancer, "training_step", hung_up)
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        _, steps = run(tmp_path / "run", monkeypatch, *tiny_flags, "--trainer.max_epochs=1")
+    finally:
+        signal.signal(signal.SIGHUP, former)
+    assert steps == 3
 
 
 def test_more_epochs_extend_a_finished_run(tmp_path, monkeypatch, tiny_flags):

@@ -17,9 +17,10 @@ def written(path, at):
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-def test_the_newest_run_is_the_one_that_wrote_last(name):
-    older = written(Path(f"root/lightning_logs/version_10/checkpoints/{name}.ckpt"), 1000)
-    newer = written(Path(f"root/lightning_logs/version_9/checkpoints/{name}.ckpt"), 2000)
+def test_the_newest_run_has_the_highest_number_whatever_the_clock_said(name):
+    newer = written(Path(f"root/lightning_logs/version_10/checkpoints/{name}.ckpt"), 1000)
+    older = written(Path(f"root/lightning_logs/version_9/checkpoints/{name}.ckpt"), 2000)
+    written(Path(f"root/lightning_logs/version_old/checkpoints/{name}.ckpt"), 3000)
     assert find_checkpoint(name, Path("root")) == newer
     newer.unlink()
     assert find_checkpoint(name, Path("root")) == older

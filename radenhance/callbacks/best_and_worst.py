@@ -19,7 +19,7 @@ class Shown:
     """One validation image.
 
     Args:
-        case: The raw file's path in its dataset.
+        case: What the dataset calls it: its number, or its path where names are wanted.
         raw: Float32 (H, W) in [0, 1], on the CPU, as are the next three; no side above LONGEST.
         enhanced: Clipped to [0, 1].
         target: In [0, 1].

@@ -20,7 +20,8 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from radenhance import __version__, metric_names
-from radenhance.log_points import gathered, log_metrics, stage_of
+from radenhance.foreign_text import LONGEST_MESSAGE, in_markdown, one_line
+from radenhance.log_points import gathered, log_metrics, stage_of, without_curves
 
 Layout = dict[str, dict[str, list[Any]]]
 """Page -> chart -> ["Multiline", regular expressions of names]."""
@@ -54,6 +55,7 @@ class Dashboard(Callback):
         self._end: Any = None
 
     @override
+    @without_curves()
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything that is known beforehand; every rank takes part."""
         stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
@@ -79,6 +81,7 @@ class Dashboard(Callback):
         self._identity = {name: float(measured[name]) for name in names if name in measured}
 
     @override
+    @without_curves()
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the run in the table as done."""
         for writer in _writers(trainer):
@@ -153,15 +156,15 @@ def row(flags: Mapping[str, Any]) -> dict[str, str | float]:
     return {
         name: value
         if isinstance(value, int | float) and not isinstance(value, bool)
-        else str(value).lower()
+        else one_line(str(value).lower())
         for name, value in flags.items()
     }
 
 
 def card(command: str, device: torch.device, *, plan: str = "") -> str:
     """Return the card of a run as Markdown: its command, the versions that ran it, its plan."""
-    lines = [f"    {command}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {version} |" for name, version in _versions(device)]
+    lines = [f"    {one_line(command, LONGEST_MESSAGE)}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {in_markdown(version)} |" for name, version in _versions(device)]
     return "\n".join([*lines, "", plan] if plan else lines)
 
 

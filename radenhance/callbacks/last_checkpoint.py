@@ -3,12 +3,20 @@
 It is written where nothing is half done: after a whole optimizer step, or after a whole epoch with
 its validation. Not in the middle of a step, where BatchNorm has seen a batch that the optimizer
 has not; and not between the last step of an epoch and its validation, which Lightning would skip
-on resuming. Ctrl-C and SIGTERM are held back until such a point.
+on resuming. Ctrl-C, SIGTERM and SIGHUP (the terminal is gone) are held back until such a point.
+
+A run whose checkpoint cannot be written ends. It could go on and try again later, but where nobody
+looks it would train for days that the next power cut takes; where somebody does, the sentence says
+what to free and how to go on from the checkpoint before, which stays whole. Curves are another
+matter: a run without them has lost nothing (`log_points.without_curves`).
 """
 
+import os
 import signal
+import stat
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,11 +31,24 @@ FILE_NAME = "last.ckpt"
 HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
 
 
+class HangUpException(SIGTERMException):
+    """SIGHUP stopped a run, after last.ckpt was written."""
+
+
+STOPS: dict[signal.Signals, tuple[str, type[BaseException]]] = {
+    signal.SIGTERM: ("SIGTERM", SIGTERMException),
+    signal.SIGHUP: ("SIGHUP", HangUpException),
+    signal.SIGINT: ("Ctrl-C", KeyboardInterrupt),
+}
+"""What stops a run after its step -> what it is called, and the exception that ends the run."""
+
+
 class LastCheckpoint(Checkpoint):
     """Keeps checkpoints/last.ckpt of the run up to date, whole files only.
 
-    It is written at the end of every epoch, on Ctrl-C and SIGTERM (after the running step or
-    validation; a second Ctrl-C stops at once without it), and in between as the arguments say.
+    It is written at the end of every epoch, on Ctrl-C, SIGTERM and SIGHUP (after the running step
+    or validation; a second Ctrl-C stops at once without it), and in between as the arguments say. A
+    run that was started with SIGHUP ignored, as by nohup, goes on.
 
     Args:
         every_minutes: Minutes since it was written after which the next step writes it, besides the
@@ -39,16 +60,19 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, every_minutes: float = 10.0, every_n_steps: int = 0) -> None:
         self.every_minutes = every_minutes
         self.every_n_steps = every_n_steps
-        self._interrupted = False
+        self._asked: signal.Signals | None = None
         self._written_at = time.monotonic()
         self._written_step = -1
-        self._former_handler: Any = None
+        self._former_handlers: dict[signal.Signals, Any] = {}
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._written_at = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            self._former_handler = signal.signal(signal.SIGINT, self._hold_back)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for held_back in (signal.SIGINT, signal.SIGHUP):
+            if held_back is signal.SIGINT or signal.getsignal(held_back) != signal.SIG_IGN:
+                self._former_handlers[held_back] = signal.signal(held_back, self._hold_back)
 
     @override
     def on_train_batch_end(
@@ -67,15 +91,18 @@ class LastCheckpoint(Checkpoint):
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self._former_handler is not None:
-            signal.signal(signal.SIGINT, self._former_handler)
-            self._former_handler = None
+        for held_back, handler in self._former_handlers.items():
+            signal.signal(held_back, handler)
+        self._former_handlers.clear()
 
     def _hold_back(self, signum: int, frame: FrameType | None) -> None:
-        if self._interrupted:
+        if signum == signal.SIGHUP:
+            _leave_terminal()
+        elif self._asked is not None:
             raise KeyboardInterrupt
-        self._interrupted = True
-        rank_zero_info("\nStopping after this step; press Ctrl-C again to stop at once.")
+        else:
+            rank_zero_info("\nStopping after this step; press Ctrl-C again to stop at once.")
+        self._asked = signal.Signals(signum)
 
     def _is_due(self, trainer: Trainer) -> bool:
         if trainer.global_step == self._written_step:
@@ -85,14 +112,15 @@ class LastCheckpoint(Checkpoint):
         return by_steps or _on_any_rank(trainer, 0 < self.every_minutes <= minutes)
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
-        terminated = _on_any_rank(trainer, trainer.received_sigterm)
-        if not terminated and not _on_any_rank(trainer, self._interrupted):
+        asked = signal.SIGTERM if trainer.received_sigterm else self._asked
+        if not _on_any_rank(trainer, asked is not None):
             return
+        name, ends = next(STOPS[stop] for stop in STOPS if _on_any_rank(trainer, asked is stop))
         if trainer.global_step != self._written_step:
             self._write(trainer)
-        why = "SIGTERM" if terminated else "Ctrl-C"
-        rank_zero_info(f"\nStopped by {why}. {_path(trainer)} is saved; to go on, {HOW_TO_RESUME}.")
-        raise SIGTERMException if terminated else KeyboardInterrupt
+        saved = f"{_path(trainer)} is saved; to go on, {HOW_TO_RESUME}"
+        rank_zero_info(f"\nStopped by {name}. {saved}.")
+        raise ends
 
     def _write(self, trainer: Trainer) -> None:
         if not getattr(trainer, "fast_dev_run", False):
@@ -103,6 +131,16 @@ class LastCheckpoint(Checkpoint):
 
 def _path(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / FILE_NAME
+
+
+def _leave_terminal() -> None:
+    """Write nowhere instead of to a terminal that is gone, which would be an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for output in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):
+                os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 def _on_any_rank(trainer: Trainer, decision: bool) -> bool:

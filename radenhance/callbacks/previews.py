@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
 from radenhance.contact_sheet import Row, contact_sheet
-from radenhance.log_points import gathered, step_of
+from radenhance.log_points import gathered, step_of, without_curves
 
 ERROR_GAIN = 4
 """The error is shown brighter than it is: white where it is a quarter of the range or more."""
@@ -22,13 +22,15 @@ class Previews(BestAndWorst):
     """Logs the validation images of highest and lowest MS-SSIM, over all ranks."""
 
     @override
+    @without_curves()
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the pictures; every rank takes part."""
         if trainer.sanity_checking:
             return
-        ranks = gathered((self.best, self.worst))
-        best = max((best for best, _ in ranks if best), key=_ms_ssim, default=None)
-        worst = min((worst for _, worst in ranks if worst), key=_ms_ssim, default=None)
+        ranks = gathered([vars(shown) for shown in (self.best, self.worst) if shown])
+        every = [Shown(**fields) for rank in ranks for fields in rank]
+        best = max(every, key=_ms_ssim, default=None)
+        worst = min(every, key=_ms_ssim, default=None)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for name, shown in (("best", best), ("worst", worst)):

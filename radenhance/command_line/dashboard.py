@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tensorboard import program
 
-from radenhance.console import say
+from radenhance.console import Parser, say
 from radenhance.errors import UsageError
 from radenhance.runs import LOGS
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; the first argument is the command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance dashboard",
         description="Show runs in the browser: memory, losses, best and worst images, and a table "
         "of all runs. It prints the address to open, and serves until Ctrl-C.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from radenhance.console import hush_libraries, say
+from radenhance.console import Parser, hush_libraries, say
 from radenhance.errors import UsageError
 from radenhance.planning.advice import plan_of
 from radenhance.planning.pipeline import strategy_of
@@ -75,7 +75,7 @@ def _say_largest(run: PlannedRun, limit: int | None, *, in_json: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance plan",
         description="Say how much GPU memory a training step needs, before there is a GPU or an "
         "image. Takes all flags and recipes of `radenhance fit` as well.",

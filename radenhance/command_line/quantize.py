@@ -1,11 +1,10 @@
 """`radenhance quantize`: a checkpoint as an int8 model for the CPU."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from radenhance.checkpoint import Checkpoint
-from radenhance.console import say
+from radenhance.console import Parser, say
 from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.extras import require_extra
 from radenhance.inference.int8 import FAKE, FLOAT, INT8, Measured, convert
@@ -14,7 +13,7 @@ from radenhance.runs import find_checkpoint
 
 def main(arguments: Sequence[str]) -> None:
     """Run `radenhance quantize`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance quantize",
         description="Convert a checkpoint that was trained with --model.memory.quantization qat to "
         "an int8 model for the CPU, and measure both on the validation radiographs.",

@@ -12,14 +12,17 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from radenhance.callbacks.dashboard import Dashboard
+from radenhance.callbacks.last_checkpoint import HangUpException
 from radenhance.command_line.trainer import make_trainer
 from radenhance.command_line.wording import log_in_flags
-from radenhance.console import hush_libraries
-from radenhance.errors import GpuMemoryError, UsageError
+from radenhance.compat.lightning import is_restoring
+from radenhance.compat.torch import hush_unmade_loaders
+from radenhance.console import guard_logs, hush_libraries
+from radenhance.errors import GpuMemoryError, RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
 from radenhance.planning.advice import out_of_memory, plan_and_warning
 from radenhance.planning.pipeline import best_cut, strategy_of
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str]) -> None:
         RadenhanceError: What the command itself found wrong.
     """
     hush_libraries()
+    guard_logs()  # Lightning has set up its log by now
+    hush_unmade_loaders()
     log_in_flags()
     command, *typed = arguments
     flags = parse_flags(command, typed)
@@ -51,7 +56,7 @@ def run(flags: ParsedFlags) -> None:
     if flags.command == "fit":
         warn_of_memory(flags, trainer)
     method = getattr(trainer, flags.command)
-    with memory_errors(flags):
+    with memory_errors(flags), restored_or_refused(flags, trainer):
         method(made.model, datamodule=made.data, **{name: made[name] for name in flags.of_method})
 
 
@@ -121,6 +126,22 @@ def memory_errors(flags: ParsedFlags) -> Iterator[None]:
 
 
 @contextmanager
+def restored_or_refused(flags: ParsedFlags, trainer: Trainer) -> Iterator[None]:
+    """Turn what the parts of a run raise at a wrong state in a checkpoint into a UsageError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MisconfigurationException):
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if isinstance(error, RadenhanceError) or not is_restoring(trainer):
+            raise
+        raise UsageError(
+            f"{flags.checkpoint} cannot be resumed from: what it holds beside weights is damaged, "
+            f"or of another kind of run; give another checkpoint"
+        ) from error
+
+
+@contextmanager
 def ended_in_a_sentence() -> Iterator[None]:
     """Turn how Lightning ends a run that goes wrong into a UsageError, or an exit code."""
     try:
@@ -129,5 +150,11 @@ def ended_in_a_sentence() -> Iterator[None]:
         if "Early stopping conditioned on metric" not in str(error):
             raise
         raise UsageError(str(error)) from error
+    except HangUpException:
+        sys.exit(128 + signal.SIGHUP)
     except SIGTERMException:
         sys.exit(128 + signal.SIGTERM)
+    except SystemExit as ended:  # with 1, as a defect would, where Lightning met Ctrl-C
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from ended
+        raise

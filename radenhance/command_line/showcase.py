@@ -1,11 +1,10 @@
 """`radenhance showcase`: what a checkpoint is worth, in numbers and as a picture."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from radenhance.checkpoint import Checkpoint
-from radenhance.console import say
+from radenhance.console import Parser, say
 from radenhance.contact_sheet import write_contact_sheet
 from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.inference.comparison import Comparison, compare
@@ -14,7 +13,7 @@ from radenhance.runs import find_checkpoint
 
 def main(arguments: Sequence[str]) -> None:
     """Run `radenhance showcase`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance showcase",
         description="Measure a checkpoint on the validation radiographs and on two real ones, "
         "beside the raw images as they are, and draw the best, the worst and the real ones.",
@@ -29,9 +28,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--sheet", type=Path, default=Path("contact_sheet.png"), help="picture to write"
     )
+    parser.add_argument(
+        "--log-names", action="store_true", help="name folder and files, not numbers of cases"
+    )
     options = parser.parse_args(arguments[1:])
     checkpoint = Checkpoint.open(find_checkpoint(options.ckpt_path, Path()))
-    comparisons, rows = compare(checkpoint, options.root)
+    comparisons, rows = compare(checkpoint, options.root, log_names=options.log_names)
     write_contact_sheet(options.sheet, rows)
     say(report(comparisons))
     say(f"\nPicture (raw | enhanced | target): {options.sheet.resolve()}")

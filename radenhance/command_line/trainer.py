@@ -1,13 +1,17 @@
 """The trainer of a run: with its folder, its logger, and the callbacks that every run has.
 
 A run that goes on from its own last checkpoint goes on in its own folder, so that its curves do.
+Where a logger cannot write, the run goes on without it.
 """
 
+from typing import Any
+
 from jsonargparse import Namespace
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
@@ -15,9 +19,13 @@ from radenhance.callbacks.previews import Previews
 from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.errors import UsageError
-from radenhance.flags.compared import compared_flags, typed
+from radenhance.flags.compared import compared_flags, typed, without_places
 from radenhance.flags.parser import ParsedFlags
+from radenhance.log_points import without_curves
 from radenhance.runs import LOGS, version_of
+
+LOGGING = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize")
+"""What Lightning calls of a logger in a run."""
 
 
 def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
@@ -31,25 +39,36 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
         UsageError: A flag of the trainer is wrong.
     """
     options = dict(vars(made.trainer))
-    options["callbacks"] = [*_named(options["callbacks"]), *_of_every_run(flags, made)]
-    if not options["fast_dev_run"]:
+    options["callbacks"] = [*_listed(options["callbacks"]), *_of_every_run(flags, made)]
+    if not options["fast_dev_run"] and flags.command != "predict":
         options["callbacks"].append(
-            SaveConfigCallback(flags.parser, flags.settings, overwrite=True)
+            SaveConfigCallback(flags.parser, _settings_to_keep(flags), overwrite=True)
         )
     if options["logger"] in (None, True):
-        options["logger"] = _tensorboard(flags)
-    if not options["plugins"]:
-        options["plugins"] = [WholeFileCheckpointIO()]
+        # there is nothing to log of a prediction
+        options["logger"] = False if flags.command == "predict" else _tensorboard(flags)
+    options["plugins"] = _listed(options["plugins"])
+    if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
+        options["plugins"].append(WholeFileCheckpointIO())
     try:
-        return Trainer(**options)
+        trainer = Trainer(**options)
     except ValueError as error:  # Lightning's word for a flag of the trainer that is wrong
         raise UsageError(str(error)) from error
+    for logger in trainer.loggers:
+        _let_fail(logger)
+    return trainer
 
 
-def _named(callbacks: list[Callback] | Callback | None) -> list[Callback]:
-    if callbacks is None:
+def _let_fail(logger: Logger) -> None:
+    for name in LOGGING:
+        setattr(logger, name, without_curves()(getattr(logger, name)))
+
+
+def _listed(found: Any) -> list[Any]:
+    """Return what Lightning takes as a list, as one, or as None."""
+    if found is None:
         return []
-    return callbacks if isinstance(callbacks, list) else [callbacks]
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def _of_every_run(flags: ParsedFlags, made: Namespace) -> list[Callback]:
@@ -62,9 +81,15 @@ def _of_every_run(flags: ParsedFlags, made: Namespace) -> list[Callback]:
     callbacks = [made[key] for key in flags.parser.callback_keys]
     found = [callback for callback in callbacks if not isinstance(callback, tuple(unwanted))]
     if flags.command == "fit":
-        words = typed([flags.command, *flags.typed])
+        words = typed([flags.command, *flags.typed], names=flags.settings.data.log_names)
         found += [Stopwatch(), Previews(), Dashboard(compared_flags(flags.settings), words)]
     return found
+
+
+def _settings_to_keep(flags: ParsedFlags) -> Namespace:
+    if flags.settings.data.log_names:
+        return flags.settings
+    return without_places(flags.settings, flags.parser.get_defaults(skip_validation=True))
 
 
 def _tensorboard(flags: ParsedFlags) -> TensorBoardLogger:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import torch
 from lightning.fabric.connector import _convert_precision_to_unified_args
 from lightning.fabric.plugins import ClusterEnvironment
 from lightning.fabric.utilities.distributed import _init_dist_connection
@@ -12,8 +13,26 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from torch.distributed import Store
 from torch.optim import Optimizer
 from typing_extensions import override
+
+
+class LaunchingStrategy(ParallelStrategy):
+    """A strategy that does something before it starts processes, which inherit its environment.
+
+    Lightning has a hook before it makes the launcher, and it is private.
+    """
+
+    def before_launch(self) -> None:
+        """Do what must be done before processes are started by this one."""
+
+    @override
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        if not self.cluster_environment.creates_processes_externally:
+            self.before_launch()
+        super()._configure_launcher()
 
 
 class SubprocessStrategy(ParallelStrategy):
@@ -39,8 +58,15 @@ class SubprocessStrategy(ParallelStrategy):
             )
 
 
-def connect(environment: ClusterEnvironment, backend: str, *, timeout: timedelta) -> None:
-    """Let this process meet the others, and leave them when it ends.
+def connect(
+    environment: ClusterEnvironment,
+    backend: str,
+    *,
+    store: Store,
+    timeout: timedelta,
+    device_id: torch.device | None,
+) -> None:
+    """Connect this process with the others, and disconnect it when it ends.
 
     `torch.distributed.init_process_group` does not know Lightning's environments, and NCCL warns
     unless somebody disconnects at exit, also after Ctrl+C.
@@ -48,12 +74,14 @@ def connect(environment: ClusterEnvironment, backend: str, *, timeout: timedelta
     Args:
         environment: Address, ranks and number of the processes.
         backend: Name that torch.distributed has for it, nccl or gloo.
+        store: Where the processes find each other.
         timeout: Time after which a process that waits for others gives up.
+        device_id: GPU to connect at once, or None.
 
     Raises:
         RuntimeError: The others did not come.
     """
-    _init_dist_connection(environment, backend, timeout=timeout)
+    _init_dist_connection(environment, backend, store=store, timeout=timeout, device_id=device_id)
 
 
 def seed_workers(loader: Any, rank: int) -> None:
@@ -100,6 +128,14 @@ def logged_step(trainer: Trainer) -> int:
     `global_step` counts the steps of every optimizer; loggers count the batches that had any.
     """
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def is_restoring(trainer: Trainer) -> bool:
+    """Return whether the trainer hands the content of a checkpoint to the parts of a run.
+
+    No hook comes after the last of them has been restored, and errors of theirs have no class.
+    """
+    return bool(trainer._checkpoint_connector._loaded_checkpoint)
 
 
 def unified_precision(name: str | int | None) -> str:

@@ -1,5 +1,6 @@
 """What PyTorch has no public name for: fake tensors, dispatch modes, and what autograd keeps."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,12 +18,16 @@ from torch._subclasses.fake_tensor import (
 # No public name for `is_traceable_wrapper_subclass` either: DTensor is one such tensor of tensors.
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
+# No public name: the loader makes it, and hands it out as an iterator.
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
 __all__ = [
     "READ_NUMBER",
     "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
     "TorchDispatchMode",
+    "hush_unmade_loaders",
     "is_traceable_wrapper_subclass",
     "norms_of",
     "saved_tensors_hooks_around",
@@ -44,6 +49,23 @@ def version_of(tensor: Tensor) -> int:
     gives the number.
     """
     return int(tensor._version)
+
+
+def hush_unmade_loaders() -> None:
+    """Print no traceback of a loader that could not start its workers, when it is collected.
+
+    What kept it from that was raised; that its end then misses what its beginning did not get to is
+    nothing that a user could do anything about. Python names only the method, which is private.
+    """
+    ends = _MultiProcessingDataLoaderIter.__del__
+    former = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if unraisable.object is not ends:
+            former(unraisable)
+
+    if former is sys.__unraisablehook__:
+        sys.unraisablehook = hook
 
 
 def saved_tensors_hooks_around() -> tuple[Pack, Unpack]:

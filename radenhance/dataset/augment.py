@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any, Protocol, cast
 
-import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from radenhance.arrays import Image
+from radenhance.compat.albumentations import A
 
 AFFINE: dict[str, Any] = {
     "rotate": (-7.0, 7.0),  # degrees

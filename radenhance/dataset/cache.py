@@ -39,7 +39,7 @@ KEPT_FREE = 1 << 30
 """Bytes of the disk that the cache leaves free, above all for checkpoints."""
 
 SETTLED_S = 3.0
-"""Age in seconds from which a file's times prove it unchanged; some file systems count in 2 s."""
+"""Seconds from now at which a file's times prove it unchanged; some file systems count in 2 s."""
 
 DECODING_MODULES = (
     "dicom/*.py",
@@ -110,7 +110,7 @@ class Cache:
             content = self._names.get(place) or self._remembered(place)
             if content is None:
                 content = _hash_of_file(path)
-                if time.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
+                if _is_settled(stat.st_mtime) and _is_settled(stat.st_ctime):
                     self._names[place] = content
                     self._write({f"{place}.name": content.encode("ascii")})
         except OSError as error:
@@ -214,6 +214,14 @@ def _can_be_written(folder: Path) -> bool:
     except OSError:
         return False
     return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _is_settled(changed: float) -> bool:
+    """Return whether a file that changed at that time cannot change again within the same tick.
+
+    A time to come is of another clock, or of this one before it was set back.
+    """
+    return abs(time.time() - changed) > SETTLED_S
 
 
 def _hash(*parts: bytes) -> str:

@@ -76,7 +76,7 @@ def write_description(
     declared = load_declarations(root)
     before = _load(path)
     entries = {
-        "name": before.get("name", root.resolve().name),
+        "name": before.get("name", ""),
         "licence": before.get("licence", ""),
         "raw": before.get("raw") or asdict(declared.raw),
         "target": before.get("target") or asdict(declared.target),

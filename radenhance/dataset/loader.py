@@ -11,6 +11,8 @@ from typing import Any, cast
 
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from radenhance.errors import UsageError
+
 Draw = tuple[int, int]
 """Epoch, and index into the dataset."""
 
@@ -55,6 +57,12 @@ class ResumableLoader(DataLoader[Any]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue after the batches that `state` counts; a finished epoch is not repeated."""
         assert self.batch_size is not None
-        self.sampler.set_epoch(state["epoch"])
-        seen = state["batches"] if state["batches"] < len(self) else 0
+        epoch, batches = (state.get(name) for name in ("epoch", "batches"))
+        if not (type(epoch) is type(batches) is int and epoch >= 0 and batches >= 0):
+            raise UsageError(
+                "the checkpoint does not say where in the training data it was written; give "
+                "another checkpoint"
+            )
+        self.sampler.set_epoch(epoch)
+        seen = batches if batches < len(self) else 0
         self.sampler.skip = seen * self.batch_size

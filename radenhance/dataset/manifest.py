@@ -13,12 +13,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_args
 
+from radenhance.dataset.description import DESCRIPTION
 from radenhance.dataset.pair import Pair, Split
 from radenhance.dataset.species import species_of
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read_header
 from radenhance.errors import DatasetError
 from radenhance.files import replace_file
+from radenhance.foreign_text import from_csv, in_csv, one_line
 
 MANIFEST = "pairs.csv"
 
@@ -80,7 +82,9 @@ def write_manifest(root: Path, pairs: Iterable[Pair]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [*names, *added])
     writer.writeheader()
-    writer.writerows(asdict(pair) | values.get(pair.case_id, {}) for pair in pairs)
+    for pair in pairs:
+        row = asdict(pair) | values.get(pair.case_id, {})
+        writer.writerow({name: in_csv(value) for name, value in row.items()})
     replace_file(root / MANIFEST, text.getvalue().encode())
 
 
@@ -128,19 +132,19 @@ def header_columns(header: Header) -> dict[str, object]:
     study = header.study_uid
     return {
         "patient_id": header.patient,
-        "species": species_of(header.species),
-        "breed": header.breed,
-        "body_part": header.body_part,
-        "view": header.view,
+        "species": one_line(species_of(header.species)),
+        "breed": one_line(header.breed),
+        "body_part": one_line(header.body_part),
+        "view": one_line(header.view),
         "study_uid": hashlib.sha256(study.encode()).hexdigest()[:12] if study else "",
-        "photometric": header.photometric,
+        "photometric": one_line(header.photometric),
         "pixel_intensity": header.relationship or "",
         "sign": header.sign,
         "intent": header.intent or "",
         "kvp": header.kvp,
         "mas": header.mas,
-        "manufacturer": header.manufacturer,
-        "model": header.model,
+        "manufacturer": one_line(header.manufacturer),
+        "model": one_line(header.model),
     }
 
 
@@ -155,6 +159,18 @@ def image_columns(radiograph: Radiograph) -> dict[str, object]:
         "pixel_spacing_mm": None if spacing is None else round(sum(spacing) / 2, 6),
         "pixels_sha256": hashlib.sha256(radiograph.pixels.tobytes()).hexdigest(),
     }
+
+
+def case_names(pairs: Iterable[Pair], listed: Iterable[Pair]) -> list[str]:
+    """Return what to call pairs where the names of their files must not be seen: case 1, case 2.
+
+    Args:
+        pairs: Some pairs of a dataset.
+        listed: All of them, accepted or not, as `listed_pairs` or `find_pairs` returns them: they
+            are counted from 1.
+    """
+    numbers = {pair: number for number, pair in enumerate(listed, 1)}
+    return [f"case {numbers[pair]}" for pair in pairs]
 
 
 def check_patients(pairs: Iterable[Pair]) -> None:
@@ -181,9 +197,29 @@ def check_files(root: Path, pairs: Iterable[Pair]) -> None:
                 )
 
 
+def fingerprint(root: Path, pairs: Iterable[Pair]) -> str:
+    """Return a hash that is another one when pairs, splits, sizes of files or declarations change.
+
+    Contents are not read, which would take minutes; `pixels_sha256` in the manifest stands for
+    them where `radenhance prepare` wrote it.
+
+    Args:
+        root: The dataset folder.
+        pairs: Its accepted pairs.
+    """
+    found = hashlib.sha256()
+    for pair in sorted(pairs, key=lambda pair: pair.case_id):
+        sizes = [(root / path).stat().st_size for path in (pair.raw_path, pair.target_path)]
+        known = (pair.case_id, pair.split, pair.pixels_sha256, pair.raw_path, pair.target_path)
+        found.update(repr((known, sizes)).encode())
+    description = root / DESCRIPTION
+    found.update(description.read_bytes() if description.is_file() else b"")
+    return found.hexdigest()
+
+
 def _pair(row: dict[str, str], where: str) -> Pair:
     known = {field.name for field in fields(Pair)}
-    values: dict[str, object] = {key: row[key] or "" for key in row if key in known}
+    values: dict[str, object] = {key: from_csv(row[key] or "") for key in row if key in known}
     if values["split"] not in get_args(Split):
         raise DatasetError(f"{where}: split is {values['split']!r}, expected train, val or test")
     accept = str(values.pop("accept", "")).strip() or "1"
@@ -204,16 +240,14 @@ def _number(text: str, column: str, where: str) -> int | float | None:
         raise DatasetError(f"{where}: {column} is {text!r}, expected a number") from error
 
 
-def _added_columns(
-    path: Path, names: list[str]
-) -> tuple[list[str], dict[str, dict[str, str | None]]]:
+def _added_columns(path: Path, names: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
     if not path.is_file():
         return [], {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         added = [name for name in reader.fieldnames or () if name and name not in names]
         return added, {
-            row["case_id"]: {name: row[name] for name in added}
+            from_csv(row["case_id"]): {name: from_csv(row[name] or "") for name in added}
             for row in reader
             if row.get("case_id")
         }

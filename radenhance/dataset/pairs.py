@@ -40,7 +40,7 @@ MEASURED_PAIRS = 10
 """Pairs that are looked at to learn what holds for a dataset."""
 
 Sample = dict[str, Any]
-"""raw and target, float32 (1, H, W) in about [0, 1]; case, the raw file's path in the dataset.
+"""raw and target, float32 (1, H, W) in about [0, 1]; case, what to call it in logs and pictures.
 
 Where what is outside the field is black: field, uint8 (1, H, W), 0 outside and 255 inside.
 """
@@ -77,9 +77,10 @@ class PairDataset(Dataset[Sample]):
         cache: The cache of decoded files; None decodes them at every access.
         declarations: What the dataset declares about its files; None declares nothing.
         black_outside: Whether raw images are made black outside their exposed field.
+        cases: What to call each pair in all that is logged or drawn; by default they are counted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         root: Path,
         pairs: Sequence[Pair],
@@ -90,6 +91,7 @@ class PairDataset(Dataset[Sample]):
         cache: Cache | None = None,
         declarations: Declarations | None = None,
         black_outside: bool = False,
+        cases: Sequence[str] | None = None,
     ) -> None:
         self.root = root
         self.pairs = pairs
@@ -98,6 +100,7 @@ class PairDataset(Dataset[Sample]):
         self.augmentation = augmentation
         self.declarations = declarations or Declarations()
         self.black_outside = black_outside
+        self.cases = _counted(pairs) if cases is None else cases
         self._decode = decode if cache is None else cache.decode
         self._geometry = None
         if augmentation is not None:
@@ -137,7 +140,7 @@ class PairDataset(Dataset[Sample]):
             exposure = exposure_change(raw, seed, max_log2=self.augmentation.exposure)
         unit = images[0] + np.float32(exposure)
         seen = network_input(unit, raw, auto_range=self.auto_range)
-        target_and_case = {"target": to_tensor(images[1]), "case": pair.raw_path}
+        target_and_case = {"target": to_tensor(images[1]), "case": self.cases[index]}
         return _input(seen, *images[2:]) | target_and_case
 
     def read(self, pair: Pair) -> tuple[Decoded, Decoded]:
@@ -200,6 +203,7 @@ class RadiographFiles(Dataset[Sample]):
     ) -> None:
         self.files = files
         self.black_outside = black_outside
+        self.cases = _counted(files)
         self._names = output_names(files)
         self.declaration = declaration or Declaration()
         self.image_size = image_size
@@ -218,7 +222,7 @@ class RadiographFiles(Dataset[Sample]):
             image_size=self.image_size,
         )
         seen = network_input(raw[WHOLE], raw, auto_range=self.auto_range)
-        names = {"case": str(self.files[index]), "name": self._names[index]}
+        names = {"case": self.cases[index], "name": self._names[index]}
         return _input(seen, *([raw.field_weights[WHOLE]] if self.black_outside else [])) | names
 
 
@@ -230,12 +234,17 @@ def _input(seen: Image, weights: npt.NDArray[np.uint8] | None = None) -> Sample:
 
 
 def rule_outside(dataset: PairDataset) -> OutsideField | None:
-    """Return whether targets are black outside the field, by the first pairs that have one.
+    """Return whether targets are black outside the field, by some pairs of all parts of a list.
 
     Args:
-        dataset: The pairs, of which at most MEASURED_PAIRS are read.
+        dataset: The pairs, of which about MEASURED_PAIRS are read.
     """
-    return common_rule(is_black_outside(*dataset.read(p)) for p in dataset.pairs[:MEASURED_PAIRS])
+    some = dataset.pairs[:: max(len(dataset) // MEASURED_PAIRS, 1)]
+    return common_rule(is_black_outside(*dataset.read(pair)) for pair in some)
+
+
+def _counted(items: Sequence[object]) -> list[str]:
+    return [f"case {number}" for number in range(1, len(items) + 1)]
 
 
 def output_names(files: Sequence[Path]) -> list[str]:

@@ -56,7 +56,7 @@ CKPT_PATH = (
     "defaults, below every recipe and flag. By default fit starts anew, and the other commands "
     "take best."
 )
-WEIGHTS_ONLY = "Whether Lightning loads nothing but weights and plain values from it."
+WEIGHTS_ONLY = "Of no effect: nothing but weights and plain values is read from a checkpoint."
 
 GENERAL = {
     "--config RECIPE, -c RECIPE": CONFIG,

@@ -6,11 +6,17 @@ from jsonargparse import Namespace
 from radenhance.strategies import EncoderDecoderStrategy
 from radenhance.strategies.sharded import FULLY_SHARDED
 
+LIGHTNINGS_DDP = "lightning.pytorch.strategies.DDPStrategy"
+DDP = "radenhance.strategies.ReplicatedStrategy"
+"""What stands in for it: the same, but for what its processes say to whom."""
+
 OTHER_NAMES = {
     "fsdp": FULLY_SHARDED,  # Lightning's needs a GPU, and writes other checkpoints
     # a path without further flags stays a word, which Lightning would not know
     "radenhance.strategies.EncoderDecoderStrategy": EncoderDecoderStrategy.strategy_name,
     "radenhance.strategies.FullyShardedStrategy": FULLY_SHARDED,
+    DDP: "ddp",
+    LIGHTNINGS_DDP: "ddp",
 }
 """What is meant by other names of a strategy."""
 
@@ -23,6 +29,8 @@ def choose_strategy(trainer: Namespace) -> None:
     """
     if isinstance(trainer.strategy, str):
         trainer.strategy = OTHER_NAMES.get(trainer.strategy, trainer.strategy)
+    elif getattr(trainer.strategy, "class_path", None) == LIGHTNINGS_DDP:
+        trainer.strategy.class_path = DDP
     if trainer.strategy == "auto" and trainer.num_nodes == 2 and _has_one_device(trainer):
         trainer.strategy = EncoderDecoderStrategy.strategy_name
 

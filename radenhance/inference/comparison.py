@@ -34,8 +34,15 @@ class Comparison:
     enhanced: float
 
 
-def compare(checkpoint: Checkpoint, root: Path) -> tuple[list[Comparison], list[Row]]:
-    """Return what a network does on the validation set of `root` and on the real images.
+def compare(
+    checkpoint: Checkpoint, root: Path, *, log_names: bool = False
+) -> tuple[list[Comparison], list[Row]]:
+    """Return what a network does on the validation set of a folder and on the real images.
+
+    Args:
+        checkpoint: The network.
+        root: The dataset folder.
+        log_names: Whether the pictures name folder and files.
 
     Raises:
         RadenhanceError: The checkpoint or the dataset is not there or not right.
@@ -44,8 +51,9 @@ def compare(checkpoint: Checkpoint, root: Path) -> tuple[list[Comparison], list[
         make_real_pairs(REAL_ROOT)
     model = ContrastEnhancer.from_checkpoint(checkpoint)
     comparisons, rows = [], []
-    for name, folder in ((f"validation of {root}", root), ("real (RG1, RG3)", REAL_ROOT)):
-        data = RadiographDataModule(folder, num_workers=0, **checkpoint.input)
+    validation = f"validation of {root}" if log_names else "validation"
+    for name, folder in ((validation, root), ("real (RG1, RG3)", REAL_ROOT)):
+        data = RadiographDataModule(folder, num_workers=0, log_names=log_names, **checkpoint.input)
         extremes = BestAndWorst()
         trainer = Trainer(logger=False, enable_checkpointing=False, callbacks=[extremes])
         (measures,) = trainer.validate(model, data, verbose=False)

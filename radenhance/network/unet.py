@@ -1,8 +1,11 @@
 """The U-Net of the paper: an encoder of segmentation-models-pytorch, one channel in and out."""
 
+import re
+from functools import cache
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
+import timm
 import torch
 import torch.nn.functional as F
 from segmentation_models_pytorch.encoders import get_encoder_names
@@ -10,6 +13,7 @@ from torch import Tensor
 
 from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.network.comparison import compare_once
+from radenhance.torch_file import read_torch_file
 
 DEEPEST_STRIDE = 32
 """Input pixels per pixel of the encoder's last feature map; sides must be multiples of it."""
@@ -49,6 +53,32 @@ def start_at_zero(unet: smp.Unet) -> None:
     convolution = unet.segmentation_head[0]
     torch.nn.init.zeros_(convolution.weight)
     torch.nn.init.zeros_(convolution.bias)
+
+
+def is_known_encoder(name: object) -> bool:
+    """Return whether a name is of an encoder that the libraries hold, and nothing to be fetched.
+
+    Whoever types a name may let timm fetch it (`tu-hf-hub:...`); a file may not.
+    """
+    if not isinstance(name, str):
+        return False
+    of_timm = re.fullmatch(r"tu-(\w+(\.\w+)?)", name, re.ASCII)
+    return name in get_encoder_names() or (of_timm is not None and timm.is_model(of_timm[1]))
+
+
+@cache
+def shapes_of(encoder: str) -> dict[str, torch.Size] | None:
+    """Return the shapes of a U-Net's weights by name, without memory for them.
+
+    Returns:
+        None for the few encoders that compute with values while they are built.
+    """
+    try:
+        with torch.device("meta"):
+            unet = _from_library(encoder, None)
+    except UsageError:
+        return None
+    return {f"unet.{name}": tensor.shape for name, tensor in unet.state_dict().items()}
 
 
 def pad_to_stride(image: Tensor) -> Tensor:
@@ -93,7 +123,7 @@ def _load_encoder(unet: smp.Unet, file: Path) -> None:
             f"that torch.save wrote"
         )
     try:
-        unet.encoder.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        unet.encoder.load_state_dict(read_torch_file(file))
     except Exception as error:
         raise UsageError(
             f"ContrastEnhancer.encoder_weights {file} is not a state dict of this encoder with one "

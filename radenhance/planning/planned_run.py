@@ -170,7 +170,7 @@ class PlannedRun:
     def _has_buckets(self) -> bool:
         chosen = self.settings.trainer.strategy
         name = str(getattr(chosen, "class_path", chosen))
-        is_ddp = name.startswith("ddp") or name.endswith(".DDPStrategy") or name == "auto"
+        is_ddp = name.startswith("ddp") or name.endswith(".ReplicatedStrategy") or name == "auto"
         return is_ddp and self.num_processes > 1
 
     def batch(self, size: Size) -> Batch:

@@ -8,10 +8,10 @@ and keeps what people wrote into the manifest.
 
 import argparse
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from radenhance.console import Parser, say
 from radenhance.dataset.description import DESCRIPTION, load_declarations
 from radenhance.dataset.manifest import MANIFEST, Pair, check_patients, listed_pairs
 from radenhance.errors import DatasetError, UsageError
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         keep_names=options.keep_names,
         num_processes=options.processes,
     )
-    sys.stdout.write(report(options.out, pairs, rejected, anonymized=options.anonymize))
+    say(report(options.out, pairs, rejected, anonymized=options.anonymize))
 
 
 def prepare(
@@ -110,7 +110,7 @@ def prepare(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance prepare",
         description="Make a dataset of the radiographs in a folder, with targets. Run it again to "
         "add new radiographs; docs/how-to/prepare.md says how to export and how pairs are found.",

@@ -15,8 +15,39 @@ from radenhance.dicom.attributes import Attributes, or_unknown
 
 BLACK = "***"
 
-_NAMES = ("PatientName", "OtherPatientNames", "ResponsiblePerson", "ReferringPhysicianName")
-_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber")
+_NAMES = (
+    "PatientName",
+    "OtherPatientNames",
+    "PatientMotherBirthName",
+    "ResponsiblePerson",
+    "ReferringPhysicianName",
+    "PerformingPhysicianName",
+    "NameOfPhysiciansReadingStudy",
+    "RequestingPhysician",
+    "OperatorsName",
+)
+_NUMBERS_AND_PLACES = (
+    "PatientID",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "StudyID",
+    "DeviceSerialNumber",
+    "ResponsibleOrganization",
+    "InstitutionName",
+    "InstitutionalDepartmentName",
+    "StationName",
+)
+_COMMON = re.compile(
+    "animals?|care|cent(er|re)|clinic|department|detector|equine|files?|folder|from|hospital|"
+    "images?|imaging|klinik|large|pets|pixels|practice|praxis|radiograph|radiology|room|service|"
+    "small|target|tierklinik|university|veterinary|with|xray"
+)
+"""Words in the names of places that stand in other texts as well, and identify nobody."""
+
+_DATE = re.compile(
+    r"(?<![\d.])(?:(?:19|20)\d\d([-._]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])"
+    r"|\d{1,2}([-._])\d{1,2}\2(?:19|20)\d\d)(?![\d]|\.\d)"
+)
 _SHORTEST_NAME = 3
 _SHORTEST_PART = 4  # letters of a name inside a longer word, and digits of a number
 
@@ -44,22 +75,24 @@ def identity_words(attributes: Attributes) -> frozenset[str]:
     """Return the names and numbers of a header, without accents and in lower case."""
     names, numbers = (
         {word for keyword in keywords for word in _words(attributes, keyword)}
-        for keywords in (_NAMES, _NUMBERS)
+        for keywords in (_NAMES, _NUMBERS_AND_PLACES)
     )
     found = {word for word in names if len(word) >= _SHORTEST_NAME}
     found |= {word for word in numbers if len(word) >= _SHORTEST_PART}
     # The word cat identifies no one, even where an animal is called Cat.
-    return frozenset(word for word in found if species_of(word) not in SPECIES)
+    return frozenset(
+        word for word in found if species_of(word) not in SPECIES and not _COMMON.fullmatch(word)
+    )
 
 
 def blacked_out(text: str, words: Collection[str]) -> str:
-    """Return a text with *** in place of every word that contains one of `words`.
+    """Return a text with *** in place of dates, and of every word that contains one of `words`.
 
     Args:
         text: Any text, such as a path or an error about it.
         words: The words to black out, as `identity_words` returns them.
     """
-    parts = re.split(r"([\W_]+)", text)
+    parts = re.split(r"([\W_]+)", _DATE.sub(BLACK, text))
     return "".join(BLACK if _holds(plain(part), words) else part for part in parts)
 
 

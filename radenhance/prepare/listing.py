@@ -13,6 +13,7 @@ from radenhance.dataset.description import write_description
 from radenhance.dataset.manifest import MANIFEST, write_manifest
 from radenhance.dataset.pair import Pair
 from radenhance.files import replace_file
+from radenhance.foreign_text import in_csv, one_line
 from radenhance.prepare.source import Rejected
 
 REJECTED = "rejected.csv"
@@ -31,7 +32,8 @@ def write_lists(root: Path, pairs: Sequence[Pair], rejected: Iterable[Rejected])
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(("file", "sha256", "reason"))
-    writer.writerows((file.name, file.sha256, file.reason) for file in rejected)
+    for file in rejected:
+        writer.writerow((in_csv(one_line(file.name)), file.sha256, in_csv(one_line(file.reason))))
     replace_file(root / REJECTED, text.getvalue().encode())
     if pairs:
         species = Counter(pair.species or "unknown" for pair in pairs)
@@ -57,9 +59,9 @@ def report(
     if rejected:
         lines.append(f"files in no pair: {len(rejected)}, see {root / REJECTED}")
         reasons = Counter(file.reason for file in rejected)
-        lines += [f"  {n} x {why}" for why, n in reasons.most_common(_NUM_REASONS_SHOWN)]
+        lines += [f"  {n} x {one_line(why)}" for why, n in reasons.most_common(_NUM_REASONS_SHOWN)]
     lines.append(_identity(pairs, anonymized=anonymized))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def nothing_came_out(raw: Path, root: Path, rejected: Sequence[Rejected]) -> str:

@@ -17,7 +17,9 @@ from typing import TypeVar
 import cv2
 from tqdm import tqdm
 
-from radenhance.errors import RadenhanceError
+from radenhance.console import guard_logs
+from radenhance.errors import MachineError
+from radenhance.foreign_text import one_line
 
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
@@ -64,10 +66,11 @@ def in_parallel(
         num_processes: Largest number of calls at a time; one per core when None.
 
     Raises:
-        RadenhanceError: A process was killed, as happens when memory runs out.
+        MachineError: A process was killed, as happens when memory runs out.
     """
     if not arguments:
         return
+    title = one_line(title)
     processes = min(num_processes or num_cores(), len(arguments))
     if processes <= 1:
         yield from tqdm(map(function, arguments), total=len(arguments), desc=title, unit=unit)
@@ -79,7 +82,7 @@ def in_parallel(
             results = pool.map(function, arguments)
             yield from tqdm(results, total=len(arguments), desc=title, unit=unit)
         except BrokenProcessPool as error:
-            raise RadenhanceError(
+            raise MachineError(
                 f"one of {processes} processes was killed, probably because memory ran out; run "
                 f"the command again with fewer of them (--processes {max(processes // 2, 1)})"
             ) from error
@@ -96,6 +99,7 @@ def _at_least_one(text: str) -> int:
 
 def _start() -> None:
     cv2.setNumThreads(1)
+    guard_logs()
     # Ctrl-C reaches every process of a terminal; the main one decides what to do.
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from radenhance.console import Parser
 from radenhance.dataset.manifest import Pair, write_manifest
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import UsageError
@@ -74,7 +75,7 @@ def synthesize(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance synthesize",
         description="Make a dataset of synthetic radiographs: raw DICOM files and targets.",
     )

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from radenhance.console import hush_libraries, say
+from radenhance.console import Parser, hush_libraries, say
 from radenhance.errors import UsageError
 from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce.logs import read_figures
@@ -106,7 +106,7 @@ def _is_quick(run: Run, max_hours: float | None) -> bool:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's flags."""
-    flags = argparse.ArgumentParser(
+    flags = Parser(
         prog="radenhance reproduce",
         description="Remake the paper's tables and figures, its numbers beside ours: train every "
         "recipe, each run in a process of its own. It may be stopped at any time; the same command "

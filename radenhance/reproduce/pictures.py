@@ -18,6 +18,7 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.contact_sheet import Row, write_contact_sheet
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer, measure
+from radenhance.foreign_text import in_html
 from radenhance.reproduce.paper import BAR_FIGURES, IMAGE_FIGURES, ORIGINAL, title_of
 from radenhance.reproduce.results import Results
 from radenhance.reproduce.study import Run
@@ -78,7 +79,7 @@ def _svg(results: Results, recipes: Sequence[str], size: int) -> str:
 
 def _bar(name: str, shares: tuple[float, float], *, top: int) -> str:
     """Return a name, its bar of two parts, and their sum."""
-    drawn = f'<text x="{LABEL - 6}" y="{top + 12}" text-anchor="end">{name}</text>'
+    drawn = f'<text x="{LABEL - 6}" y="{top + 12}" text-anchor="end">{in_html(name)}</text>'
     left: float = LABEL
     for share, color in zip(shares, (FORWARD, BACKWARD), strict=True):
         length = share * WIDTH * 0.8

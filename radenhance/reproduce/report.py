@@ -9,16 +9,16 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from radenhance.files import replace_file
+from radenhance.foreign_text import in_csv, in_html, one_line
 from radenhance.reproduce.claims import claims, take_home
 from radenhance.reproduce.machine import described, machine
 from radenhance.reproduce.pictures import Bars, Picture, bars, pictures
 from radenhance.reproduce.results import Results
-from radenhance.reproduce.study import FINISHED
+from radenhance.reproduce.study import FAILED, FINISHED, RUNS
 from radenhance.reproduce.tables import Table, tables
 
 STYLE = (
@@ -53,7 +53,7 @@ def _heading(results: Results) -> list[str]:
     study = results.study
     done = sum(len(figures) for figures in results.figures.values())
     return [
-        f"{done} of {len(study.runs)} runs are done: {study.encoder or 'ResNet-34'}, "
+        f"{done} of {len(study.runs)} runs are done: {one_line(study.encoder or 'ResNet-34')}, "
         f"{', '.join(map(str, study.sizes))} px, {study.epochs} epochs, seeds "
         f"{', '.join(map(str, study.seeds))}, batches of one.",
         f"{described(_machine_of(results))}.",
@@ -69,9 +69,10 @@ def _machine_of(results: Results) -> dict[str, Any]:
 
 
 def _failures(results: Results) -> list[str]:
+    """Say which recipes failed, and not in their own words: these may name a patient's file."""
     return [
-        f"{recipe} at {size} px failed: {said}"
-        for (recipe, size), said in sorted(results.failures.items())
+        f"{recipe} at {size} px failed; {FAILED} in its folder below {RUNS}/ says why"
+        for recipe, size in sorted(results.failures)
     ]
 
 
@@ -103,32 +104,32 @@ def _html(
     title = "The paper's tables and figures, and ours"
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1><p><b>{escape(take_home(results))}</b></p><ul>",
-        *(f"<li>{escape(line)}</li>" for line in (*claims(results), *_failures(results))),
+        f"<style>{STYLE}</style><h1>{title}</h1><p><b>{in_html(take_home(results))}</b></p><ul>",
+        *(f"<li>{in_html(line)}</li>" for line in (*claims(results), *_failures(results))),
         "</ul>",
-        *(f"<p>{escape(line)}</p>" for line in (*_heading(results), NOTES.replace("`", ""))),
+        *(f"<p>{in_html(line)}</p>" for line in (*_heading(results), NOTES.replace("`", ""))),
     ]
     for table in made:
-        parts.append(f"<h2>{escape(table.title)}</h2><table>{_html_row(table.columns, 'th')}")
+        parts.append(f"<h2>{in_html(table.title)}</h2><table>{_html_row(table.columns, 'th')}")
         parts += [*(_html_row(row, "td") for row in table.rows), "</table>"]
-    parts += [f"<h2>{escape(figure.title)}</h2>{figure.svg}" for figure in drawn]
+    parts += [f"<h2>{in_html(figure.title)}</h2>{figure.svg}" for figure in drawn]
     for picture in images:
         data = base64.b64encode(picture.path.read_bytes()).decode()
         parts.append(
-            f'<h2>{escape(picture.title)}</h2><img src="data:image/png;base64,{data}" alt="">'
+            f'<h2>{in_html(picture.title)}</h2><img src="data:image/png;base64,{data}" alt="">'
         )
     return "".join(parts) + "</html>\n"
 
 
 def _html_row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{in_html(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    writer.writerows([in_csv(one_line(cell)) for cell in row] for row in table.rows)
     return text.getvalue()
 
 

@@ -4,7 +4,9 @@ A study takes hours or days and will be interrupted. What it has done is therefo
 folders and never remembered elsewhere: the same command goes on, and another one is refused there.
 """
 
+import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,12 @@ from radenhance.errors import UsageError
 from radenhance.files import replace_file
 from radenhance.flags.recipes import recipes
 from radenhance.reproduce.paper import RECIPES
-from radenhance.runs import LOGS
+from radenhance.runs import newest_checkpoint
 
 FINISHED = "finished.json"
 FAILED = "failed.txt"
 SETTINGS = "study.json"
+RUNS = "runs"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Study:
     def settings(self) -> dict[str, Any]:
         """Return what all runs of the folder must have in common."""
         return {
-            "data": str(self.data.resolve()),
+            "data": _told_apart(self.data),
             "epochs": self.epochs,
             "encoder": self.encoder or "the recipes' own",
         }
@@ -86,11 +89,16 @@ class Study:
         path = self.out / SETTINGS
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
+            if os.sep in before["data"]:  # as earlier versions noted it
+                before["data"] = _told_apart(Path(before["data"]))
             for name, value in self.settings().items():
                 if before[name] != value:
+                    others = f"{name} {before[name]}, not {value}"
+                    if name == "data":
+                        others = f"other radiographs than those of {self.data}"
                     raise UsageError(
-                        f"{self.out} holds runs with {name} {before[name]}, not {value}; choose "
-                        f"another folder, or the same settings"
+                        f"{self.out} holds runs with {others}; choose another folder, or the same "
+                        f"settings"
                     )
             return
         self.out.mkdir(parents=True, exist_ok=True)
@@ -116,7 +124,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Folder of the run's logs and checkpoints."""
-        return self.study.out / "runs" / f"{self.recipe}-{self.size}px-seed{self.seed}"
+        return self.study.out / RUNS / f"{self.recipe}-{self.size}px-seed{self.seed}"
 
     @property
     def title(self) -> str:
@@ -139,8 +147,7 @@ class Run:
     @property
     def checkpoint(self) -> Path | None:
         """The last state of the run, if there is one."""
-        found = self.folder.glob(f"{LOGS}/version_*/checkpoints/last.ckpt")
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
+        return newest_checkpoint("last", self.folder)
 
     def flags(self, accelerator: str) -> list[str]:
         """Return the flags of `radenhance fit`.
@@ -171,3 +178,8 @@ class Run:
     def command(self, accelerator: str) -> list[str]:
         """Return the command that starts one of the run's processes."""
         return [sys.executable, "-m", "radenhance", "fit", *self.flags(accelerator)]
+
+
+def _told_apart(folder: Path) -> str:
+    """Return what tells a folder from others, and not its name, which may be a patient's."""
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
-from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from lightning.pytorch.strategies import StrategyRegistry
 from torch import Tensor
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
@@ -23,6 +23,7 @@ from radenhance.compat.fake_process_group import fake_processes
 from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
+from radenhance.strategies.replicated import ReplicatedStrategy
 from radenhance.strategies.sharding import (
     broadcast_from_first,
     end_in_place,
@@ -40,7 +41,7 @@ from radenhance.strategies.whole import WholePasses
 FULLY_SHARDED = "fully_sharded"
 
 
-class FullyShardedStrategy(PartitionedStrategy, DDPStrategy):
+class FullyShardedStrategy(PartitionedStrategy, ReplicatedStrategy):
     """Data parallel, with parameters, gradients and optimizer state sharded.
 
     Args:

@@ -35,6 +35,7 @@ def test_run_becomes_an_int8_file_that_is_measured_and_predicts(qat_run, tiny_da
     arguments = [*command.split()[1:-1], f"{tiny_dataset}/raw", "--output.folder=enhanced"]
     assert main([*arguments, "--trainer.accelerator=cpu", "--data.num_workers=0"]) == 0
     assert len([path for path in Path("enhanced").rglob("*") if path.is_file()]) == 8
+    assert tiny_dataset.parent.name.encode() not in Path("small.onnx").read_bytes()
 
 
 def test_a_float_run_is_refused(tiny_flags, tiny_dataset, capsys):

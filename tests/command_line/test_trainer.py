@@ -1,10 +1,13 @@
 """The trainer that flags describe."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
+from processes import command, start
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
@@ -72,3 +75,56 @@ def test_only_a_run_that_goes_on_from_its_last_checkpoint_keeps_its_folder(name,
 
 def test_logs_are_where_the_root_is():
     assert Path(trainer_of("--trainer.default_root_dir=there").logger.log_dir).parts[0] == "there"
+
+
+def test_checkpoints_are_read_by_us_whatever_other_plugin_is_named():
+    plugin = "--trainer.plugins=lightning.pytorch.plugins.precision.Precision"
+    for flags in ([], [plugin]):
+        assert isinstance(trainer_of(*flags).strategy.checkpoint_io, WholeFileCheckpointIO)
+
+
+def removed(folder):
+    shutil.rmtree(folder)
+
+
+def filled(folder):
+    """Whatever is written to the log files from now on meets a full disk."""
+    for file in [*folder.glob("events.*"), *folder.glob("metrics.csv")]:
+        file.unlink()
+        file.symlink_to("/dev/full")
+
+
+def fit_whose_log_fails(fails, *arguments):
+    """Fit, and let the log fail after the first epoch."""
+    write = LastCheckpoint.on_train_epoch_end
+
+    def write_then_fail(self, trainer, pl_module):
+        write(self, trainer, pl_module)
+        if trainer.current_epoch == 0:
+            fails(Path(trainer.log_dir))
+
+    LastCheckpoint.on_train_epoch_end = write_then_fail
+    return command("fit", *arguments, "--trainer.max_epochs=3")
+
+
+@pytest.mark.parametrize(
+    ("logger", "fails", "reason"),
+    [
+        ("TensorBoardLogger", removed, "No such file or directory"),
+        ("TensorBoardLogger", filled, "No space left on device"),
+        ("CSVLogger", removed, "No such file or directory"),
+        ("CSVLogger", filled, "No space left on device"),
+    ],
+)
+def test_a_log_that_cannot_be_written_any_more_costs_a_run_its_curves_alone(
+    tmp_path, tiny_flags, logger, fails, reason
+):
+    named = [f"--trainer.logger={logger}", "--trainer.logger.save_dir=logs"]
+    flags = [*tiny_flags, *named, "--trainer.log_every_n_steps=1"]
+    fit = start(fit_whose_log_fails, fails, *flags, folder=tmp_path / "run", name="alone").wait(90)
+    assert fit.code == 0, fit.output
+    assert fit.output.count("Curves and pictures of this run cannot be written any more") == 1
+    assert reason in fit.output
+    assert "Traceback" not in fit.output
+    (last,) = (tmp_path / "run/logs").rglob("last.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == 9

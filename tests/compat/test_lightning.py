@@ -17,6 +17,7 @@ from radenhance.compat.lightning import (
     SubprocessStrategy,
     connect,
     is_accumulating,
+    is_restoring,
     leave_out_backward,
     logged_step,
     seed_workers,
@@ -172,3 +173,32 @@ def test_a_loader_that_seeds_its_own_workers_keeps_its_way(monkeypatch):
     loader = DataLoader([1, 2], worker_init_fn=print)
     seed_workers(loader, 3)
     assert loader.worker_init_fn is print
+
+
+class Restored(Callback):
+    def __init__(self):
+        self.seen = []
+
+    def state_dict(self):
+        return {"a": 1}
+
+    def load_state_dict(self, state):
+        self.seen.append(is_restoring(self.trainer))
+
+    def setup(self, trainer, pl_module, stage):
+        self.trainer = trainer
+
+    def on_train_start(self, trainer, pl_module):
+        self.seen.append(is_restoring(trainer))
+
+
+def test_a_trainer_restores_until_all_parts_have_their_state():
+    silent = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+    silent |= {"enable_model_summary": False, "enable_checkpointing": False}
+    data = DataLoader(TensorDataset(torch.ones(1, 1)))
+    first = Trainer(max_epochs=1, callbacks=[Restored()], **silent)
+    first.fit(Line(), data)
+    first.save_checkpoint("x.ckpt")
+    restored = Restored()
+    Trainer(max_epochs=2, callbacks=[restored], **silent).fit(Line(), data, ckpt_path="x.ckpt")
+    assert restored.seen == [True, False]

@@ -228,6 +228,15 @@ def test_the_hash_of_a_settled_file_is_remembered(file, cache, monkeypatch):
     Cache(cache.folder).decode(file, **OPTIONS)
 
 
+def test_a_file_from_the_future_is_hashed_once(file, cache, monkeypatch):
+    os.utime(file, (time.time() + 1e6, time.time() + 1e6))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 60)  # the clock was set back
+    cache.decode(file, **OPTIONS)
+    monkeypatch.setattr(cache_module, "_hash_of_file", lambda path: pytest.fail("hashed again"))
+    Cache(cache.folder).decode(file, **OPTIONS)
+
+
 def test_the_same_content_elsewhere_is_the_same_entry(file, tmp_path, cache, monkeypatch):
     cache.decode(file, **OPTIONS)
     copy = saved(tmp_path / "copy.npy")

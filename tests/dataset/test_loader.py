@@ -2,6 +2,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from radenhance.dataset.loader import DrawSampler, ResumableLoader
+from radenhance.errors import UsageError
 
 
 class Draws(Dataset):
@@ -62,3 +63,18 @@ def test_a_finished_epoch_is_followed_by_a_whole_one():
 def test_processes_share_an_epoch():
     shares = [list(DrawSampler(Draws(), num_replicas=2, rank=rank, seed=3)) for rank in range(2)]
     assert sorted(shares[0] + shares[1]) == [(0, i) for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"epoch": 1},
+        {"epoch": "1", "batches": 2},
+        {"epoch": 1, "batches": -2},
+        {"batches": True},
+    ],
+)
+def test_a_state_that_is_no_position_is_refused(state):
+    with pytest.raises(UsageError, match="does not say where in the training data"):
+        loader().load_state_dict(state)

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from radenhance.dataset.manifest import (
     Pair,
     describe,
     find_pairs,
+    fingerprint,
     image_columns,
     listed_pairs,
     may_be_radiograph,
@@ -193,3 +195,18 @@ def test_equal_pixels_have_one_hash_whatever_the_file(root):
 def test_scanners_names_without_a_suffix_are_radiographs(name, stem, radiograph):
     assert stem_of(Path(name)) == stem
     assert may_be_radiograph(Path(name)) == radiograph
+
+
+def test_a_fingerprint_changes_with_pairs_splits_sizes_and_declarations(root):
+    pairs = find_pairs(root)
+    found = [fingerprint(root, pairs)]
+    assert fingerprint(root, reversed(pairs)) == found[0]
+    found.append(fingerprint(root, pairs[:1]))
+    found.append(fingerprint(root, [replace(pairs[0], split="val"), *pairs[1:]]))
+    found.append(fingerprint(root, [replace(pairs[0], pixels_sha256="0"), *pairs[1:]]))
+    (root / "dataset.yaml").write_text("name: other")
+    found.append(fingerprint(root, pairs))
+    raw = root / pairs[0].raw_path
+    raw.write_bytes(raw.read_bytes() + b"0")
+    found.append(fingerprint(root, pairs))
+    assert len(set(found)) == len(found)

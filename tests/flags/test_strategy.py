@@ -18,6 +18,8 @@ def chosen(**options):
         ("fsdp", "fully_sharded"),
         ("radenhance.strategies.EncoderDecoderStrategy", "encoder_decoder"),
         ("radenhance.strategies.FullyShardedStrategy", "fully_sharded"),
+        ("radenhance.strategies.ReplicatedStrategy", "ddp"),
+        ("lightning.pytorch.strategies.DDPStrategy", "ddp"),
         ("ddp", "ddp"),
         ("auto", "auto"),
     ],
@@ -53,3 +55,12 @@ def test_other_numbers_are_left_to_lightning(options, monkeypatch):
 def test_a_strategy_with_options_is_left_as_it_is():
     named = Namespace(class_path="radenhance.strategies.EncoderDecoderStrategy")
     assert chosen(strategy=named, num_nodes=2, devices=1) is named
+
+
+def test_lightnings_ddp_with_options_is_ours_with_them():
+    options = {"find_unused_parameters": True}
+    named = Namespace(
+        class_path="lightning.pytorch.strategies.DDPStrategy", init_args=Namespace(**options)
+    )
+    assert chosen(strategy=named).class_path == "radenhance.strategies.ReplicatedStrategy"
+    assert vars(named.init_args) == options

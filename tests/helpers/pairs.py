@@ -10,8 +10,9 @@ from processes import run_nodes
 from torch import nn
 from torch.distributed import ProcessGroup
 
-from radenhance.strategies.encoder_decoder.loader import PeerGroup, broadcast_loader
+from radenhance.strategies.encoder_decoder.loader import broadcast_loader
 from radenhance.strategies.encoder_decoder.precision import norm_over_stages
+from radenhance.strategies.peers import PeerGroup
 
 CPU = torch.device("cpu")
 
@@ -68,11 +69,11 @@ def batches(rank, peers):
 
 
 def values(rank, peers):
-    """Broadcast from either side what the other one does not have."""
+    """Exchange what the other process does not have."""
     own = {"rank": rank, "nested": [torch.arange(3) + rank, (None, torch.tensor(True))]}
     of_decoder = peers.broadcast(own if rank == 0 else None, source=0)
     of_encoder = peers.broadcast(own if rank == 1 else "ignored", source=1)
-    return of_decoder, of_encoder
+    return of_decoder, of_encoder, peers.gather(("rank", rank))
 
 
 def norms(rank, peers):

@@ -42,12 +42,14 @@ class Process:
         return self
 
 
-def start(function, *arguments, folder, name, **environment):
+def start(function, *arguments, folder, name, has_children=False, **environment):
     """Start `function(*arguments)` in `folder`; its exit code is what it returns."""
     folder.mkdir(parents=True, exist_ok=True)
     output = folder.parent / f"{folder.name}-{name}.txt"
     process = CONTEXT.Process(
-        target=_run, args=(function, arguments, folder, output, environment), daemon=True
+        target=_run,
+        args=(function, arguments, folder, output, environment),
+        daemon=not has_children,
     )
     process.start()
     return Process(process, output)
@@ -107,6 +109,7 @@ def _run(function, arguments, folder, output, environment):
     os.environ.update(environment)
     os.chdir(folder)
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process of the command line
     sys.exit(function(*arguments))
 
 

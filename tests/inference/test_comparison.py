@@ -11,7 +11,7 @@ def test_the_network_and_the_raw_images_are_measured_on_both_sets(tiny_dataset, 
     monkeypatch.setattr(comparison, "REAL_ROOT", tiny_dataset)  # as if it were
     write_old_checkpoint("original", "old.ckpt")
     compared, rows = comparison.compare(Checkpoint.open(Path("old.ckpt")), tiny_dataset)
-    assert [one.name for one in compared] == [f"validation of {tiny_dataset}", "real (RG1, RG3)"]
+    assert [one.name for one in compared] == ["validation", "real (RG1, RG3)"]
     first, second = compared
     assert first.num_images == second.num_images == 2
     assert first.identity == pytest.approx(second.identity)
@@ -25,9 +25,12 @@ def test_the_network_and_the_raw_images_are_measured_on_both_sets(tiny_dataset, 
 def test_the_best_case_is_shown_before_the_worst(tiny_dataset, monkeypatch):
     monkeypatch.setattr(comparison, "REAL_ROOT", tiny_dataset)
     write_old_checkpoint("original", "old.ckpt")
-    _, (best, worst, *_) = comparison.compare(Checkpoint.open(Path("old.ckpt")), tiny_dataset)
-    assert f"validation of {tiny_dataset}, best" in best.title
-    assert f"validation of {tiny_dataset}, worst" in worst.title
+    checkpoint = Checkpoint.open(Path("old.ckpt"))
+    _, (best, worst, *_) = comparison.compare(checkpoint, tiny_dataset)
+    assert best.title.startswith("validation, best: case ")
+    assert worst.title.startswith("validation, worst: case ")
+    _, (named, *_) = comparison.compare(checkpoint, tiny_dataset, log_names=True)
+    assert named.title.startswith(f"validation of {tiny_dataset}, best: raw/case")
     assert float(best.title.split()[-1]) >= float(worst.title.split()[-1])
     assert {image.shape for image in best.images} == {best.images[0].shape}
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from radenhance.errors import ImageSizeError, UsageError
-from radenhance.network.unet import build_unet, pad_to_stride
+from radenhance.network.unet import build_unet, is_known_encoder, pad_to_stride, shapes_of
 
 
 def test_one_channel_goes_in_and_comes_out_at_the_same_size():
@@ -58,3 +58,40 @@ def test_download_without_a_network_ends_in_a_hint(monkeypatch):
 def test_an_image_too_small_to_reflect_is_refused():
     with pytest.raises(ImageSizeError, match="at least 32 pixels a side, got 5 rows"):
         pad_to_stride(torch.zeros(1, 1, 5, 64))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tu-resnet18", "tu-mobilenetv3_small_050.lamb_in1k"])
+def test_encoders_that_the_libraries_hold_are_known(name):
+    assert is_known_encoder(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet35",
+        "imagenet",
+        "tu-hf-hub:owner/name",
+        "tu-hf_hub:owner/name",
+        "tu-local-dir:/tmp",
+        "tu-https://example.com/resnet18",
+        "tu-resnet18.a:b",
+        "tu-../resnet18",
+        "tu-resnet18\n",
+        "tu-",
+        "",
+        None,
+        ["resnet18"],
+    ],
+)
+def test_what_would_be_fetched_is_no_known_encoder(name):
+    assert not is_known_encoder(name)
+
+
+def test_shapes_are_those_of_the_network_without_its_memory():
+    unet = build_unet("resnet18")
+    expected = {f"unet.{name}": tensor.shape for name, tensor in unet.state_dict().items()}
+    assert shapes_of("resnet18") == expected
+
+
+def test_an_encoder_that_computes_while_it_is_built_has_no_shapes_beforehand():
+    assert shapes_of("mit_b0") is None

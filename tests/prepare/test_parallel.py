@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from radenhance.errors import RadenhanceError
+from radenhance.errors import MachineError
 from radenhance.prepare.parallel import in_parallel
 
 
@@ -24,7 +24,7 @@ def test_results_come_in_the_order_of_the_arguments(processes):
 
 
 def test_a_process_that_is_killed_is_told_with_what_to_do():
-    with pytest.raises(RadenhanceError, match=r"fewer of them \(--processes 1\)"):
+    with pytest.raises(MachineError, match=r"fewer of them \(--processes 1\)"):
         list(in_parallel(die, range(4), title="", num_processes=2))
 
 

@@ -49,13 +49,14 @@ def test_it_opens_with_the_sentence_and_the_claims(scene, written):
     assert "AMP is WORSE" in (folder / "report.html").read_text()
 
 
-def test_it_says_what_failed_and_why(scene, written):
+def test_it_says_what_failed_and_where_it_is_written_why(scene, written):
     scene.finish_all(original=BASE)
-    scene.fail("amp", said="radenhance: 3 < 4 MiB")
+    scene.fail("amp", said="radenhance: raw/Quillfeather.dcm is cut off")
     folder = written()
-    assert "- amp at 512 px failed: radenhance: 3 < 4 MiB" in (folder / "report.md").read_text()
-    page = (folder / "report.html").read_text()
-    assert "amp at 512 px failed: radenhance: 3 &lt; 4 MiB" in page
+    for name in ("report.md", "report.html"):
+        text = (folder / name).read_text()
+        assert "amp at 512 px failed; failed.txt in its folder below runs/ says why" in text
+        assert "Quillfeather" not in text
 
 
 def test_it_says_how_much_of_the_study_is_done(scene, written):

@@ -1,12 +1,13 @@
 """A study's runs: which there are, in which order, with which flags, and how one goes on."""
 
+import json
 import os
 from dataclasses import replace
 
 import pytest
 
 from radenhance.errors import UsageError
-from radenhance.reproduce.study import FINISHED, Study
+from radenhance.reproduce.study import FINISHED, SETTINGS, Study
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_newest_checkpoint(study):
     run = study.runs[0]
     assert run.checkpoint is None
     assert "--ckpt_path" not in run.flags("cpu")
-    for version in (1, 0):  # the higher number is not the newer one
+    for version in (0, 1):  # the clock was set back in between
         path = run.folder / f"lightning_logs/version_{version}/checkpoints/last.ckpt"
         path.parent.mkdir(parents=True)
         path.touch()
@@ -98,9 +99,26 @@ def test_a_folder_of_other_settings_is_refused(study, change, said):
         replace(study, **change).claim()
 
 
+def test_its_notes_do_not_name_the_folder_of_the_radiographs(study):
+    study.claim()
+    noted = json.loads((study.out / SETTINGS).read_text())
+    assert noted["data"]
+    assert study.data.name not in noted["data"]
+
+
+def test_a_folder_whose_notes_are_of_an_earlier_version_goes_on(study, tmp_path):
+    study.claim()
+    path = study.out / SETTINGS
+    noted = json.loads(path.read_text())
+    path.write_text(json.dumps(noted | {"data": str(study.data.resolve())}))
+    study.claim()
+    with pytest.raises(UsageError, match="other radiographs"):
+        replace(study, data=tmp_path / "mine").claim()
+
+
 def test_a_folder_with_other_radiographs_is_refused(study, tmp_path):
     study.claim()
-    with pytest.raises(UsageError, match="holds runs with data .*data, not .*mine"):
+    with pytest.raises(UsageError, match="holds runs with other radiographs than those of .*mine"):
         replace(study, data=tmp_path / "mine").claim()
 
 

@@ -25,10 +25,14 @@ from typing_extensions import override
 
 from radenhance.errors import UsageError
 from radenhance.memory.quantization.grid import weight_scale
+from radenhance.memory.quantization.int8_file import read_int8, seal
 from radenhance.memory.quantization.observer import Observer
 from radenhance.memory.quantization.stages import quantized_stages
 from radenhance.network.stages import Part, run_stages, stages_of
 from radenhance.network.unet import DEEPEST_STRIDE
+
+FATAL = 4
+"""Level of ONNX Runtime's own log, which would print texts of the file."""
 
 
 class Int8Network:
@@ -38,7 +42,7 @@ class Int8Network:
         file: The file of a model that `to_int8` gave.
 
     Raises:
-        UsageError: There is no such file, or it is no ONNX model.
+        UsageError: There is no such file, or it is no int8 model of ours.
     """
 
     def __init__(self, file: Path) -> None:
@@ -48,22 +52,39 @@ class Int8Network:
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = FATAL
+        self._file = file
         try:
+            content = read_int8(file)
             self._session = onnxruntime.InferenceSession(
-                file, options, providers=["CPUExecutionProvider"]
+                content, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:
-            raise UsageError(
-                f"ContrastEnhancer.int8 {file} is not an ONNX model ({error}); give a file that "
-                f"`radenhance quantize` wrote"
-            ) from error
+        except Exception as error:  # ONNX Runtime's errors share no class
+            why = error if isinstance(error, ValueError) else "ONNX Runtime refuses it"
+            raise self._refused(str(why)) from error
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Return the enhanced image in float32, shape (N, 1, H, W), on the device of `image`."""
+        """Return the enhanced image in float32, shape (N, 1, H, W), on the device of `image`.
+
+        Raises:
+            UsageError: The model gives no image of that size.
+        """
         name = self._session.get_inputs()[0].name
         images = image.float().cpu().numpy()
-        enhanced = [self._session.run(None, {name: one[None]})[0] for one in images]
-        return torch.from_numpy(np.concatenate(enhanced)).to(image.device)
+        try:
+            enhanced = [self._session.run(None, {name: one[None]})[0] for one in images]
+        except Exception as error:  # ONNX Runtime's errors share no class
+            raise self._refused("it does not run on this image") from error
+        result = torch.from_numpy(np.concatenate(enhanced)).to(image.device)
+        if result.shape != image.shape or not result.isfinite().all():
+            raise self._refused("it gives no image")
+        return result
+
+    def _refused(self, why: str) -> UsageError:
+        return UsageError(
+            f"ContrastEnhancer.int8 {self._file} is not an int8 model of radenhance: {why}; give a "
+            f"file that `radenhance quantize` wrote"
+        )
 
 
 def to_int8(unet: smp.Unet) -> onnx.ModelProto:
@@ -92,6 +113,7 @@ def to_int8(unet: smp.Unet) -> onnx.ModelProto:
     assert program is not None
     model = program.model_proto
     _put_integer_weights(model.graph)
+    seal(model)
     return model
 
 

@@ -13,13 +13,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from radenhance.console import say
+from radenhance.console import Parser, say
 from radenhance.dataset.description import load_declarations
-from radenhance.dataset.manifest import MANIFEST, find_pairs, listed_pairs
+from radenhance.dataset.manifest import MANIFEST, case_names, find_pairs, listed_pairs
 from radenhance.dataset.pair import Pair
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError
 from radenhance.files import replace_file
+from radenhance.foreign_text import LONGEST_MESSAGE, one_line
 from radenhance.prepare.check.findings import ImageFindings, PairFindings, examine
 from radenhance.prepare.check.sheet import write_check_sheet
 from radenhance.prepare.parallel import add_processes_flag, in_parallel
@@ -35,10 +36,13 @@ def main(arguments: Sequence[str]) -> None:
         DatasetError: The dataset cannot be trained on as it is.
     """
     options = _parser().parse_args(arguments[1:])
-    findings, of_dataset = check(options.dataset, num_processes=options.processes)
+    findings, of_dataset = check(
+        options.dataset, num_processes=options.processes, log_names=options.log_names
+    )
     say(report(findings, of_dataset))
     if options.json:
-        replace_file(options.json, as_json(findings, of_dataset).encode())
+        content = as_json(findings, of_dataset, log_names=options.log_names)
+        replace_file(options.json, content.encode())
     if options.sheet:
         write_check_sheet(options.sheet, options.dataset, findings)
         say(f"Picture (raw | target | difference): {options.sheet.resolve()}")
@@ -53,13 +57,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def check(
-    root: Path, *, num_processes: int | None = None
+    root: Path, *, num_processes: int | None = None, log_names: bool = False
 ) -> tuple[list[PairFindings], tuple[str, ...]]:
     """Examine all pairs of a dataset folder.
 
     Args:
         root: The dataset folder.
         num_processes: Largest number of pairs to process at a time; one per core when None.
+        log_names: Whether reports call pairs by their case ids, too, which may be names of files.
 
     Returns:
         The findings in the order of the manifest, where pairs with accept 0 were not read; and the
@@ -76,7 +81,10 @@ def check(
     title = f"Checking {root}"
     found = in_parallel(look, accepted, title=title, unit="pair", num_processes=num_processes)
     examined = iter(list(found))
-    findings = [next(examined) if pair.accept else PairFindings(pair) for pair in pairs]
+    findings = [
+        replace(next(examined) if pair.accept else PairFindings(pair), case=case)
+        for pair, case in zip(pairs, _called(pairs, log_names=log_names), strict=True)
+    ]
     return compared(findings), faults_of_splits(pairs)
 
 
@@ -97,28 +105,30 @@ def faults_of_splits(pairs: Sequence[Pair]) -> tuple[str, ...]:
 
 def report(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> str:
     """Return a line per pair and a summary."""
-    width = max((len(e.pair.case_id) for e in findings), default=4)
+    width = max((len(e.case) for e in findings), default=4)
     head = f"{'':8}{'case':<{width}}  split  {'species':<8}{'size':>11}  "
     lines = [f"{head}{'raw':<24}{'target':<18}{'shift':>6}{'correlation':>13}  problems"]
     lines += [_line(e, width) for e in findings]
     return "\n".join([*lines, "", *_summary(findings, of_dataset)])
 
 
-def as_json(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> str:
+def as_json(
+    findings: Sequence[PairFindings], of_dataset: Sequence[str], *, log_names: bool = False
+) -> str:
     """Return all findings as JSON: fit to train on or not, faults, counts, and a list of pairs."""
     return json.dumps(
         {
             "trains": not of_dataset and not any(e.faults for e in findings),
             "faults": list(of_dataset),
             "splits": _splits(findings),
-            "pairs": [_entry(e) for e in findings],
+            "pairs": [_entry(e, log_names=log_names) for e in findings],
         },
         indent=1,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="radenhance check",
         description="Look at every pair of a dataset: can it be read, bits, polarity, alignment, "
         "duplicates, patients in two splits. Exit code 0: fit to train on, perhaps with warnings; "
@@ -128,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to FILE")
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="write a picture of up to 12 pairs to FILE (PNG)"
+    )
+    parser.add_argument(
+        "--log-names", action="store_true", help="name cases and reviewers, not numbers alone"
     )
     add_processes_flag(parser)
     return parser
@@ -151,12 +164,13 @@ def _among(e: PairFindings, raw: _Groups, target: _Groups, patients: _Groups) ->
         for other in groups[image.pixels_hash] if image else ():
             if other.pair is e.pair:
                 continue
-            told = f"{name} is pixel for pixel that of {other.pair.case_id} ({other.pair.split})"
+            told = f"{name} is pixel for pixel that of {other.case} ({other.pair.split})"
             (warnings if other.pair.split == e.pair.split else faults).append(told)
     splits = {other.pair.split for other in patients[e.pair.patient]}
     if len(splits) > 1:
+        others = ", ".join(o.case for o in patients[e.pair.patient] if o.pair is not e.pair)
         faults.append(
-            f"its patient {e.pair.patient} is in the splits {' and '.join(sorted(splits))}"
+            f"its patient is in the splits {' and '.join(sorted(splits))}, also with {others}"
         )
     return replace(e, faults=tuple(faults), warnings=tuple(warnings))
 
@@ -170,9 +184,9 @@ def _line(e: PairFindings, width: int) -> str:
     correlation = f"{e.alignment.correlation:.2f}" if e.alignment else ""
     raw = f"{_declared(e.raw)} {e.raw.relationship}" if e.raw else ""
     problems = "; ".join([*e.faults, *e.warnings] if e.pair.accept else ["accept is 0"])
-    start = f"{mark:<8}{e.pair.case_id:<{width}}  {e.pair.split:<7}{e.pair.species:<8}{size:>11}  "
+    start = f"{mark:<8}{e.case:<{width}}  {e.pair.split:<7}{e.pair.species:<8}{size:>11}  "
     line = f"{start}{raw:<24}{_declared(e.target):<18}{shift:>6}{correlation:>13}  {problems}"
-    return line.rstrip()
+    return one_line(line.rstrip(), LONGEST_MESSAGE)
 
 
 _SHORT = {"(0028,1041)": "sign", "(0028,0004)": "photometric"}
@@ -201,6 +215,13 @@ def _summary(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> lis
     return [*lines, *(f"FAULT   {fault}" for fault in of_dataset)]
 
 
+def _called(pairs: Sequence[Pair], *, log_names: bool) -> list[str]:
+    numbered = case_names(pairs, pairs)
+    if not log_names:
+        return numbered
+    return [f"{name}, {one_line(p.case_id)}" for name, p in zip(numbered, pairs, strict=True)]
+
+
 def _splits(findings: Sequence[PairFindings]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter(), "test": Counter()}
     for e in findings:
@@ -209,13 +230,15 @@ def _splits(findings: Sequence[PairFindings]) -> dict[str, dict[str, int]]:
     return {split: dict(sorted(found.items())) for split, found in counts.items() if found}
 
 
-def _entry(e: PairFindings) -> dict[str, object]:
+def _entry(e: PairFindings, *, log_names: bool) -> dict[str, object]:
+    people = {"case_id": e.pair.case_id, "reviewed_by": e.pair.reviewed_by}
     return {
-        "case_id": e.pair.case_id,
+        "case": e.case,
+        **(people if log_names else {}),
         "split": e.pair.split,
         "species": e.pair.species,
         "accept": e.pair.accept,
-        "reviewed_by": e.pair.reviewed_by,
+        "reviewed": bool(e.pair.reviewed_by),
         "faults": e.faults,
         "warnings": e.warnings,
         "shift": e.alignment and [round(s, 3) for s in e.alignment.shift],

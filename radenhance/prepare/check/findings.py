@@ -77,6 +77,7 @@ class PairFindings:
         alignment: Alignment of the two; None when they cannot be compared.
         faults: Problems that make the pair unfit to train on.
         warnings: Problems that a person should look at.
+        case: What reports call the pair: its number, as the manifest lists it.
     """
 
     pair: Pair
@@ -85,6 +86,7 @@ class PairFindings:
     alignment: Alignment | None = None
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    case: str = ""
 
 
 def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
@@ -96,8 +98,10 @@ def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
         pair: Line of the manifest.
     """
     faults: list[str] = []
-    raw = _read(root, pair.raw_path, declarations.raw, faults)
-    target = _read(root, pair.target_path, declarations.target, faults, for_presentation=True)
+    raw = _read("raw", root / pair.raw_path, declarations.raw, faults)
+    target = _read(
+        "target", root / pair.target_path, declarations.target, faults, for_presentation=True
+    )
     found_raw = _findings(raw, declarations.raw)
     found_target = _findings(target, declarations.target, for_presentation=True)
     warnings = [*_warnings("raw", found_raw), *_warnings("target", found_target)]
@@ -112,8 +116,8 @@ def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
 
 
 def _read(
-    root: Path,
-    path: str,
+    name: str,
+    path: Path,
     declaration: Declaration,
     faults: list[str],
     *,
@@ -121,9 +125,9 @@ def _read(
 ) -> Radiograph | None:
     """Read a file, or add the reason why it cannot be read to the faults."""
     try:
-        return read(root / path, declaration=declaration, for_presentation=for_presentation)
+        return read(path, declaration=declaration, for_presentation=for_presentation)
     except RadiographError as error:
-        faults.append(str(error).replace(f"{root / path}", path))
+        faults.append(str(error).replace(str(path), name))
         return None
 
 

@@ -74,7 +74,7 @@ def _busiest(detail: Image) -> tuple[slice, ...]:
 
 def _row(root: Path, declarations: Declarations, e: PairFindings) -> Row:
     problems = [*e.faults, *e.warnings]
-    title = f"{e.pair.case_id} ({e.pair.split}): {problems[0] if problems else 'ok'}"
+    title = f"{e.case} ({e.pair.split}): {problems[0] if problems else 'ok'}"
     raw = target = compared = _NOTHING
     try:
         radiograph = read(root / e.pair.raw_path, declaration=declarations.raw)

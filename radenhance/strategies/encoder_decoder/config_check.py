@@ -1,12 +1,11 @@
 """Whether all processes were started alike, found out before anything is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import lightning
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
@@ -70,17 +69,15 @@ def settings_of(
     return {name: str(value) for name, value in together.items()}
 
 
-def check_agreement(settings: Mapping[str, str]) -> None:
+def check_agreement(everyone: Sequence[Mapping[str, str]]) -> None:
     """Refuse processes with different settings; every process of the run calls it.
 
     Args:
-        settings: What `settings_of` returned here.
+        everyone: What `settings_of` returned in each process, by rank.
 
     Raises:
         UsageError: On every process; the message names the first setting that differs.
     """
-    everyone: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, dict(settings))
     first = everyone[0]
     for rank, other in enumerate(everyone):
         for name in sorted(first.keys() | other.keys()):

@@ -15,20 +15,26 @@ from torchmetrics import Metric
 
 from radenhance.compat.torchmetrics import metric_state, set_metric_state
 from radenhance.errors import UsageError
+from radenhance.strategies.tensor_meta import not_understood
 
 Entry = tuple[str, Any, dict[str, Any]]
 """Name, value and options of one call of `self.log`."""
 
-REDUCTIONS: dict[Any, Callable[[Tensor], Tensor]] = {
-    reduce_fx: reduction
-    for reduction, names in (
-        (torch.mean, ("mean", "avg")),
-        (torch.sum, ("sum",)),
-        (torch.amin, ("min", torch.min)),
-        (torch.amax, ("max", torch.max)),
-    )
-    for reduce_fx in (*names, reduction)
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": torch.mean,
+    "sum": torch.sum,
+    "min": torch.amin,
+    "max": torch.amax,
 }
+
+NAMES: dict[Any, str] = {
+    "avg": "mean",
+    torch.min: "min",
+    torch.max: "max",
+    **{reduction: name for name, reduction in REDUCTIONS.items()},
+    **{name: name for name in REDUCTIONS},
+}
+"""What `self.log` takes for reduce_fx -> its name, which can be sent; a function cannot."""
 
 
 @contextmanager
@@ -74,17 +80,19 @@ def log_all(entries: Sequence[Entry], module: LightningModule) -> None:
 
 def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
     name, last, options = entries[-1]
-    if isinstance(last, Metric):
-        return name, _state_of(last, module), options
-    reduce_fx = options.get("reduce_fx", "mean")
-    if reduce_fx not in REDUCTIONS:
+    wanted = options.get("reduce_fx", "mean")
+    reduce_fx = NAMES.get(wanted)
+    if isinstance(last, Metric):  # which reduces itself, whatever is wanted
+        return name, _state_of(last, module), {**options, "reduce_fx": "mean"}
+    if reduce_fx is None:
         raise UsageError(
-            f"{name} is logged with reduce_fx={reduce_fx!r}, expected mean, sum, min or max under "
+            f"{name} is logged with reduce_fx={wanted!r}, expected mean, sum, min or max under "
             f"the strategy encoder_decoder"
         )
+    options = {**options, "reduce_fx": reduce_fx}
     values = torch.stack([torch.as_tensor(value, dtype=torch.float32) for _, value, _ in entries])
     if options.get("batch_size") is not None:
-        options = {**options, "batch_size": sum(others["batch_size"] for *_, others in entries)}
+        options["batch_size"] = sum(others["batch_size"] for *_, others in entries)
     return name, REDUCTIONS[reduce_fx](values).item(), options
 
 
@@ -95,6 +103,7 @@ def _state_of(metric: Metric, module: LightningModule) -> dict[str, Any]:
 
 def _restored(value: dict[str, Any], module: LightningModule) -> Metric:
     metric = module.get_submodule(value["attribute"])
-    assert isinstance(metric, Metric)
+    if not isinstance(metric, Metric) or value["state"].keys() != metric.metric_state.keys():
+        raise not_understood("the state of another metric")
     set_metric_state(metric, value)
     return metric

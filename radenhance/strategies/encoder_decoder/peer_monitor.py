@@ -13,7 +13,6 @@ raises none, as under NCCL, the process exits after a grace period, so that none
 """
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +21,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed import ProcessGroup
 
+from radenhance.console import say_error
 from radenhance.errors import StageError
+from radenhance.foreign_text import one_line
 
 NUM_BYTES = 1024
 """Length of a sentence; longer ones are truncated."""
@@ -121,7 +122,8 @@ class PeerMonitor:
         sentence = torch.zeros(NUM_BYTES, dtype=torch.uint8)
         try:
             dist.recv(sentence, group=self._group, group_src=rank)
-            reason = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
+            text = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
+            reason = one_line(text, NUM_BYTES)
         except RuntimeError:
             reason = f"{self._others[rank]} died without a word at {self._moment()}"
         with self._lock:
@@ -133,8 +135,7 @@ class PeerMonitor:
                 self._heard.set()
 
     def _exit(self) -> None:
-        sys.stderr.write(f"radenhance: {self._reason}; {self._here} exits\n")
-        sys.stderr.flush()
+        say_error(f"{self._reason}; {self._here} exits")
         os._exit(StageError.exit_code)
 
     def _send(self, text: str) -> None:

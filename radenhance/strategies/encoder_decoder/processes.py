@@ -5,7 +5,6 @@ Lightning's replicas: it gets its own part of the samples, and values are reduce
 the two processes of a pair have the same values.
 """
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -18,8 +17,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero
 from torch import Tensor
 from typing_extensions import override
 
-from radenhance.compat.lightning import SubprocessStrategy, connect
-from radenhance.errors import StageError, UsageError
+from radenhance.compat.lightning import SubprocessStrategy
+from radenhance.errors import UsageError
 from radenhance.strategies.encoder_decoder.groups import (
     NUM_STAGES,
     Groups,
@@ -28,13 +27,15 @@ from radenhance.strategies.encoder_decoder.groups import (
     pipeline_of,
     stage_of,
 )
-from radenhance.strategies.encoder_decoder.loader import PeerGroup
 from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
+from radenhance.strategies.meeting import meet
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
+from radenhance.strategies.replicated import PeerStrategy
 from radenhance.strategies.sharding import end_in_place, is_sharded
 
 
-class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
+class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy):
     """Starts processes, two for each pipeline, and ends them together.
 
     Args:
@@ -96,7 +97,7 @@ class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
                 f"the strategy encoder_decoder has {self.world_size} processes, expected two or "
                 f"pairs of them; use Trainer(devices=2) or Trainer(num_nodes=2)"
             )
-        self._connect()
+        self._meet()
         self._groups = Groups(self.timeout_s)
         self._peers = PeerGroup(self._groups.pair, self.root_device)
         self._monitor = PeerMonitor(
@@ -115,24 +116,21 @@ class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
             # as Lightning's own strategies tell its functions for rank 0
             setattr(only, "rank", self.global_rank)  # noqa: B010
 
-    def _connect(self) -> None:
-        backend = self._backend or dist.get_default_backend_for_device(self.root_device)
-        timeout = timedelta(seconds=self.timeout_s)
+    def _meet(self) -> None:
         assert self.cluster_environment is not None
-        try:
-            connect(self.cluster_environment, backend, timeout=timeout)
-        except RuntimeError as error:  # torch.distributed raises subclasses of it
-            where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-            raise StageError(
-                f"{name_of(self.global_rank)} met no other process at {where} within "
-                f"{self.timeout_s:g} s; start the same command on both machines, with the same "
-                f"MASTER_ADDR and MASTER_PORT, which both can reach"
-            ) from error
+        meet(
+            self.cluster_environment,
+            self._backend or dist.get_default_backend_for_device(self.root_device),
+            num_nodes=self.num_nodes,
+            name=name_of(self.global_rank),
+            timeout=timedelta(seconds=self.timeout_s),
+        )
 
     def _moment(self) -> str:
         return self._doing
 
-    def _watch(self) -> AbstractContextManager[None]:
+    @override
+    def watching(self) -> AbstractContextManager[None]:
         return self._monitor.watch() if self._monitor is not None else nullcontext()
 
     # between processes
@@ -141,17 +139,8 @@ class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
     def barrier(self, name: str | None = None) -> None:
         if not dist.is_initialized():
             return
-        with self._watch():
+        with self.watching():
             dist.all_reduce(torch.zeros(1, device=self.root_device))
-
-    @override
-    def broadcast(self, obj: Any, src: int = 0) -> Any:
-        if not dist.is_initialized():
-            return obj
-        box = [obj]
-        with self._watch():
-            dist.broadcast_object_list(box, src, device=self.root_device)
-        return box[0]
 
     @override
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
@@ -160,7 +149,7 @@ class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
             return tensor
         reduced = tensor.clone()
         mean = str(reduce_op).lower() in ("mean", "avg")
-        with self._watch():
+        with self.watching():
             dist.all_reduce(
                 reduced, dist.ReduceOp.SUM if mean else _operation(reduce_op), self._groups.replicas
             )
@@ -169,7 +158,7 @@ class ProcessPairStrategy(PartitionedStrategy, SubprocessStrategy):
     @override
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
         votes = torch.tensor(int(decision), device=self.root_device)
-        with self._watch():
+        with self.watching():
             dist.all_reduce(votes)
         return bool(votes == self.world_size) if all else bool(votes)
 

@@ -18,12 +18,12 @@ from typing_extensions import override
 
 from radenhance.compat.fake_process_group import fake_processes
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, NUM_STAGES, StageName
-from radenhance.strategies.encoder_decoder.loader import PeerGroup
 from radenhance.strategies.encoder_decoder.logs import capture_logs
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import PipelineOptions
 from radenhance.strategies.encoder_decoder.skips import BatchSpec
 from radenhance.strategies.encoder_decoder.step import SharedStep
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import Phase, PhaseEnded, RehearsedRun, ignore_phase
 from radenhance.strategies.sharding import mesh_of, refuse_unsharded_techniques, shard
 
@@ -48,7 +48,7 @@ class LoopbackPeers(PeerGroup):
 
     @override
     def broadcast(self, value: Any, *, source: int) -> Any:
-        return self.specs[-1]
+        return self.specs[-1].to_json()
 
 
 class StagePasses:

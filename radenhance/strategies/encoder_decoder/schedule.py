@@ -29,8 +29,9 @@ from radenhance.memory.checkpointing import unchanged_buffers
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import ScheduleName
-from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec, TensorMeta
+from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec
 from radenhance.strategies.protocol import Phase, PhaseEnded
+from radenhance.strategies.tensor_meta import TensorMeta
 
 
 def skip_specs(split: NetworkSplit, image: Tensor, *, trains: bool) -> tuple[TensorMeta, ...]:

@@ -13,34 +13,15 @@ would abort the process, or be read as the pixels of the batch before.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from radenhance.strategies.tensor_meta import TensorMeta, check_size, not_understood
 
-@dataclass(frozen=True)
-class TensorMeta:
-    """Everything about a tensor but its values.
-
-    Args:
-        shape: The tensor's shape, of one micro-batch.
-        dtype: The type of its elements.
-        requires_grad: Whether a gradient comes back for it; false behind frozen layers.
-    """
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    requires_grad: bool = False
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> "TensorMeta":
-        """Return the description of `tensor`."""
-        return cls(tuple(tensor.shape), tensor.dtype, tensor.requires_grad)
-
-    def on_meta(self) -> Tensor:
-        """Return a tensor of this shape and type without values."""
-        tensor = torch.empty(self.shape, dtype=self.dtype, device="meta")
-        return tensor.requires_grad_(self.requires_grad)
+MAX_MICRO = 2**12
+"""Micro-batches of a batch."""
 
 
 @dataclass(frozen=True)
@@ -111,3 +92,25 @@ class BatchSpec:
     skips: SkipSpec
     num_micro_batches: int
     trains: bool
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Return the description that `to_json` made `data` of.
+
+        Raises:
+            RadenhanceError: It is none, or its tensors would take too much memory.
+        """
+        match data:
+            case [list(metas), bool(bfloat16), int(num), bool(trains)] if 0 < num <= MAX_MICRO:
+                try:
+                    image, *tensors = [TensorMeta.from_json(meta) for meta in metas]
+                except ValueError as error:
+                    raise not_understood("it describes no batch") from error
+                check_size([image, *tensors])
+                return cls(image, SkipSpec(tuple(tensors), bfloat16), num, trains)
+        raise not_understood("it describes no batch")
+
+    def to_json(self) -> list[Any]:
+        """Return the description as plain data."""
+        metas = [meta.to_json() for meta in (self.image, *self.skips.tensors)]
+        return [metas, self.skips.bfloat16, self.num_micro_batches, self.trains]

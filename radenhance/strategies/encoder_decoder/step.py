@@ -17,13 +17,14 @@ from torch import Tensor
 from radenhance.errors import ImageSizeError, UsageError
 from radenhance.strategies.encoder_decoder.batches import joined, micro_batches, num_samples
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, StageName
-from radenhance.strategies.encoder_decoder.loader import PeerGroup
 from radenhance.strategies.encoder_decoder.logs import Entry, capture_logs, combined, log_all
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import PipelineOptions
 from radenhance.strategies.encoder_decoder.schedule import Schedules, skip_specs
-from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec, TensorMeta
+from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PhaseEnded
+from radenhance.strategies.tensor_meta import TensorMeta
 
 Steps = Sequence[Callable[[], Any]]
 """The module's step on each micro-batch of a batch, to be called."""
@@ -176,7 +177,7 @@ class SharedStep:
         source = GROUP_RANK["encoder"]
         if self._stage == "encoder":
             spec, images = self._spec(steps, trains=trains)
-            self._peers.broadcast(spec, source=source)
+            self._peers.broadcast(spec.to_json(), source=source)
             self._schedules.encode(spec, images)
             return
 
@@ -185,7 +186,8 @@ class SharedStep:
                 result = self._split.with_output(output, steps[number])
             return finish(result)
 
-        self._schedules.decode(self._peers.broadcast(None, source=source), finish_one)
+        spec = BatchSpec.from_json(self._peers.broadcast(None, source=source))
+        self._schedules.decode(spec, finish_one)
 
     def _sent_of(self, image: Tensor, trains: bool) -> tuple[TensorMeta, ...]:
         key = TensorMeta.of(image), trains

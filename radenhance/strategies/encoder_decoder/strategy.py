@@ -62,6 +62,7 @@ from radenhance.strategies.encoder_decoder.precision import (
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
 from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import RehearsedRun
 from radenhance.strategies.sharding import (
     broadcast_from_first,
@@ -122,12 +123,13 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         refuse_unsupported(trainer, module)
         self.options.check(self.num_pipelines)
         self._split = NetworkSplit(module, self.options.cut)
-        with self._watch():
-            check_agreement(settings_of(self.options, self._split.techniques, trainer, module))
+        with self.watching():
+            settings = settings_of(self.options, self._split.techniques, trainer, module)
+            check_agreement(PeerGroup.of_all(self.root_device).gather(settings))
         self.model = self.precision_plugin.convert_module(module)
         self._elsewhere = self._split.tensors_elsewhere(self.stage_name)
         if not is_sharded(module):  # where an earlier run has sharded it, all are equal already
-            with self._watch():
+            with self.watching():
                 self._copy_from_rank_zero()
         self.model_to_device()
         if self.options.sharded:
@@ -198,9 +200,9 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     @override
     def process_dataloader(self, dataloader: Any) -> BroadcastLoader:
-        with self._watch():
-            lengths: list[Any] = [None] * self.world_size
-            dist.all_gather_object(lengths, _length(dataloader))
+        with self.watching():
+            told = PeerGroup.of_all(self.root_device).gather([_length(dataloader)])
+        lengths = [length for (length,) in told]
         if len(set(lengths)) > 1:
             raise UsageError(
                 f"the processes have loaders of {' and '.join(map(str, lengths))} batches, "
@@ -208,7 +210,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             )
         # Lightning would count the encoder as a rank of its own, and seed workers by it
         seed_workers(dataloader, self.pipeline)
-        return broadcast_loader(dataloader, self._peers, self._watch)
+        return broadcast_loader(dataloader, self._peers, self.watching)
 
     # steps
 
@@ -220,7 +222,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         if batch_idx % trainer.accumulate_grad_batches == 0:
             zero_gradients(trainer, trainer.optimizers[0], batch_idx)
         start_scaler(self.precision_plugin, self.root_device)
-        with self._watch():
+        with self.watching():
             num = trainer.accumulate_grad_batches
             loss = self._step.train(batch, batch_idx, *more, num_accumulated=num)
             if not is_accumulating(trainer):
@@ -242,7 +244,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     def _evaluate(self, kind: str, batch: Any, batch_idx: int, *more: Any) -> Any:
         self._doing = f"{kind} batch {batch_idx}"
-        with self._watch():
+        with self.watching():
             return self._step.evaluate(f"{kind}_step", batch, batch_idx, *more)
 
     def _average_gradients(self) -> None:
@@ -256,7 +258,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     def _broadcast_buffers(self) -> None:
         here = [b for b in self._module.buffers() if id(b) not in self._elsewhere]
-        with self._watch():
+        with self.watching():
             broadcast_from_first(here, self._groups.replicas)
 
     @override
@@ -267,7 +269,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     @override
     def gradient_norm(self) -> Tensor:
         """Return the 2-norm of the gradients of both stages."""
-        with self._watch():
+        with self.watching():
             return norm_over_stages(
                 list(self._module.parameters()), self._groups.pair, self.root_device
             )
@@ -277,7 +279,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self, optimizer: Optimizer, closure: Callable[[], Any], model: Any = None, **options: Any
     ) -> Any:
         """Step, with clipping and overflows decided by both processes."""
-        with self._watch():
+        with self.watching():
             return super().optimizer_step(optimizer, closure, model, **options)
 
     # plans
@@ -304,7 +306,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         """Return the state of the whole network's parameters on the CPU."""
         own: dict[str, Any] = super().optimizer_state(optimizer)
         every: dict[int, Any] = {}
-        with self._watch():
+        with self.watching():
             state = map_leaves(full_on_cpu, own["state"])
             for rank in GROUP_RANK.values():
                 every.update(map_leaves(full_on_cpu, self._peers.broadcast(state, source=rank)))
@@ -323,7 +325,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         """Copy the other stage's tensors from the other process."""
         self._broadcast_buffers()
         encoder = self._split.encoder_tensors()
-        with self._watch():
+        with self.watching():
             for tensor in (*self._module.parameters(), *self._module.buffers()):
                 source: StageName = "encoder" if id(tensor) in encoder else "decoder"
                 moved = full_tensor(tensor.data).to(self.root_device)

@@ -65,7 +65,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         Int8Network(tmp_path / "missing.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    with pytest.raises(UsageError, match="is not an ONNX model"):
+    with pytest.raises(UsageError, match="is not an int8 model of radenhance: it is another file"):
         Int8Network(tmp_path / "broken.onnx")
 
 

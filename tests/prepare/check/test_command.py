@@ -113,8 +113,8 @@ def test_files_that_are_missing_or_cut_off_are_told(root):
     raw = root / "raw/cat001.dcm"
     raw.write_bytes(raw.read_bytes()[:-100])
     texts, _ = found(root)
-    assert texts["cat000"][0] == "target/cat000.png: No such file or directory"
-    assert "raw/cat001.dcm: (7FE0,0010) Pixel Data is cut off" in texts["cat001"][0]
+    assert texts["cat000"][0] == "target: No such file or directory"
+    assert "raw: (7FE0,0010) Pixel Data is cut off" in texts["cat001"][0]
 
 
 def test_duplicates_warn_within_a_split_and_are_faults_between_splits(root):
@@ -130,11 +130,12 @@ def test_duplicates_warn_within_a_split_and_are_faults_between_splits(root):
         shutil.copy(root / first.raw_path, root / copy.raw_path)
         shutil.copy(root / first.target_path, root / copy.target_path)
     texts, _ = found(root)
-    within = f"raw is pixel for pixel that of {second.case_id} (train)"
-    between = f"raw is pixel for pixel that of {other.case_id} (val)"
+    number = {p: f"case {i}" for i, p in enumerate(listed_pairs(root), 1)}
+    within = f"raw is pixel for pixel that of {number[second]} (train)"
+    between = f"raw is pixel for pixel that of {number[other]} (val)"
     assert within in texts[first.case_id][1]
     assert between in texts[first.case_id][0]
-    assert f"that of {first.case_id} (train)" in texts[other.case_id][0]
+    assert f"that of {number[first]} (train)" in texts[other.case_id][0]
     assert "pixel for pixel" not in "".join(texts[third.case_id])
 
 
@@ -142,8 +143,8 @@ def test_a_patient_in_two_splits_is_a_fault_of_each_of_its_pairs(root):
     change_line(root, "cat000", patient_id="p", split="train")
     change_line(root, "cat001", patient_id="p", split="val")
     texts, _ = found(root)
-    for case in ("cat000", "cat001"):
-        assert "its patient p is in the splits train and val" in texts[case][0]
+    for case, other in (("cat000", "case 2"), ("cat001", "case 1")):
+        assert f"its patient is in the splits train and val, also with {other}" in texts[case][0]
 
 
 def test_rejected_pairs_are_listed_and_not_looked_at(root, capsys):
@@ -152,7 +153,7 @@ def test_rejected_pairs_are_listed_and_not_looked_at(root, capsys):
     (root / "raw/cat000.dcm").unlink()
     assert exit_code(root) == 0
     output = capsys.readouterr().out
-    assert "unused  cat000" in output
+    assert "unused  case 1 " in output
     assert "4 not reviewed by anyone; 1 with accept 0" in output
 
 
@@ -175,13 +176,29 @@ def test_without_a_manifest_pairs_are_found(tiny_dataset):
     assert of_dataset == ()
 
 
+def test_names_are_told_to_those_who_ask_and_only_to_them(root, tmp_path, capsys):
+    change_line(root, "cat001", reviewed_by="Dr Vane")
+    texts = []
+    for flags in ([], ["--log-names"]):
+        assert exit_code(root, "--json", tmp_path / "a.json", *flags) == 0
+        texts.append((capsys.readouterr().out, (tmp_path / "a.json").read_text()))
+    (plain, plain_json), (named, named_json) = texts
+    assert "cat001" not in plain
+    assert "case 2, cat001" in named
+    assert "cat001" not in plain_json
+    assert "Vane" not in plain_json
+    assert json.loads(plain_json)["pairs"][1]["reviewed"] is True
+    second = json.loads(named_json)["pairs"][1]
+    assert (second["case_id"], second["reviewed_by"]) == ("cat001", "Dr Vane")
+
+
 def test_json_tells_all_and_the_sheet_shows_faults_first(root, tmp_path):
     change_target(root, "dog005", lambda image: 65535 - image)
     assert exit_code(root, "--json", tmp_path / "a.json", "--sheet", tmp_path / "a.png") == 2
     content = json.loads((tmp_path / "a.json").read_text())
     assert not content["trains"]
     (faulty,) = [pair for pair in content["pairs"] if pair["faults"]]
-    assert faulty["case_id"] == "dog005"
+    assert faulty["case"] == "case 6"
     assert faulty["correlation"] < 0
     assert faulty["raw"]["bits"] == 14
     assert faulty["raw"]["bone_by"] == "(0028,1041) Pixel Intensity Relationship Sign"

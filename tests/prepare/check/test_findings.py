@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_the_other_one_is_still_descri
     assert findings.target is None
     assert findings.alignment is None
     assert findings.raw.rows == 170
-    assert findings.faults == ("target.npy: No such file or directory",)
+    assert findings.faults == ("target: No such file or directory",)
 
 
 def test_an_inverted_target_is_a_fault_and_a_shifted_one_a_warning():

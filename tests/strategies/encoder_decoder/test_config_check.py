@@ -1,7 +1,6 @@
 """Processes that were started differently are found out before they train."""
 
 import pytest
-import torch.distributed as dist
 from foreign import Foreign, trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
@@ -19,20 +18,6 @@ def settings(options=PipelineOptions(), techniques=MemoryTechniques(), **of_trai
     return settings_of(options, techniques, trainer({}, **of_trainer), Foreign())
 
 
-@pytest.fixture
-def processes(monkeypatch):
-    """Let `check_agreement` see the settings of two processes."""
-
-    def started(first, second):
-        def gather(everyone, own):
-            everyone[:] = [first, second]
-
-        monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-        monkeypatch.setattr(dist, "all_gather_object", gather)
-
-    return started
-
-
 @pytest.mark.parametrize(
     ("name", "other"),
     [
@@ -46,23 +31,19 @@ def processes(monkeypatch):
         ("precision", {"precision": "64-true"}),
     ],
 )
-def test_a_setting_that_differs_is_named_with_both_values(processes, name, other):
-    first, second = settings(), settings(**other)
-    processes(first, second)
+def test_a_setting_that_differs_is_named_with_both_values(name, other):
     expected = rf"rank 0 has {name} .*, rank 1 has .*; start all processes with the same"
     with pytest.raises(UsageError, match=expected):
-        check_agreement(second)
+        check_agreement([settings(), settings(**other)])
 
 
-def test_equal_settings_agree(processes):
-    processes(settings(), settings())
-    check_agreement(settings())
+def test_equal_settings_agree():
+    check_agreement([settings(), settings()])
 
 
-def test_a_setting_that_one_process_does_not_have_is_named(processes):
-    processes(settings(), settings() | {"model depth": "3"})
+def test_a_setting_that_one_process_does_not_have_is_named():
     with pytest.raises(UsageError, match="rank 0 has model depth nothing, rank 1 has 3"):
-        check_agreement(settings())
+        check_agreement([settings(), settings() | {"model depth": "3"}])
 
 
 def test_manual_optimization_is_refused():

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from pairs import CPU, Reading, batches, in_a_pair, values
+from pairs import CPU, Reading, batches, in_a_pair
 
-from radenhance.strategies.encoder_decoder.loader import PeerGroup, broadcast_loader
+from radenhance.strategies.encoder_decoder.loader import broadcast_loader
+from radenhance.strategies.peers import PeerGroup
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,6 @@ def test_files_are_read_once(both):
 
 def test_every_exchange_is_watched_that_of_the_end_too(both):
     assert [of_rank["exchanges"] for of_rank in both] == [6, 6]
-
-
-def test_values_arrive_from_either_side(tmp_path):
-    for of_decoder, of_encoder in in_a_pair(values, tmp_path):
-        for rank, value in enumerate((of_decoder, of_encoder)):
-            assert value["rank"] == rank
-            tensor, (nothing, flag) = value["nested"]
-            assert tensor.tolist() == [rank, rank + 1, rank + 2]
-            assert nothing is None
-            assert flag.item() is True
 
 
 def test_lightning_finds_the_loaders_attributes_and_position():

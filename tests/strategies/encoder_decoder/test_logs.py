@@ -4,8 +4,9 @@ import pytest
 import torch
 from foreign import Foreign
 
-from radenhance.errors import UsageError
+from radenhance.errors import RadenhanceError, UsageError
 from radenhance.strategies.encoder_decoder.logs import capture_logs, combined, log_all
+from radenhance.strategies.messages import encode
 
 
 def captured(*steps):
@@ -73,3 +74,22 @@ def test_a_metric_arrives_in_the_other_process_with_its_state():
     assert name == "accuracy"
     assert metric is there.accuracy
     assert metric.compute() == pytest.approx(2 / 3)
+
+
+def test_what_is_logged_can_be_sent():
+    module, entries = captured(
+        lambda m: m.accuracy.update(torch.tensor([1.0, 0.0])),
+        lambda m: m.log("accuracy", m.accuracy, reduce_fx=torch.median),
+        lambda m: m.log("x", 1.0, reduce_fx=torch.max, batch_size=2),
+    )
+    ((_, state, of_metric), (_, value, of_number)) = combined(entries, module)
+    assert (of_metric["reduce_fx"], of_number["reduce_fx"], value) == ("mean", "max", 1.0)
+    assert encode([state, of_metric, of_number], [])
+
+
+def test_a_state_of_other_names_is_not_given_to_a_metric():
+    module, entries = captured(lambda m: m.log("accuracy", m.accuracy))
+    ((name, state, options),) = combined(entries, module)
+    hostile = state | {"state": {**state["state"], "compute": torch.zeros(1)}}
+    with pytest.raises(RadenhanceError, match="does not send: the state of another metric"):
+        log_all([(name, hostile, options)], module)

@@ -9,7 +9,8 @@ from radenhance.errors import ImageSizeError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.schedule import skip_specs
-from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta
+from radenhance.strategies.encoder_decoder.skips import SkipSpec
+from radenhance.strategies.tensor_meta import TensorMeta
 
 SPLIT_POINTS = ["layer1", "layer3", "layer4", "decoder0", "decoder1", "decoder4", "head"]
 

@@ -6,7 +6,10 @@ import time
 
 import pytest
 import torch
+import torch.distributed as dist
 from processes import LAST, command, free_port, start, start_nodes, wait_for_checkpoint
+
+from radenhance.strategies.encoder_decoder.peer_monitor import NUM_BYTES, PeerMonitor
 
 TIMEOUT_S = 4
 
@@ -67,3 +70,13 @@ def test_a_process_that_meets_no_other_says_where_it_waited(tmp_path, flags):
     alone = start(command, *flags, folder=tmp_path / "run", name="alone", **where)
     assert alone.wait(60).code == 5
     assert "the decoder (rank 0) met no other process at 127.0.0.1:" in alone.output
+
+
+def test_a_sentence_of_another_process_does_nothing_to_the_terminal(monkeypatch):
+    said = list(b"the encoder\x1b[2J\nstopped\xff".ljust(NUM_BYTES, b"\0"))
+    monkeypatch.setattr(dist, "get_rank", lambda group: 0)
+    monkeypatch.setattr(dist, "recv", lambda tensor, **_: tensor.copy_(torch.tensor(said)))
+    monitor = PeerMonitor(None, ["decoder", "encoder"], timeout_s=1, moment=lambda: "the start")
+    explained = monitor.explain(RuntimeError("gloo: connection closed"))
+    assert str(explained).isprintable()
+    assert "stopped" in str(explained)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from radenhance.errors import StageError, UsageError
+from radenhance.errors import UsageError
 from radenhance.strategies import EncoderDecoderStrategy
 
 
@@ -91,20 +91,8 @@ def test_before_processes_are_connected_everything_is_local():
 @pytest.mark.parametrize("size", [1, 3])
 def test_an_odd_number_of_processes_is_told_how_to_start_two(size, monkeypatch):
     strategy = strategy_of(rank=0, size=size)
-    monkeypatch.setattr(strategy, "_connect", lambda: None)
+    monkeypatch.setattr(strategy, "_meet", lambda: None)
     strategy.accelerator = type("Accelerator", (), {"setup_device": lambda self, device: None})()
     expected = rf"has {size} processes, expected two .* use Trainer\(devices=2\)"
     with pytest.raises(UsageError, match=expected):
         strategy.setup_environment()
-
-
-def test_meeting_nobody_says_where_it_waited(monkeypatch):
-    def refused(*_, **__):
-        raise RuntimeError("connection timed out")
-
-    strategy = strategy_of(rank=1, size=2)
-    monkeypatch.setattr("radenhance.strategies.encoder_decoder.processes.connect", refused)
-    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
-    monkeypatch.setenv("MASTER_PORT", "1234")
-    with pytest.raises(StageError, match=r"the encoder \(rank 1\) met no other .*10.0.0.1:1234"):
-        strategy._connect()

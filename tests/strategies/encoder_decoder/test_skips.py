@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from radenhance.strategies.encoder_decoder.skips import SkipSpec, TensorMeta
+from radenhance.errors import RadenhanceError
+from radenhance.strategies.encoder_decoder.skips import BatchSpec, SkipSpec
+from radenhance.strategies.messages import decode, encode
+from radenhance.strategies.tensor_meta import TensorMeta
 
 
 def spec_of(tensors, **options):
@@ -49,8 +52,31 @@ def test_frozen_layers_get_no_gradient_bytes():
     assert spec.num_gradient_bytes == 4 * 4
 
 
-def test_a_description_makes_a_tensor_of_its_shape_and_no_content():
-    meta = TensorMeta((2, 3), torch.float16, requires_grad=True)
-    made = meta.on_meta()
-    assert made.device.type == "meta"
-    assert TensorMeta.of(made) == meta
+def test_the_description_of_a_batch_comes_back_from_plain_data():
+    image = TensorMeta((2, 1, 64, 64), torch.float32)
+    skips = SkipSpec((TensorMeta((2, 0, 64, 64), torch.float16, requires_grad=True), image), True)
+    spec = BatchSpec(image, skips, 3, trains=True)
+    assert BatchSpec.from_json(decode(encode(spec.to_json(), []))) == spec
+
+
+IMAGE = [[1, 1, 64, 64], "float32", False]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        "text",
+        [[], False, 1, True],
+        [[IMAGE], False, 0, True],
+        [[IMAGE], False, 2**40, True],
+        [[IMAGE], False, "1", True],
+        [[IMAGE, [[-1], "float32", False]], False, 1, True],
+        [[IMAGE, [[2**40], "float32", False]], False, 1, True],
+        [[IMAGE] * 2**17, False, 1, True],
+        [[IMAGE], False, 1, True, "more"],
+    ],
+)
+def test_a_description_that_no_encoder_sends_is_refused(data):
+    with pytest.raises(RadenhanceError, match="sent what radenhance does not send"):
+        BatchSpec.from_json(data)

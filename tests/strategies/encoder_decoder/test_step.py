@@ -20,7 +20,7 @@ class Peers(LoopbackPeers):
     """The decoder's, who knows the spec and keeps its own results."""
 
     def broadcast(self, value, *, source):
-        return value if source == GROUP_RANK["decoder"] else self.specs[-1]
+        return value if source == GROUP_RANK["decoder"] else self.specs[-1].to_json()
 
 
 @pytest.fixture

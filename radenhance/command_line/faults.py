@@ -1,0 +1,86 @@
+"""What the machine may lack, told from what Python and the libraries raise.
+
+Python has `errno` and MemoryError for it. torch, OpenCV and the loader's workers have sentences in
+exceptions that mean anything else as well, and a worker's exception reaches the main process as
+text alone. So faults without a type of their own are known by their words, most specific first.
+"""
+
+import errno
+import os
+import re
+
+from radenhance.errors import DiskError, MachineError, RadenhanceError
+from radenhance.files import DISK_FAULTS
+
+ALONE = "RadiographDataModule(num_workers=0)"
+GO_ON = 'A fit goes on from its last checkpoint with Trainer.fit(ckpt_path="last")'
+
+NO_MEMORY = (
+    "the memory of this machine ran out; close other programs, or take smaller images or crops "
+    "(RadiographDataModule.image_size, RadiographDataModule.crop_size) or fewer processes "
+    "(RadiographDataModule.num_workers, --processes)"
+)
+NO_SHARED_MEMORY = (
+    f"/dev/shm is too small for the images that workers hand over; make it larger "
+    f"(docker run --shm-size=2g), or load without workers: {ALONE}"
+)
+KILLED = (
+    f"a process that loads images was killed, probably because memory ran out; use fewer of them, "
+    f"or none: {ALONE}"
+)
+NO_HANDLES = (
+    f"this process may not open more files; raise the limit with `ulimit -n 65536`, or load "
+    f"without workers: {ALONE}"
+)
+NO_PROCESSES = (
+    f"this machine lets no more processes or threads start; end some, raise the limit with "
+    f"`ulimit -u`, or load without workers: {ALONE}"
+)
+
+WORDS = {
+    r"out of shared memory|file </torch_": NO_SHARED_MEMORY,
+    r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)": KILLED,
+    r"Too many open files|received \d+ items of ancdata": NO_HANDLES,
+    r"can't start new thread": NO_PROCESSES,
+    r"[Cc]an(no|')t allocate memory|Insufficient memory|\bbad_alloc\b": NO_MEMORY,
+}
+"""What an exception of torch, OpenCV or a worker says -> what it means."""
+
+ERRNO = {
+    errno.ENOMEM: NO_MEMORY,
+    errno.EMFILE: NO_HANDLES,
+    errno.ENFILE: NO_HANDLES,
+    errno.EAGAIN: NO_PROCESSES,
+}
+
+
+def fault_of(error: Exception) -> RadenhanceError | None:
+    """Return what an exception says of the machine or a file, in a sentence; None for a defect.
+
+    Args:
+        error: What a command raised.
+    """
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    lacking = NO_MEMORY if isinstance(error, MemoryError) else _in_words(str(error))
+    return MachineError(f"{lacking}. {GO_ON}") if lacking else None
+
+
+def _of_the_system(error: OSError) -> RadenhanceError | None:
+    number, file = error.errno, error.filename
+    told = re.search(r"^\w+: \[Errno (\d+)\] [^:\n]*(?:: '(.*)')?$", str(error), re.MULTILINE)
+    if number is None and told:  # by a worker
+        number, file = int(told[1]), told[2]
+    if number in DISK_FAULTS:
+        return DiskError(f"{file or 'a file'}: {DISK_FAULTS[number]}. {GO_ON}")
+    lacking = ERRNO.get(number) if number else _in_words(str(error))
+    if lacking:
+        return MachineError(f"{lacking}. {GO_ON}")
+    return RadenhanceError(f"{file}: {os.strerror(number)}") if number and file else None
+
+
+def _in_words(message: str) -> str | None:
+    for words, meaning in WORDS.items():
+        if re.search(words, message):
+            return meaning
+    return None
