@@ -55,6 +55,12 @@ SCHEDULES = {
         "--model.lr_scheduler.step_size=1",
         "--model.lr_scheduler.gamma=0.3",
     ],
+    "per epoch, until max_steps": [
+        "--trainer.max_steps=12",
+        "--model.lr_scheduler=StepLR",
+        "--model.lr_scheduler.step_size=1",
+        "--model.lr_scheduler.gamma=0.3",
+    ],
     "plateau": [
         "--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
         "--model.lr_scheduler.monitor=val/loss",

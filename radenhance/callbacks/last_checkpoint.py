@@ -27,6 +27,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
+from radenhance.compat.lightning import begin_next_epoch
+
 FILE_NAME = "last.ckpt"
 HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
 
@@ -73,6 +75,10 @@ class LastCheckpoint(Checkpoint):
         for held_back in (signal.SIGINT, signal.SIGHUP):
             if held_back is signal.SIGINT or signal.getsignal(held_back) != signal.SIG_IGN:
                 self._former_handlers[held_back] = signal.signal(held_back, self._hold_back)
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        begin_next_epoch(trainer)
 
     @override
     def on_train_batch_end(
