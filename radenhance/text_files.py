@@ -69,9 +69,12 @@ def read_text(path: Path, *, max_bytes: int, error: type[RadenhanceError] = Rade
     if len(content) > max_bytes:
         raise error(f"{path} is larger than {max_bytes / 2**20:g} MiB, the most that is read")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
         raise error(f"{path} is not UTF-8 text; save it as UTF-8 (CSV UTF-8 in Excel)") from cause
+    if "\0" in text:
+        raise error(f"{path} is not text, it has zero bytes; save it as UTF-8")
+    return text
 
 
 def read_yaml(path: Path, *, error: type[RadenhanceError] = RadenhanceError) -> Any:

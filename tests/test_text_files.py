@@ -56,6 +56,7 @@ def test_yaml_that_people_and_this_program_write_is_read():
         ("name: \u00e9".encode("utf-16"), "not UTF-8"),
         ("name: \u00e9".encode("latin-1"), "not UTF-8"),
         (b"#" * (2**20 + 1), "larger than 1 MiB"),
+        (b"a: \0", "zero bytes"),
         (b"a: [", "not YAML"),
         (b"a: !<" + b"x" * 5000 + b"> b", "not YAML"),
     ],

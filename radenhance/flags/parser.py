@@ -29,7 +29,7 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.compat.jsonargparse import add_former_name
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.errors import UsageError
+from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SEED, WEIGHTS_ONLY
 from radenhance.flags.strategy import choose_strategy
 from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
@@ -98,7 +98,7 @@ class ParsedFlags:
 
     def module(self) -> ContrastEnhancer:
         """Return a new module; nothing else of the run is made."""
-        with usage_errors(self.command):
+        with usage_errors(self.command), _values_that_fit():
             only = Namespace(model=self.settings.model)  # type: ignore[no-untyped-call]
             made = self.parser.instantiate(only)
         module: ContrastEnhancer = made.model
@@ -110,7 +110,7 @@ class ParsedFlags:
         Raises:
             UsageError: Something cannot be made of its values.
         """
-        with usage_errors(self.command):
+        with usage_errors(self.command), _values_that_fit():
             made: Namespace = self.parser.instantiate(self.settings)
         return made
 
@@ -197,6 +197,17 @@ def usage_errors(command: str) -> Iterator[None]:
         raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
+
+
+@contextmanager
+def _values_that_fit() -> Iterator[None]:
+    """Turn what a class raises at a value that its types let pass, such as null, into an error."""
+    try:
+        yield
+    except RadenhanceError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"a flag has a value that does not fit: {shortened(error)}") from error
 
 
 def _checkpoint_of(command: str, settings: Namespace) -> Path | None:

@@ -56,11 +56,7 @@ def _check(path: Path, recipe: Any) -> None:
         within: Any = recipe
         for part in name.split("."):
             within = within.get(part) if isinstance(within, dict) else None
-        if (
-            isinstance(within, str)
-            or name in (recipe or ())
-            and not isinstance(within, dict | None)
-        ):
+        if not isinstance(within, dict | None):
             raise UsageError(
                 f"{path}: {name} is {shortened(repr(within))}, expected flags and their values; a "
                 "recipe names no other file of flags, and --config can be repeated"

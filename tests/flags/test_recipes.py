@@ -48,6 +48,7 @@ def test_other_arguments_are_left_alone():
         ("1: 2", "is no recipe"),
         ("model: other.yaml", "model is 'other.yaml'.*names no other file"),
         ("model: {memory: /dev/zero}", "model.memory is '/dev/zero'"),
+        ("model: {memory: 1}", "model.memory is 1, expected flags"),
         ("trainer: https://localhost/a.yaml", "trainer is 'https"),
         ("data: [1]", r"data is \[1\]"),
         ("config: other.yaml", "config is 'other.yaml'"),

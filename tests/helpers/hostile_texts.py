@@ -94,6 +94,9 @@ VALUES = [
 ]  # fmt: skip
 """In the place of any value."""
 
+NUMBERS = [None, True, False, 0, 1, -1, 2, 3, 10**9, 2**63, 10**30, 0.5, -0.5, float("inf"), 1e-300]
+"""In the place of a number, which more flags take."""
+
 TEXTS = [
     "a: &a [x,x,x,x,x,x,x,x,x]\n"
     + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi")),
@@ -148,7 +151,7 @@ def _changed(draw):
             if not isinstance(within, dict):
                 break
         else:
-            within[name] = draw.choice(VALUES)
+            within[name] = draw.choice(draw.choice([VALUES, NUMBERS]))
     return yaml.safe_dump(recipe, allow_unicode=True).encode()
 
 
@@ -340,7 +343,12 @@ def outcome_of(attempt):
         if not sentence or len(sentence) > LONGEST:
             ended = f"WRONG: {len(sentence)} characters: {sentence[:100]}"
     except BaseException as error:  # SystemExit too
-        ended = f"WRONG: {type(error).__name__}: {str(error)[:200]}"
+        # the command line says what a system said of a file
+        ended = (
+            "refused"
+            if getattr(error, "filename", None)
+            else f"WRONG: {type(error).__name__}: {str(error)[:200]}"
+        )
     if Path(TOUCHED).exists():
         Path(TOUCHED).unlink()
         ended = "WRONG: code ran"
