@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch
-from jsonargparse import ActionConfigFile, ArgumentError, Namespace
+from jsonargparse import ActionConfigFile, ArgumentError, Namespace, set_parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
@@ -29,10 +29,12 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.compat.jsonargparse import add_former_name
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.errors import UsageError
+from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SEED, WEIGHTS_ONLY
 from radenhance.flags.strategy import choose_strategy
+from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
 from radenhance.runs import find_checkpoint
+from radenhance.text_files import shortened
 
 GIVEN_BY_US = {
     "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"},
@@ -47,6 +49,9 @@ HELPED_BY_US = {"ckpt_path", "weights_only"}
 
 FORMER_FLAGS = {"--data.window": "--data.intensity_range"}
 """Flag of an earlier version -> what it is called; config files of earlier runs have its key."""
+
+# Lightning has switched on that files of flags are read from hosts
+set_parsing_settings(config_read_mode_fsspec_enabled=False, instantiate_subclass_spec_in_any=False)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class ParsedFlags:
 
     def module(self) -> ContrastEnhancer:
         """Return a new module; nothing else of the run is made."""
-        with usage_errors(self.command):
+        with usage_errors(self.command), _values_that_fit():
             only = Namespace(model=self.settings.model)  # type: ignore[no-untyped-call]
             made = self.parser.instantiate(only)
         module: ContrastEnhancer = made.model
@@ -105,7 +110,7 @@ class ParsedFlags:
         Raises:
             UsageError: Something cannot be made of its values.
         """
-        with usage_errors(self.command):
+        with usage_errors(self.command), _values_that_fit():
             made: Namespace = self.parser.instantiate(self.settings)
         return made
 
@@ -120,15 +125,20 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
     Raises:
         UsageError: A flag or a key is unknown or has a wrong value, or the checkpoint is not there.
     """
+    trusted = TRUST in typed
+    words = [word for word in typed if word != TRUST]
+    limit_imports(trusted=trusted)
     with usage_errors(command):
         parser = parser_for(command)
-        prints = [flag for flag in typed if flag.startswith("--print_config")]
-        settings = parser.parse_args([flag for flag in typed if flag not in prints])
+        prints = [flag for flag in words if flag.startswith("--print_config")]
+        settings = parser.parse_args([flag for flag in words if flag not in prints])
+        if not trusted:
+            refuse_what_acts(settings)
         checkpoint = _checkpoint_of(command, settings)
         if checkpoint is not None:
             parser.set_defaults(Checkpoint.open(checkpoint).flags)
         if checkpoint is not None or prints:
-            settings = parser.parse_args(list(typed))
+            settings = parser.parse_args(words)
     if checkpoint is not None:
         settings.ckpt_path = str(checkpoint)
     choose_strategy(settings.trainer)
@@ -141,7 +151,7 @@ def parser_for(command: str) -> LightningArgumentParser:
     Args:
         command: One of GIVEN_BY_US.
     """
-    parser = LightningArgumentParser(
+    parser = _Parser(
         prog=f"radenhance {command}",
         exit_on_error=False,
         dump_header=[f"lightning.pytorch=={lightning.pytorch.__version__}"],
@@ -166,6 +176,14 @@ def parser_for(command: str) -> LightningArgumentParser:
     return parser
 
 
+class _Parser(LightningArgumentParser):
+    """Lightning's, for which a value is never the name of a file or an address to read it from."""
+
+    def add_class_arguments(self, *args: Any, **options: Any) -> list[str]:
+        added: list[str] = super().add_class_arguments(*args, **options | {"sub_configs": False})
+        return added
+
+
 @contextmanager
 def usage_errors(command: str) -> Iterator[None]:
     """Turn what jsonargparse and Lightning raise at a wrong flag into a UsageError."""
@@ -173,9 +191,23 @@ def usage_errors(command: str) -> Iterator[None]:
         yield
     except ArgumentError as error:
         what = " ".join(str(error).split())
+        if denied := denied_import(what):
+            raise UsageError(f"{denied} is none of the classes known here; {REMEDY}") from error
+        what = shortened(what, 1000)
         raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
+
+
+@contextmanager
+def _values_that_fit() -> Iterator[None]:
+    """Turn what a class raises at a value that its types let pass, such as null, into an error."""
+    try:
+        yield
+    except RadenhanceError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"a flag has a value that does not fit: {shortened(error)}") from error
 
 
 def _checkpoint_of(command: str, settings: Namespace) -> Path | None:

@@ -1,11 +1,15 @@
-"""The recipes that come with the package, and where `--config` finds them."""
+"""The recipes that come with the package, where `--config` finds them, and what a recipe may be.
+
+A recipe is looked at before jsonargparse sees it, which would follow the files that it names.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from radenhance.errors import UsageError
+from radenhance.flags.help import SECTIONS
+from radenhance.text_files import read_yaml, shortened
 
 
 def recipes() -> dict[str, Path]:
@@ -40,9 +44,20 @@ def _recipe(name: str) -> str:
         raise UsageError(
             f"--config {name}: no such file, nor a built-in recipe ({', '.join(sorted(shipped))})"
         )
-    try:
-        yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--config {name} is not YAML: {reason}") from error
+    _check(path, read_yaml(path, error=UsageError))
     return str(path)
+
+
+def _check(path: Path, recipe: Any) -> None:
+    """Refuse what is no set of flags, and what would have other files read as recipes."""
+    if not isinstance(recipe, dict | None) or not all(isinstance(key, str) for key in recipe or ()):
+        raise UsageError(f"{path} is no recipe, expected names of flags and their values")
+    for name in ("config", *(section.prefix for section in SECTIONS)):
+        within: Any = recipe
+        for part in name.split("."):
+            within = within.get(part) if isinstance(within, dict) else None
+        if not isinstance(within, dict | None):
+            raise UsageError(
+                f"{path}: {name} is {shortened(repr(within))}, expected flags and their values; a "
+                "recipe names no other file of flags, and --config can be repeated"
+            )

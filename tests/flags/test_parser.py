@@ -132,6 +132,18 @@ def test_the_method_gets_the_flags_that_are_its_own():
     assert flags.settings.verbose is False
 
 
+def test_a_value_that_its_class_cannot_use_is_a_sentence():
+    Path("mine.yaml").write_text("memory_profiler: {period_ms: null}\n")
+    with pytest.raises(UsageError, match="a flag has a value that does not fit"):
+        parse_flags("fit", ["--config=mine.yaml"]).instantiate()
+
+
+def test_a_long_value_is_quoted_in_part():
+    with pytest.raises(UsageError, match="every_minutes.*lists all flags") as caught:
+        parse_flags("fit", ["--last_checkpoint.every_minutes=" + "x" * 100_000])
+    assert len(str(caught.value)) < 1500
+
+
 def test_a_printed_configuration_is_a_recipe(capsys):
     with pytest.raises(SystemExit, match="0"):
         parse_flags("fit", ["--model.optimizer=SGD", "--model.optimizer.lr=0.1", "--print_config"])
