@@ -112,6 +112,8 @@ def load_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: It is not YAML, has a key twice, or stands for more than is reasonable.
     """
+    if len(text) > MAX_YAML_BYTES:
+        raise yaml.YAMLError(f"it has more than {MAX_YAML_BYTES} characters")
     try:
         _refuse_unbounded(text)
         return yaml.load(text, Loader=_Loader)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from radenhance.errors import UsageError
+from radenhance.flags.parser import parse_flags
 from radenhance.flags.recipes import find_recipes, recipes
 
 
@@ -28,7 +29,7 @@ def test_what_is_no_recipe_is_named(content, expected):
     if content is not None:
         Path("mine.yaml").write_bytes(content)
     with pytest.raises(UsageError, match=expected):
-        find_recipes(["fit", "--config", "mine.yaml"])
+        parse_flags("fit", find_recipes(["--config", "mine.yaml"]))
 
 
 def test_other_arguments_are_left_alone():
@@ -51,14 +52,18 @@ def test_other_arguments_are_left_alone():
         ("model: {memory: 1}", "model.memory is 1, expected flags"),
         ("trainer: https://localhost/a.yaml", "trainer is 'https"),
         ("data: [1]", r"data is \[1\]"),
+        ("model: {optimizer: mine.yaml}", "mine.yaml is none of the classes"),
+        ("model: {lr_scheduler: /dev/zero}", "lr_scheduler.*/dev/zero"),
+        ("trainer: {logger: mine.yaml}", "mine.yaml is none of the classes"),
         ("config: other.yaml", "config is 'other.yaml'"),
         ("model: {encoder: a}\nmodel: {encoder: b}", "model is there twice"),
     ],
 )
 def test_a_recipe_is_flags_and_names_no_other_file_of_flags(text, expected):
     Path("mine.yaml").write_text(text)
-    with pytest.raises(UsageError, match=expected):
-        find_recipes(["--config=mine.yaml"])
+    for words in (["--config", "mine.yaml"], ["-cmine.yaml"]):
+        with pytest.raises(UsageError, match=expected):
+            parse_flags("fit", find_recipes(words))
 
 
 def test_a_pipe_or_a_folder_is_no_recipe():
@@ -67,3 +72,5 @@ def test_a_pipe_or_a_folder_is_no_recipe():
     for name in ("pipe.yaml", "folder.yaml", "/dev/zero"):
         with pytest.raises(UsageError, match="no such file"):
             find_recipes(["--config", name])
+        with pytest.raises(UsageError, match="is not a file"):
+            parse_flags("fit", ["-c", name])
