@@ -20,6 +20,7 @@ ROOMS = (
     "units",
     "console",
     "files",
+    "text_files",
     "contact_sheet",
     "dicom",
     "dataset",
