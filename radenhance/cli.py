@@ -14,6 +14,7 @@ from radenhance.command_line.wording import in_flags
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.help import EXAMPLES, help_of
 from radenhance.flags.recipes import find_recipes, recipes
+from radenhance.text_files import shortened
 
 HELP = """\
 usage: radenhance COMMAND [OPTIONS]
@@ -99,7 +100,7 @@ def say_errors(command: Callable[[], object]) -> int:
             )
         if error.filename is None:
             raise
-        return _say(f"{error.filename}: {error.strerror}", 2)
+        return _say(f"{shortened(error.filename)}: {error.strerror}", 2)
     except KeyboardInterrupt:
         return _say("stopped by Ctrl-C", 130)
     return 0

@@ -50,9 +50,9 @@ class ContrastEnhancer(LightningModule):
             a name such as imagenet, which needs a network unless it is in the local cache.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
             need at least 161 pixels a side.
-        optimizer: Any optimizer class; by default Adam with a learning rate of 0.001.
-        lr_scheduler: Any scheduler class. By default (null) the learning rate falls to 0 along half
-            a cosine over the steps of the run, and stays constant in a run without end.
+        optimizer: An optimizer class of PyTorch; by default Adam with a learning rate of 0.001.
+        lr_scheduler: A scheduler class of PyTorch. By default (null) the learning rate falls to 0
+            along half a cosine over the steps of the run, and stays constant in a run without end.
         lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
             ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.

@@ -42,8 +42,8 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
         options["plugins"] = [WholeFileCheckpointIO()]
     try:
         return Trainer(**options)
-    except ValueError as error:  # Lightning's word for a flag of the trainer that is wrong
-        raise UsageError(str(error)) from error
+    except (ValueError, TypeError) as error:  # Lightning's words for a wrong flag of the trainer
+        raise UsageError(f"a flag of the trainer is wrong: {error}") from error
 
 
 def _named(callbacks: list[Callback] | Callback | None) -> list[Callback]:
