@@ -13,6 +13,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from radenhance.errors import RadenhanceError
+from radenhance.foreign_text import one_line
 
 MAX_YAML_BYTES = 2**20
 MAX_DEPTH = 32
@@ -91,19 +92,8 @@ def read_yaml(path: Path, *, error: type[RadenhanceError] = RadenhanceError) -> 
     try:
         return load_yaml(text)
     except yaml.YAMLError as cause:
-        reason = shortened(" ".join(str(cause).split()))
+        reason = one_line(" ".join(str(cause).split()))
         raise error(f"{path} is not YAML that can be read: {reason}") from cause
-
-
-def shortened(value: object, length: int = 240) -> str:
-    """Return a value as a sentence can quote it: its beginning and end, where it is long.
-
-    Args:
-        value: What others wrote.
-        length: Characters that it may have.
-    """
-    text = str(value)
-    return text if len(text) <= length else f"{text[: length // 2]}...{text[3 - length // 2 :]}"
 
 
 def load_yaml(text: str) -> Any:

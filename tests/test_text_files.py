@@ -9,7 +9,7 @@ import yaml
 from hostile_texts import TEXTS
 
 from radenhance.errors import DatasetError, RadenhanceError
-from radenhance.text_files import load_yaml, read_text, read_yaml, shortened
+from radenhance.text_files import load_yaml, read_text, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,3 @@ def test_what_is_no_file_is_not_read():
 def test_a_byte_order_mark_is_no_text():
     Path("file").write_bytes("\ufeffa".encode())
     assert read_text(Path("file"), max_bytes=10) == "a"
-
-
-def test_a_quotation_is_short_and_shows_both_ends():
-    assert shortened("a" * 240) == "a" * 240
-    quoted = shortened("b" + "a" * 10**6 + "c")
-    assert len(quoted) == 240
-    assert (quoted[0], quoted[-1]) == ("b", "c")

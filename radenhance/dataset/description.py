@@ -13,7 +13,8 @@ import yaml
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ParameterError
 from radenhance.files import replace_file
-from radenhance.text_files import read_yaml, shortened
+from radenhance.foreign_text import one_line
+from radenhance.text_files import read_yaml
 
 DESCRIPTION = "dataset.yaml"
 
@@ -95,7 +96,7 @@ def _declaration(path: Path, folder: str, entries: Mapping[str, object]) -> Decl
     except ParameterError as error:
         key = error.parameter.rpartition(".")[2]
         raise DatasetError(
-            f"{path}, {folder}: {key} is {shortened(repr(error.got))}, expected {error.expected}"
+            f"{path}, {folder}: {key} is {one_line(repr(error.got))}, expected {error.expected}"
         ) from error
 
 
@@ -106,12 +107,12 @@ def _checked_keys(
         return {}
     if not isinstance(entries, dict):
         raise DatasetError(
-            f"{path}: {where} is {shortened(repr(entries))}, expected keys {', '.join(known)}"
+            f"{path}: {where} is {one_line(repr(entries))}, expected keys {', '.join(known)}"
         )
     for key in entries:
         if key not in known:
             raise DatasetError(
-                f"{path}: {where} has the unknown key {shortened(key)}; it may have "
+                f"{path}: {where} has the unknown key {one_line(key)}; it may have "
                 f"{', '.join(known)}"
             )
     return entries

@@ -24,7 +24,7 @@ from radenhance.dicom.read import read_header
 from radenhance.errors import DatasetError
 from radenhance.files import replace_file
 from radenhance.foreign_text import from_csv, in_csv, one_line
-from radenhance.text_files import read_text, shortened
+from radenhance.text_files import read_text
 
 MANIFEST = "pairs.csv"
 
@@ -81,7 +81,7 @@ def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     lines = _lines(reader, path)
     columns = next(lines, (1, []))[1]
     if twice := [column for column, number in Counter(columns).items() if column and number > 1]:
-        raise DatasetError(f"{path} has the column {shortened(twice[0])!r} twice; remove one")
+        raise DatasetError(f"{path} has the column {one_line(twice[0])!r} twice; remove one")
     return columns, ((number, _row(path, number, columns, line)) for number, line in lines)
 
 
@@ -210,7 +210,7 @@ def check_patients(pairs: Iterable[Pair]) -> None:
     for patient, found in sorted(splits.items()):
         if len(found) > 1:
             raise DatasetError(
-                f"patient {shortened(patient)} is in the splits {' and '.join(sorted(found))} of "
+                f"patient {one_line(patient)} is in the splits {' and '.join(sorted(found))} of "
                 f"{MANIFEST}; give all radiographs of one patient the same split"
             )
 
@@ -221,7 +221,7 @@ def check_files(root: Path, pairs: Iterable[Pair]) -> None:
         for path in (pair.raw_path, pair.target_path):
             if not os.path.isfile(root / path):
                 raise DatasetError(
-                    f"{shortened(root / path)} of case {shortened(pair.case_id)} is not there; "
+                    f"{one_line(root / path)} of case {one_line(pair.case_id)} is not there; "
                     f"restore it, or set accept to 0 for this case in {root / MANIFEST}"
                 )
 
@@ -251,16 +251,16 @@ def _pair(row: dict[str, str], where: str) -> Pair:
     values: dict[str, object] = {key: from_csv(row[key] or "") for key in row if key in known}
     if values["split"] not in get_args(Split):
         raise DatasetError(
-            f"{where}: split is {shortened(values['split'])!r}, expected train, val or test"
+            f"{where}: split is {one_line(values['split'])!r}, expected train, val or test"
         )
     if not _is_name(str(values["case_id"])):
         raise DatasetError(
-            f"{where}: case_id is {shortened(values['case_id'])!r}, expected the name of a file "
+            f"{where}: case_id is {one_line(values['case_id'])!r}, expected the name of a file "
             "without its suffix"
         )
     accept = str(values.pop("accept", "")).strip() or "1"
     if accept not in ("0", "1"):
-        raise DatasetError(f"{where}: accept is {shortened(accept)!r}, expected 1 or 0")
+        raise DatasetError(f"{where}: accept is {one_line(accept)!r}, expected 1 or 0")
     for column in _NUMBERS.keys() & values.keys():
         values[column] = _number(str(values[column]), column, where)
     values.setdefault("patient_id", "")
@@ -279,12 +279,10 @@ def _number(text: str, column: str, where: str) -> int | float | None:
     try:
         number = kind(text)
     except ValueError as error:
-        raise DatasetError(
-            f"{where}: {column} is {shortened(text)!r}, expected a number"
-        ) from error
+        raise DatasetError(f"{where}: {column} is {one_line(text)!r}, expected a number") from error
     if not lowest <= number <= highest:
         expected = f"{lowest} to {highest}" if kind is int else "a finite number"
-        raise DatasetError(f"{where}: {column} is {shortened(text)!r}, expected {expected}")
+        raise DatasetError(f"{where}: {column} is {one_line(text)!r}, expected {expected}")
     return number
 
 

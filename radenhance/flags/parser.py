@@ -42,8 +42,9 @@ from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SECTIONS, SEED, W
 from radenhance.flags.recipes import check_recipe
 from radenhance.flags.strategy import choose_strategy
 from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
+from radenhance.foreign_text import one_line
 from radenhance.runs import find_checkpoint
-from radenhance.text_files import load_yaml, shortened
+from radenhance.text_files import load_yaml
 
 GIVEN_BY_US = {
     "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"},
@@ -220,7 +221,7 @@ def usage_errors(command: str) -> Iterator[None]:
         what = " ".join(str(error).split())
         if denied := denied_import(what):
             raise UsageError(f"{denied} is none of the classes known here; {REMEDY}") from error
-        what = shortened(what, 1000)
+        what = one_line(what, 1000)
         raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
@@ -234,14 +235,14 @@ def _values_that_fit() -> Iterator[None]:
     except RadenhanceError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"a flag has a value that does not fit: {shortened(error)}") from error
+        raise UsageError(f"a flag has a value that does not fit: {one_line(error)}") from error
 
 
 def _refuse_missing_groups(settings: Namespace) -> None:
     for section in SECTIONS:
         group = settings.get(section.prefix)
         if not isinstance(group, Namespace):
-            raise UsageError(f"--{section.prefix} is {shortened(repr(group))}, expected flags")
+            raise UsageError(f"--{section.prefix} is {one_line(repr(group))}, expected flags")
 
 
 def _checkpoint_of(command: str, settings: Namespace) -> Path | None:

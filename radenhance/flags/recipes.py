@@ -8,7 +8,8 @@ from pathlib import Path
 
 from radenhance.errors import UsageError
 from radenhance.flags.help import SECTIONS
-from radenhance.text_files import read_yaml, shortened
+from radenhance.foreign_text import one_line
+from radenhance.text_files import read_yaml
 
 MEMORY = "--model.memory"
 
@@ -70,6 +71,6 @@ def check_recipe(path: Path) -> None:
             within = within.get(part) if isinstance(within, dict) else None
         if not isinstance(within, dict | None):
             raise UsageError(
-                f"{path}: {name} is {shortened(repr(within))}, expected flags and their values; a "
+                f"{path}: {name} is {one_line(repr(within))}, expected flags and their values; a "
                 "recipe names no other file of flags, and --config can be repeated"
             )

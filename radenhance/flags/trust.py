@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from radenhance.errors import UsageError
-from radenhance.text_files import shortened
+from radenhance.foreign_text import one_line
 
 TRUST = "--trust-recipe"
 
@@ -99,9 +99,9 @@ def refuse_what_acts(settings: Namespace) -> None:
     """
     for name, value in _values(settings, ""):
         if isinstance(value, str) and "://" in value:
-            what = f"{shortened(value)!r}, an address"
+            what = f"{one_line(value)!r}, an address"
         elif name.endswith("class_path") and not _is_known(value):
-            what = f"{shortened(value)}, which is no class of a kind that is made here"
+            what = f"{one_line(value)}, which is no class of a kind that is made here"
         elif callable(value) and not isinstance(value, os.PathLike):
             what = f"{getattr(value, '__qualname__', type(value).__name__)}, which is called"
         else:
