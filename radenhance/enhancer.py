@@ -57,9 +57,9 @@ class ContrastEnhancer(LightningModule):
             which is added to its input and begins at 0, so that training begins at the raw image.
         l1_share: Share of the mean absolute error in the loss, in [0, 1), beside MS-SSIM: 0 for the
             paper's loss, 0.16 for that of Zhao et al. (2017).
-        optimizer: Any optimizer class; by default Adam with a learning rate of 0.001.
-        lr_scheduler: Any scheduler class. By default (null) the learning rate falls to 0 along half
-            a cosine over the steps of the run, and stays constant in a run without end.
+        optimizer: An optimizer class of PyTorch; by default Adam with a learning rate of 0.001.
+        lr_scheduler: A scheduler class of PyTorch. By default (null) the learning rate falls to 0
+            along half a cosine over the steps of the run, and stays constant in a run without end.
         lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
             ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.

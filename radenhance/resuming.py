@@ -9,11 +9,14 @@ A checkpoint names the files beside it, not the folder that they lie in: the way
 may be named after a patient, and a checkpoint is passed on.
 """
 
+import inspect
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
@@ -161,6 +164,8 @@ def _has_averages_of(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
         numbers = {name for name, one in ours.items() if one is not None and type(one) is not bool}
         if ours["params"] != theirs.get("params") or not numbers <= theirs.keys():
             return False
+        if not _takes(kind, {name: theirs[name] for name in numbers}):
+            return False
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     names = {frozenset(kept) for kept in state["state"].values() if kept}
     return len(names) <= 1 and all(
@@ -171,10 +176,22 @@ def _has_averages_of(optimizer: Optimizer, state: Mapping[str, Any]) -> bool:
     )
 
 
+def _takes(kind: type[Optimizer], settings: Mapping[str, Any]) -> bool:
+    """Return whether a class of PyTorch, which checks what it is made of, takes settings."""
+    known = inspect.signature(kind).parameters.keys() - {"params"}
+    try:
+        kind([torch.zeros(1)], **{name: settings[name] for name in known & settings.keys()})
+    except (ValueError, TypeError, RuntimeError):
+        return False
+    return True
+
+
 def _is_of(weight: Tensor, name: str, kept: Any) -> bool:
     if name in NUMBERS:
-        return _is_number(kept)
-    return kept is None or (isinstance(kept, Tensor) and kept.shape == weight.shape)
+        return _is_number(kept) and 0 <= kept < math.inf
+    if name == "momentum_buffer" and kept is None:
+        return True
+    return isinstance(kept, Tensor) and kept.shape == weight.shape
 
 
 def _is_number(value: object) -> bool:

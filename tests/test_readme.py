@@ -76,7 +76,7 @@ def flags_of():
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
             assert main([command, "--help"]) == 0
-        flags = re.findall(r"^  (?:-\w[^,]*, )?(--[\w.]+)", text.getvalue(), re.M)
+        flags = re.findall(r"^  (?:-\w[^,]*, )?(--[\w.-]+)", text.getvalue(), re.M)
         found[command] = {flag.removesuffix(".help") for flag in flags} - {"--help"}
     return found
 

@@ -12,6 +12,7 @@ import processes
 import pytest
 import torch
 
+from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
 
@@ -51,6 +52,12 @@ def run(folder, monkeypatch, *arguments, cut_at=None):
 SCHEDULES = {
     "half cosine per step": [],
     "per epoch": [
+        "--model.lr_scheduler=StepLR",
+        "--model.lr_scheduler.step_size=1",
+        "--model.lr_scheduler.gamma=0.3",
+    ],
+    "per epoch, until max_steps": [
+        "--trainer.max_steps=12",
         "--model.lr_scheduler=StepLR",
         "--model.lr_scheduler.step_size=1",
         "--model.lr_scheduler.gamma=0.3",
@@ -141,7 +148,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(tmp_path, tiny_flags, stop
     assert fit.wait(60).code == 128 + stop
     assert "last.ckpt is saved; to go on, run the same again with --ckpt_path=last" in fit.output
     assert "Traceback" not in fit.output
-    assert weights(folder / LAST)[1] > 3
+    assert weights(folder / LAST)[1] >= 3
 
 
 def test_one_of_two_processes_is_hung_up_and_both_save_and_end(tmp_path, tiny_flags):
@@ -154,7 +161,7 @@ def test_one_of_two_processes_is_hung_up_and_both_save_and_end(tmp_path, tiny_fl
     os.kill(fits[1].process.pid, signal.SIGHUP)
     assert {fit.wait(60).code for fit in fits} == {128 + signal.SIGHUP}
     assert "Stopped by SIGHUP" in fits[0].output
-    assert weights(folder / LAST)[1] > 3
+    assert weights(folder / LAST)[1] >= 3
 
 
 def on_terminal(name, *arguments):
@@ -184,7 +191,31 @@ def test_a_terminal_that_closes_stops_a_run_that_draws_its_progress_there(tmp_pa
     os.close(theirs)
     assert b"Epoch 0" in drawn
     assert fit.wait(60).code == 128 + signal.SIGHUP
-    assert weights(folder / LAST)[1] > 3
+    assert weights(folder / LAST)[1] >= 3
+
+
+def test_a_run_leaves_the_handlers_of_signals_as_it_found_them(tmp_path, monkeypatch, tiny_flags):
+    former = [signal.getsignal(stop) for stop in STOPS]
+    run(tmp_path / "cut", monkeypatch, *tiny_flags, "--trainer.max_epochs=1", cut_at=1)
+    assert [signal.getsignal(stop) for stop in STOPS] == former
+    run(tmp_path / "whole", monkeypatch, *tiny_flags, "--trainer.max_epochs=1")
+    assert [signal.getsignal(stop) for stop in STOPS] == former
+
+
+def test_a_signal_right_after_a_step_loses_no_step(tmp_path, monkeypatch, tiny_flags):
+    end = LastCheckpoint.on_train_batch_end
+
+    def terminated(self, trainer, *arguments):
+        end(self, trainer, *arguments)
+        if trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", terminated)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", *tiny_flags, "--trainer.max_epochs=3"])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert weights()[1] == 5
 
 
 def test_a_run_under_nohup_goes_on_without_its_terminal(tmp_path, monkeypatch, tiny_flags):

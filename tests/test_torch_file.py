@@ -198,3 +198,17 @@ def test_a_stream_instead_of_an_archive_is_refused():
     torch.save({"a": 1}, buffer, _use_new_zipfile_serialization=False)
     FILE.write_bytes(buffer.getvalue())
     assert "is not a checkpoint, or only a part of one" in refused(FILE)
+
+
+def test_a_tensor_that_claims_more_than_its_record_reads_no_other_memory():
+    with zipfile.ZipFile(written({"a": torch.arange(4.0)})) as archive:
+        records = {record.filename: archive.read(record) for record in archive.infolist()}
+    (name,) = (name for name in records if name.endswith("data.pkl"))
+    claimed = (
+        records[name].replace(b"K\x04t", b"M\x00\x40t").replace(b"K\x04\x85", b"M\x00\x40\x85")
+    )
+    assert claimed.count(b"M\x00\x40") == 2
+    with zipfile.ZipFile(FILE, "w") as archive:
+        for record, content in (records | {name: claimed}).items():
+            archive.writestr(record, content)
+    assert "damaged" in refused(FILE)

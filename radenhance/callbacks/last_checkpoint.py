@@ -27,6 +27,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
+from radenhance.compat.lightning import begin_next_epoch
+
 FILE_NAME = "last.ckpt"
 HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
 
@@ -63,16 +65,18 @@ class LastCheckpoint(Checkpoint):
         self._asked: signal.Signals | None = None
         self._written_at = time.monotonic()
         self._written_step = -1
-        self._former_handlers: dict[signal.Signals, Any] = {}
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._written_at = time.monotonic()
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._asked, self._written_at = None, time.monotonic()
+        begin_next_epoch(trainer)
         if threading.current_thread() is not threading.main_thread():
             return
-        for held_back in (signal.SIGINT, signal.SIGHUP):
-            if held_back is signal.SIGINT or signal.getsignal(held_back) != signal.SIG_IGN:
-                self._former_handlers[held_back] = signal.signal(held_back, self._hold_back)
+        # from here on, as Lightning noted the handlers just before, and restores them in the end;
+        # its own one of SIGTERM ends a run also where a step was not saved
+        for stop in STOPS:
+            if stop is not signal.SIGHUP or signal.getsignal(stop) != signal.SIG_IGN:
+                signal.signal(stop, self._hold_back)
 
     @override
     def on_train_batch_end(
@@ -89,18 +93,12 @@ class LastCheckpoint(Checkpoint):
         self._write(trainer)
         self._stop_if_asked(trainer)
 
-    @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for held_back, handler in self._former_handlers.items():
-            signal.signal(held_back, handler)
-        self._former_handlers.clear()
-
     def _hold_back(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGHUP:
             _leave_terminal()
-        elif self._asked is not None:
+        elif signum == signal.SIGINT and self._asked is not None:
             raise KeyboardInterrupt
-        else:
+        elif signum == signal.SIGINT:
             rank_zero_info("\nStopping after this step; press Ctrl-C again to stop at once.")
         self._asked = signal.Signals(signum)
 
@@ -112,7 +110,7 @@ class LastCheckpoint(Checkpoint):
         return by_steps or _on_any_rank(trainer, 0 < self.every_minutes <= minutes)
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
-        asked = signal.SIGTERM if trainer.received_sigterm else self._asked
+        asked = self._asked
         if not _on_any_rank(trainer, asked is not None):
             return
         name, ends = next(STOPS[stop] for stop in STOPS if _on_any_rank(trainer, asked is stop))

@@ -52,8 +52,8 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
         options["plugins"].append(WholeFileCheckpointIO())
     try:
         trainer = Trainer(**options)
-    except ValueError as error:  # Lightning's word for a flag of the trainer that is wrong
-        raise UsageError(str(error)) from error
+    except (ValueError, TypeError) as error:  # Lightning's words for a wrong flag of the trainer
+        raise UsageError(f"a flag of the trainer is wrong: {error}") from error
     for logger in trainer.loggers:
         _let_fail(logger)
     return trainer

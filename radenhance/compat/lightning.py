@@ -122,6 +122,22 @@ def is_accumulating(trainer: Trainer) -> bool:
     return bool(trainer.fit_loop._should_accumulate())
 
 
+def begin_next_epoch(trainer: Trainer) -> None:
+    """Let a run that resumes at the end of an epoch begin with the next one, in `on_train_start`.
+
+    The fit loop does so by itself unless `max_steps` is set. Then it takes every resumed run for
+    one that stopped within its epoch, ends that epoch again, and leaves the next one out; its
+    public attribute `restarting` cannot be set to anything else.
+    """
+    loop = trainer.fit_loop
+    if loop.restarted_on_epoch_end:
+        loop.reset_restart_stage()
+        loop._restarting = False
+        loop.epoch_loop.restarting = False
+        loop.epoch_loop.reset_restart_stage()
+        loop.epoch_progress.increment_completed()
+
+
 def logged_step(trainer: Trainer) -> int:
     """Return where on the step axis Lightning logs now.
 

@@ -15,6 +15,8 @@ from radenhance.dataset.outside_field import OutsideField
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ParameterError
 from radenhance.files import replace_file
+from radenhance.foreign_text import one_line
+from radenhance.text_files import read_yaml
 
 DESCRIPTION = "dataset.yaml"
 
@@ -90,14 +92,9 @@ def write_description(
 
 
 def _load(path: Path) -> dict[str, object]:
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"{path} is not YAML: {reason}") from error
-    return _checked_keys(path, "the file", entries, _KEYS)
+    return _checked_keys(path, "the file", read_yaml(path, error=DatasetError), _KEYS)
 
 
 def _declaration(path: Path, folder: str, entries: Mapping[str, object]) -> Declaration:
@@ -111,7 +108,7 @@ def _declaration(path: Path, folder: str, entries: Mapping[str, object]) -> Decl
     except ParameterError as error:
         key = error.parameter.rpartition(".")[2]
         raise DatasetError(
-            f"{path}, {folder}: {key} is {error.got!r}, expected {error.expected}"
+            f"{path}, {folder}: {key} is {one_line(repr(error.got))}, expected {error.expected}"
         ) from error
 
 
@@ -127,11 +124,13 @@ def _checked_keys(
     if entries is None:
         return {}
     if not isinstance(entries, dict):
-        raise DatasetError(f"{path}: {where} is {entries!r}, expected keys {', '.join(known)}")
-    unknown = [str(key) for key in entries if key not in known]
-    if unknown:
         raise DatasetError(
-            f"{path}: {where} has the unknown key {', '.join(unknown)}; it may have "
-            f"{', '.join(known)}"
+            f"{path}: {where} is {one_line(repr(entries))}, expected keys {', '.join(known)}"
         )
+    for key in entries:
+        if key not in known:
+            raise DatasetError(
+                f"{path}: {where} has the unknown key {one_line(key)}; it may have "
+                f"{', '.join(known)}"
+            )
     return entries

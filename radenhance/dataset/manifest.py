@@ -7,29 +7,41 @@ per pair. Without `pairs.csv` the pairs are found by their stems, and the caller
 import csv
 import hashlib
 import io
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from radenhance.dataset.description import DESCRIPTION
 from radenhance.dataset.pair import Pair, Split
 from radenhance.dataset.species import species_of
+from radenhance.dicom.limits import MAX_SIDE
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read_header
 from radenhance.errors import DatasetError
 from radenhance.files import replace_file
 from radenhance.foreign_text import from_csv, in_csv, one_line
+from radenhance.text_files import read_text
 
 MANIFEST = "pairs.csv"
 
 RADIOGRAPH_SUFFIXES = (".dcm", ".dicom", ".ima", ".png", ".tif", ".tiff", ".npy")
 
-_NUMBERS: dict[str, Callable[[str], int | float]] = {
-    **dict.fromkeys(("rows", "cols", "bits_stored", "sign"), int),
-    **dict.fromkeys(("pixel_spacing_mm", "kvp", "mas"), float),
+MAX_BYTES = 64 * 2**20
+"""Of `pairs.csv`: the lines of some 150,000 pairs."""
+
+_LARGEST = sys.float_info.max
+
+_NUMBERS: dict[str, tuple[Callable[[str], int | float], float, float]] = {
+    **dict.fromkeys(("rows", "cols"), (int, 1, MAX_SIDE)),
+    "bits_stored": (int, 1, 64),
+    "sign": (int, -1, 1),
+    **dict.fromkeys(("pixel_spacing_mm", "kvp", "mas"), (float, -_LARGEST, _LARGEST)),
 }
+"""Column of numbers -> what makes a number of its text, the lowest, and the highest."""
 
 
 def read_manifest(root: Path) -> list[Pair]:
@@ -52,24 +64,41 @@ def listed_pairs(root: Path) -> list[Pair]:
         DatasetError: A column is missing, or a value does not fit its column.
     """
     path = root / MANIFEST
-    with io.StringIO(_text(path), newline="") as file:
-        reader = csv.DictReader(file)
-        required = {"case_id", "raw_path", "target_path", "split"}
-        if missing := required - set(reader.fieldnames or ()):
-            raise DatasetError(
-                f"{path} has no column {', '.join(sorted(missing))}; its first line must name at "
-                f"least {', '.join(sorted(required))}"
-            )
-        return [_pair(row, f"{path}, line {reader.line_num}") for row in reader]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+    columns, rows = _read(path)
+    required = {"case_id", "raw_path", "target_path", "split"}
+    if missing := required - set(columns):
         raise DatasetError(
-            f"{path} is not UTF-8 text; save it from the spreadsheet as CSV UTF-8"
-        ) from error
+            f"{path} has no column {', '.join(sorted(missing))}; its first line must name at "
+            f"least {', '.join(sorted(required))}"
+        )
+    return [_pair(row, f"{path}, line {line}") for line, row in rows]
+
+
+def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    """Return the columns of a CSV file, and its rows with the numbers of their lines."""
+    text = io.StringIO(read_text(path, max_bytes=MAX_BYTES, error=DatasetError), newline="")
+    reader = csv.reader(text, strict=True)
+    lines = _lines(reader, path)
+    columns = next(lines, (1, []))[1]
+    if twice := [column for column, number in Counter(columns).items() if column and number > 1]:
+        raise DatasetError(f"{path} has the column {one_line(twice[0])!r} twice; remove one")
+    return columns, ((number, _row(path, number, columns, line)) for number, line in lines)
+
+
+def _lines(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        yield from ((reader.line_num, line) for line in reader if line)
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {reader.line_num} is not CSV: {error}") from error
+
+
+def _row(path: Path, number: int, columns: list[str], line: list[str]) -> dict[str, str]:
+    if any(line[len(columns) :]):
+        raise DatasetError(
+            f"{path}, line {number} has {len(line)} values for {len(columns)} columns; put a value "
+            "that has a comma into quotes"
+        )
+    return dict.fromkeys(columns, "") | dict(zip(columns, line, strict=False))
 
 
 def write_manifest(root: Path, pairs: Iterable[Pair]) -> None:
@@ -181,8 +210,8 @@ def check_patients(pairs: Iterable[Pair]) -> None:
     for patient, found in sorted(splits.items()):
         if len(found) > 1:
             raise DatasetError(
-                f"patient {patient} is in the splits {' and '.join(sorted(found))} of {MANIFEST}; "
-                f"give all radiographs of one patient the same split"
+                f"patient {one_line(patient)} is in the splits {' and '.join(sorted(found))} of "
+                f"{MANIFEST}; give all radiographs of one patient the same split"
             )
 
 
@@ -190,10 +219,10 @@ def check_files(root: Path, pairs: Iterable[Pair]) -> None:
     """Raise DatasetError unless both files of every pair are there."""
     for pair in pairs:
         for path in (pair.raw_path, pair.target_path):
-            if not (root / path).is_file():
+            if not os.path.isfile(root / path):
                 raise DatasetError(
-                    f"{root / path} of case {pair.case_id} is not there; restore it, or set accept "
-                    f"to 0 for this case in {root / MANIFEST}"
+                    f"{one_line(root / path)} of case {one_line(pair.case_id)} is not there; "
+                    f"restore it, or set accept to 0 for this case in {root / MANIFEST}"
                 )
 
 
@@ -221,36 +250,52 @@ def _pair(row: dict[str, str], where: str) -> Pair:
     known = {field.name for field in fields(Pair)}
     values: dict[str, object] = {key: from_csv(row[key] or "") for key in row if key in known}
     if values["split"] not in get_args(Split):
-        raise DatasetError(f"{where}: split is {values['split']!r}, expected train, val or test")
+        raise DatasetError(
+            f"{where}: split is {one_line(values['split'])!r}, expected train, val or test"
+        )
+    if not _is_name(str(values["case_id"])):
+        raise DatasetError(
+            f"{where}: case_id is {one_line(values['case_id'])!r}, expected the name of a file "
+            "without its suffix"
+        )
     accept = str(values.pop("accept", "")).strip() or "1"
     if accept not in ("0", "1"):
-        raise DatasetError(f"{where}: accept is {accept!r}, expected 1 or 0")
+        raise DatasetError(f"{where}: accept is {one_line(accept)!r}, expected 1 or 0")
     for column in _NUMBERS.keys() & values.keys():
         values[column] = _number(str(values[column]), column, where)
     values.setdefault("patient_id", "")
     return Pair(**values, accept=int(accept))  # type: ignore[arg-type]
 
 
+def _is_name(case_id: str) -> bool:
+    """Say whether a case id names a file beside others; files are written by it."""
+    return case_id not in ("", ".", "..") and not {*"/\\\0"} & {*case_id}
+
+
 def _number(text: str, column: str, where: str) -> int | float | None:
     if not text.strip():
         return None
+    kind, lowest, highest = _NUMBERS[column]
     try:
-        return _NUMBERS[column](text)
+        number = kind(text)
     except ValueError as error:
-        raise DatasetError(f"{where}: {column} is {text!r}, expected a number") from error
+        raise DatasetError(f"{where}: {column} is {one_line(text)!r}, expected a number") from error
+    if not lowest <= number <= highest:
+        expected = f"{lowest} to {highest}" if kind is int else "a finite number"
+        raise DatasetError(f"{where}: {column} is {one_line(text)!r}, expected {expected}")
+    return number
 
 
 def _added_columns(path: Path, names: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
     if not path.is_file():
         return [], {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        added = [name for name in reader.fieldnames or () if name and name not in names]
-        return added, {
-            from_csv(row["case_id"]): {name: from_csv(row[name] or "") for name in added}
-            for row in reader
-            if row.get("case_id")
-        }
+    columns, rows = _read(path)
+    added = [name for name in columns if name and name not in names]
+    return added, {
+        from_csv(row["case_id"]): {name: from_csv(row[name]) for name in added}
+        for _, row in rows
+        if row.get("case_id")
+    }
 
 
 def may_be_radiograph(path: Path) -> bool:

@@ -56,12 +56,16 @@ CKPT_PATH = (
     "defaults, below every recipe and flag. By default fit starts anew, and the other commands "
     "take best."
 )
+TRUST_RECIPE = (
+    "Let recipes and flags name classes, functions and addresses of anyone, and so run programs."
+)
 WEIGHTS_ONLY = "Of no effect: nothing but weights and plain values is read from a checkpoint."
 
 GENERAL = {
     "--config RECIPE, -c RECIPE": CONFIG,
     "--ckpt_path PATH|last|best": CKPT_PATH,
     "--weights_only true|false": WEIGHTS_ONLY,
+    "--trust-recipe": TRUST_RECIPE,
     "--seed_everything SEED": f"{SEED} (default 0)",
     "--print_config": "Print all settings as YAML, which --config takes, and stop.",
     "--help, -h": "Show this and stop.",

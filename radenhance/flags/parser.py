@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch
-from jsonargparse import ActionConfigFile, ArgumentError, Namespace
+from jsonargparse import (
+    ActionConfigFile,
+    ArgumentError,
+    Namespace,
+    get_loader,
+    set_loader,
+    set_parsing_settings,
+)
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from yaml import YAMLError
 
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.memory_profiler import MemoryProfiler
@@ -29,10 +37,14 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.compat.jsonargparse import add_former_name
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
-from radenhance.errors import UsageError
-from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SEED, WEIGHTS_ONLY
+from radenhance.errors import RadenhanceError, UsageError
+from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SECTIONS, SEED, WEIGHTS_ONLY
+from radenhance.flags.recipes import check_recipe
 from radenhance.flags.strategy import choose_strategy
+from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
+from radenhance.foreign_text import one_line
 from radenhance.runs import find_checkpoint
+from radenhance.text_files import load_yaml
 
 GIVEN_BY_US = {
     "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"},
@@ -47,6 +59,18 @@ HELPED_BY_US = {"ckpt_path", "weights_only"}
 
 FORMER_FLAGS = {"--data.window": "--data.intensity_range"}
 """Flag of an earlier version -> what it is called; config files of earlier runs have its key."""
+
+_load = get_loader("yaml")
+
+
+def _load_within_bounds(text: str) -> Any:
+    load_yaml(text)
+    return _load(text)
+
+
+# Lightning has switched on that files of flags are read from hosts
+set_parsing_settings(config_read_mode_fsspec_enabled=False, instantiate_subclass_spec_in_any=False)
+set_loader("yaml", _load_within_bounds, exceptions=(YAMLError,))
 
 
 @dataclass(frozen=True)
@@ -93,7 +117,7 @@ class ParsedFlags:
 
     def module(self) -> ContrastEnhancer:
         """Return a new module; nothing else of the run is made."""
-        with usage_errors(self.command):
+        with usage_errors(self.command), _values_that_fit():
             only = Namespace(model=self.settings.model)  # type: ignore[no-untyped-call]
             made = self.parser.instantiate(only)
         module: ContrastEnhancer = made.model
@@ -105,7 +129,7 @@ class ParsedFlags:
         Raises:
             UsageError: Something cannot be made of its values.
         """
-        with usage_errors(self.command):
+        with usage_errors(self.command), _values_that_fit():
             made: Namespace = self.parser.instantiate(self.settings)
         return made
 
@@ -120,15 +144,21 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
     Raises:
         UsageError: A flag or a key is unknown or has a wrong value, or the checkpoint is not there.
     """
-    with usage_errors(command):
+    trusted = TRUST in typed
+    words = [word for word in typed if word != TRUST]
+    limit_imports(trusted=trusted)
+    with usage_errors(command), _values_that_fit():
         parser = parser_for(command)
-        prints = [flag for flag in typed if flag.startswith("--print_config")]
-        settings = parser.parse_args([flag for flag in typed if flag not in prints])
+        prints = [flag for flag in words if flag.startswith("--print_config")]
+        settings = parser.parse_args([flag for flag in words if flag not in prints])
+        _refuse_missing_groups(settings)
+        if not trusted:
+            refuse_what_acts(settings)
         checkpoint = _checkpoint_of(command, settings)
         if checkpoint is not None:
             parser.set_defaults(Checkpoint.open(checkpoint).flags)
         if checkpoint is not None or prints:
-            settings = parser.parse_args(list(typed))
+            settings = parser.parse_args(words)
     if checkpoint is not None:
         settings.ckpt_path = str(checkpoint)
     choose_strategy(settings.trainer)
@@ -141,12 +171,12 @@ def parser_for(command: str) -> LightningArgumentParser:
     Args:
         command: One of GIVEN_BY_US.
     """
-    parser = LightningArgumentParser(
+    parser = _Parser(
         prog=f"radenhance {command}",
         exit_on_error=False,
         dump_header=[f"lightning.pytorch=={lightning.pytorch.__version__}"],
     )
-    parser.add_argument("-c", "--config", action=ActionConfigFile, help=CONFIG)
+    parser.add_argument("-c", "--config", action=_Recipe, help=CONFIG)
     parser.add_argument("--seed_everything", type=bool | int, default=0, help=SEED)
     parser.add_argument("--ckpt_path", type=str | Path | None, default=None, help=CKPT_PATH)
     parser.add_argument("--weights_only", type=bool | None, default=None, help=WEIGHTS_ONLY)
@@ -166,6 +196,22 @@ def parser_for(command: str) -> LightningArgumentParser:
     return parser
 
 
+class _Recipe(ActionConfigFile):
+    """Reads a recipe, however its flag is spelled, after a look at it."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
+        check_recipe(Path(values))
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+
+
+class _Parser(LightningArgumentParser):
+    """Lightning's, for which a class is never the name of a file or an address to read."""
+
+    def add_class_arguments(self, *args: Any, **options: Any) -> list[str]:
+        added: list[str] = super().add_class_arguments(*args, **options | {"sub_configs": False})
+        return added
+
+
 @contextmanager
 def usage_errors(command: str) -> Iterator[None]:
     """Turn what jsonargparse and Lightning raise at a wrong flag into a UsageError."""
@@ -173,9 +219,30 @@ def usage_errors(command: str) -> Iterator[None]:
         yield
     except ArgumentError as error:
         what = " ".join(str(error).split())
+        if denied := denied_import(what):
+            raise UsageError(f"{denied} is none of the classes known here; {REMEDY}") from error
+        what = one_line(what, 1000)
         raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
+
+
+@contextmanager
+def _values_that_fit() -> Iterator[None]:
+    """Turn what a class raises at a value that its types let pass, such as null, into an error."""
+    try:
+        yield
+    except RadenhanceError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"a flag has a value that does not fit: {one_line(error)}") from error
+
+
+def _refuse_missing_groups(settings: Namespace) -> None:
+    for section in SECTIONS:
+        group = settings.get(section.prefix)
+        if not isinstance(group, Namespace):
+            raise UsageError(f"--{section.prefix} is {one_line(repr(group))}, expected flags")
 
 
 def _checkpoint_of(command: str, settings: Namespace) -> Path | None:

@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 
-import yaml
-
 from radenhance.errors import UsageError
 from radenhance.flags.recipes import recipes
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import DEEPEST_STRIDE
 from radenhance.planning.planned_run import Flags, PlannedRun, Size
 from radenhance.planning.step_plan import StepPlan
+from radenhance.text_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def techniques_of_recipes() -> dict[str, Flags]:
     """
     named = {}
     for name, path in sorted(recipes().items()):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         trainer = content.get("trainer", {})
         if not {"strategy", "num_nodes"} & trainer.keys():
             memory = content.get("model", {}).get("memory", {})

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
 from radenhance.flags.recipes import recipes
 from radenhance.reproduce.paper import RECIPES
 from radenhance.runs import newest_checkpoint
+from radenhance.text_files import read_yaml
 
 FINISHED = "finished.json"
 FAILED = "failed.txt"
@@ -135,7 +134,7 @@ class Run:
     def num_processes(self) -> int:
         """Number of processes: one, or two for encoder and decoder."""
         path = recipes()[f"{self.recipe}.yaml"]
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         nodes: int = content.get("trainer", {}).get("num_nodes", 1)
         return nodes
 

@@ -9,7 +9,6 @@ command, a connection, a file written or removed outside the run's folder; a cra
 and weights or images that are not, to the bit, those of the file before it was damaged.
 """
 
-import copy
 import io
 import os
 import pickle
@@ -45,6 +44,7 @@ from radenhance.memory.quantization.int8 import Int8Network
 
 ENCODER = "tu-mobilenetv3_small_050"
 KEY = ModelCheckpoint(monitor="val/loss").state_key
+IMAGE = torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64)
 MORE_MEMORY = 3 * 2**30
 MOST_SECONDS = 20
 BATCH = 50
@@ -71,7 +71,7 @@ class Hostile:
 
 
 def base():
-    """Content of a checkpoint after a step, with the optimizer's averages of few weights."""
+    """Content of a checkpoint after a step."""
     torch.manual_seed(0)
     module = ContrastEnhancer(ENCODER, num_scales="auto")
     trainer = trainer_of(Path("base"), 1)
@@ -400,8 +400,7 @@ def open_checkpoint(path, original):
 
 def open_model(path, original):
     """Run an int8 model; return whether its image is the original's."""
-    image = torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64)
-    return torch.equal(Int8Network(path)(image), original)
+    return torch.equal(Int8Network(path)(IMAGE), original)
 
 
 class Watch:
@@ -492,28 +491,26 @@ def run_batch(jobs, opened, original):
 
 
 def campaign(families, count, made_of, opened, original, seed=0):
-    """Return (family, outcome, seconds, message) of `count` files."""
+    """Yield (family, outcome, seconds, message) of `count` files."""
     Path("precious").mkdir(exist_ok=True)
     Path("precious/file").write_text("of a patient")
     Path("run/sub.ckpt").mkdir(parents=True, exist_ok=True)
-    rows = []
     for begin in range(0, count, BATCH):
         jobs, family_of = [], {}
         for number in range(begin, min(begin + BATCH, count)):
             family = families[number % len(families)]
             rng = random.Random(f"{seed} {number}")
             path = Path(f"mutant{number}")
-            path.write_bytes(family(copy.deepcopy(made_of), rng))
+            path.write_bytes(family(made_of(), rng))
             jobs.append((number, path))
             family_of[number] = family
         for number, result, seconds, text in run_batch(jobs, opened, original):
             family = family_of[number]
             if result == "changed" and family in SAY_OTHER_THINGS:
                 result = "loaded"
-            rows.append((family.__name__.strip("_"), result, seconds, text))
+            yield family.__name__.strip("_"), result, seconds, text
         for _, path in jobs:
             path.unlink()
-    return rows
 
 
 def table(rows):
@@ -532,14 +529,15 @@ def table(rows):
 
 
 def all_rows(num_checkpoints, num_models, seed=0):
-    """Run both campaigns in the working folder."""
+    """Yield the rows of both campaigns, run in the working folder."""
     torch.set_num_threads(1)
-    content, model = base(), small_int8()
-    rows = campaign(CHECKPOINTS, num_checkpoints, content, open_checkpoint, content, seed)
-    image = torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64)
-    Path("whole.onnx").write_bytes(model.SerializeToString())
-    expected = Int8Network(Path("whole.onnx"))(image)
-    return rows + campaign(MODELS, num_models, model, open_model, expected, seed)
+    content = base()
+    yield from campaign(
+        CHECKPOINTS, num_checkpoints, lambda: content, open_checkpoint, content, seed
+    )
+    Path("whole.onnx").write_bytes(small_int8().SerializeToString())
+    expected = Int8Network(Path("whole.onnx"))(IMAGE)
+    yield from campaign(MODELS, num_models, small_int8, open_model, expected, seed)
 
 
 def main():
@@ -547,7 +545,7 @@ def main():
     counts = [int(word) for word in sys.argv[1:3]] or [2000, 500]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        rows = all_rows(*counts)
+        rows = list(all_rows(*counts))
     sys.stdout.write(table(rows) + "\n")
     wrong = [row for row in rows if row[1] not in ("refused", "loaded")]
     for family, result, _, text in wrong:

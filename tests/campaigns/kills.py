@@ -243,9 +243,9 @@ def table(rows: dict[str, Counts], arguments: argparse.Namespace, seconds: float
             "# SIGKILL at random moments",
             "",
             f"`python tests/campaigns/kills.py --kills {arguments.kills} --seed {arguments.seed} > "
-            f"tests/campaigns/kills.md`, {date.today()}, {seconds / 60:.0f} minutes on "
-            f"{len(os.sched_getaffinity(0))} CPU cores;",
-            f"Python {platform.python_version()}, PyTorch {torch.__version__}.",
+            f"tests/campaigns/kills.md`, {date.today()}, {seconds / 60:.0f} minutes",
+            f"on {len(os.sched_getaffinity(0))} CPU cores; Python "
+            f"{platform.python_version()}, PyTorch {torch.__version__}.",
             "",
             head,
             *lines,

@@ -43,6 +43,14 @@ def test_what_is_left_empty_declares_nothing(text):
         ("raw: {override: maybe}\n", "override true or false"),
         ("- raw\n", "expected keys name"),
         ("raw: {bone: [\n", "dataset.yaml is not YAML"),
+        ("raw: {bits: 12}\nraw: {bits: 16}\n", "raw is there twice"),
+        ("raw: &a {bone: *a}\n", "stands for itself"),
+        ("raw: {bits: .inf}\n", "bits is inf, expected 1 to 16"),
+        ("raw: {bits: 12.5}\n", "bits is 12.5, expected 1 to 16"),
+        ("raw: {bone: {a: 1}}\n", "bone is .*, expected bright or dark"),
+        ("raw: {1: 2}\n", "unknown key 1"),
+        (f"{'x' * 1000}: 1\n", "unknown key x"),
+        ("[" * 50_000, "nested more than 32 levels"),
     ],
 )
 def test_a_wrong_entry_is_one_clear_error(text, message):
@@ -51,6 +59,7 @@ def test_a_wrong_entry_is_one_clear_error(text, message):
         load_declarations(HERE)
     assert "dataset.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_what_is_written_is_read_back():
@@ -77,3 +86,9 @@ def test_counts_that_did_not_change_leave_the_file_alone():
         file.write("# mine\n")
     write_description(HERE, species={"cat": 1}, targets={})
     assert Path("dataset.yaml").read_text().endswith("# mine\n")
+
+
+def test_a_folder_in_its_place_is_refused():
+    Path("dataset.yaml").mkdir()
+    with pytest.raises(DatasetError, match="is not a file"):
+        load_declarations(HERE)

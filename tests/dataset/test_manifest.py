@@ -108,6 +108,57 @@ def test_a_wrong_line_is_named(root, text, message):
         read_manifest(root)
 
 
+HEAD = "case_id,raw_path,target_path,split"
+LINE = "a,raw/a.npy,target/a.npy,val"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *(
+            (f"{HEAD},{name}\n{LINE},{value}\n", f"line 2: {name} is .*, expected {expected}")
+            for name, value, expected in (
+                ("rows", "0", "1 to 20000"),
+                ("cols", "-4", "1 to 20000"),
+                ("rows", "9" * 5000, "a number"),
+                ("cols", "1e3", "a number"),
+                ("bits_stored", "65", "1 to 64"),
+                ("sign", "2", "-1 to 1"),
+                ("kvp", "inf", "a finite number"),
+                ("mas", "nan", "a finite number"),
+                ("pixel_spacing_mm", "1e999", "a finite number"),
+            )
+        ),
+        *(
+            (f"{HEAD}\n{case},raw/a.npy,target/a.npy,val\n", "case_id is .*, expected the name of")
+            for case in ("../../a", "/etc/a", "..", "", "a\\b")
+        ),
+        (f"{HEAD},notes,notes\n{LINE},1,2\n", "the column 'notes' twice"),
+        (f"{HEAD}\n{LINE},more\n", "line 2 has 5 values for 4 columns"),
+        (f'{HEAD}\n"{LINE}\n', "line 2 is not CSV"),
+        (f"{HEAD},notes\n{LINE},{'x' * 140_000}\n", "line 2 is not CSV: field larger"),
+        (f"{HEAD}\na,raw/{'x' * 100_000},target/a.npy,val\n", "raw/x.* is not there"),
+        (f"{HEAD}\n{LINE}{'x' * 100_000}\n", "split is 'valx"),
+        (f"{HEAD}\n{LINE}\0", "it has zero bytes"),
+        ("", "no column case_id"),
+        ("\n\n", "no column"),
+        ("#" * (64 * 2**20 + 1), "larger than 64 MiB"),
+    ],
+    ids=range(24),
+)
+def test_a_hostile_manifest_is_one_short_sentence(root, text, message):
+    (root / "pairs.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        read_manifest(root)
+    assert len(str(caught.value)) < 1000
+
+
+def test_empty_values_at_the_end_of_a_line_and_empty_lines_are_none(root):
+    (root / "pairs.csv").write_text(f"{HEAD}\n\n{LINE},,\n\n")
+    (read,) = read_manifest(root)
+    assert read.case_id == "a"
+
+
 def test_a_patient_in_two_splits_is_refused(root):
     write_manifest(root, [pair("a", patient_id="p"), pair("b", patient_id="p", split="val")])
     with pytest.raises(DatasetError, match="patient p is in the splits train and val"):

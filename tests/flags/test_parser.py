@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hostile_texts import TEXTS
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
@@ -13,6 +14,7 @@ from old_checkpoints import write_old_checkpoint
 
 from radenhance.errors import UsageError
 from radenhance.flags.parser import GIVEN_BY_US, parse_flags, parser_for
+from radenhance.flags.recipes import find_recipes
 from radenhance.planning.planned_run import PlannedRun
 
 OURS = """
@@ -130,6 +132,49 @@ def test_the_method_gets_the_flags_that_are_its_own():
     flags = parse_flags("validate", ["--ckpt_path=old.ckpt", "--verbose=false"])
     assert flags.of_method == ["ckpt_path", "verbose", "weights_only"]
     assert flags.settings.verbose is False
+
+
+def test_a_value_that_its_class_cannot_use_is_a_sentence():
+    Path("mine.yaml").write_text("memory_profiler: {period_ms: null}\n")
+    with pytest.raises(UsageError, match="a flag has a value that does not fit"):
+        parse_flags("fit", ["--config=mine.yaml"]).instantiate()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TEXTS[0].encode(), "more than 100000 values"),
+        (b"[" * 5000, "nested more than 32 levels"),
+        ("encoder: \u00e9".encode("latin-1"), "does not fit: .*utf-8"),
+        (b"#" * (2**20 + 1), "more than 1048576 characters"),
+    ],
+)
+def test_a_file_of_a_group_is_read_within_the_same_bounds(text, message):
+    Path("model.yaml").write_bytes(text)
+    with pytest.raises(UsageError, match=message):
+        parse_flags("fit", ["--model", "model.yaml"])
+
+
+def test_a_group_may_be_typed_as_a_file_of_its_own():
+    Path("model.yaml").write_text("num_scales: 2\n")
+    Path("memory.yaml").write_text("band_rows: 64\n")
+    words = find_recipes(["--model", "model.yaml", "--model.memory", "memory.yaml"])
+    model = parse_flags("fit", words).settings.model
+    assert (model.num_scales, model.memory.band_rows) == (2, 64)
+
+
+@pytest.mark.parametrize("name", ["model", "model.memory", "trainer", "best_checkpoint"])
+def test_a_group_without_flags_is_named(name):
+    for text in (f"{name}:", f"{name}: 1"):
+        Path("mine.yaml").write_text(text)
+        with pytest.raises(UsageError, match=name):
+            parse_flags("fit", ["--config=mine.yaml"]).instantiate()
+
+
+def test_a_long_value_is_quoted_in_part():
+    with pytest.raises(UsageError, match="every_minutes.*lists all flags") as caught:
+        parse_flags("fit", ["--last_checkpoint.every_minutes=" + "x" * 100_000])
+    assert len(str(caught.value)) < 1500
 
 
 def test_a_printed_configuration_is_a_recipe(capsys):
