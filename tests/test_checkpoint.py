@@ -38,7 +38,12 @@ def test_an_old_checkpoint_gives_the_network_that_it_was(recipe):
     checkpoint = Checkpoint.open(Path("old.ckpt"))
     assert checkpoint.encoder == "resnet18"
     assert checkpoint.memory == TECHNIQUES[recipe]
-    assert checkpoint.input == {"image_size": 64, "intensity_range": "auto"}
+    assert checkpoint.input == {
+        "image_size": 64,
+        "intensity_range": "auto",
+        "outside_field": "keep",
+    }
+    assert checkpoint.output == "image"
     assert checkpoint.optimizer == "Adam"
     module = ContrastEnhancer.from_checkpoint(checkpoint)
     assert module.num_scales == "auto"
@@ -74,12 +79,13 @@ def test_a_checkpoint_from_before_quantization_was_not_quantized():
     assert Checkpoint.open(Path("older.ckpt")).memory == MemoryTechniques()
 
 
-def test_new_checkpoints_hold_six_settings_and_nothing_of_the_command_line(tiny_flags):
+def test_new_checkpoints_hold_eight_settings_and_nothing_of_the_command_line(tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
     content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
     of_model, of_data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
-    assert of_model.keys() == {"encoder", "num_scales", "momentum", "quantization"}
-    assert of_data.keys() == {"image_size", "intensity_range"}
+    assert of_model.keys() == {"encoder", "num_scales", "output", "momentum", "quantization"}
+    assert of_data.keys() == {"image_size", "intensity_range", "outside_field"}
+    assert of_data["outside_field"] == "keep", "what was found, not that it is looked for"
 
 
 def test_ranges_are_left_out_for_a_float_network_and_filled_in_for_a_quantized_one():
@@ -156,6 +162,8 @@ HOSTILE = {
     "quantization": ["int8", None, True, torch.ones(2)],
     "image_size": [0, -1, 10**9, True, "512", 64.0, None],
     "intensity_range": ["AUTO", None, [0, 1], {}],
+    "output": ["IMAGE", None, 1],
+    "outside_field": ["auto", None, True],
 }
 
 

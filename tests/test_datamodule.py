@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from radiograph_scenes import collimator, limb
 from small_checkpoint import small_content
 
 from radenhance.cli import main
 from radenhance.datamodule import RadiographDataModule, radiographs_in
+from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.errors import DatasetError, ImageSizeError, ParameterError
 
@@ -71,7 +73,58 @@ def test_a_split_without_a_pair_is_refused_before_anything_runs(tiny_dataset):
 
 def test_a_checkpoint_is_told_the_size_and_range_of_the_input(tiny_dataset):
     data = RadiographDataModule(root=tiny_dataset, image_size=96, intensity_range="declared")
-    assert data.hparams == {"image_size": 96, "intensity_range": "declared"}
+    assert data.hparams == {
+        "image_size": 96,
+        "intensity_range": "declared",
+        "outside_field": "auto",
+    }
+
+
+def collimated_dataset(root, *, black):
+    """Three pairs with a collimator, whose targets are black outside, or not."""
+    for i in range(3):
+        passes = collimator(128, margin=0.2)
+        raw = limb(128, blocked=passes, seed=i)
+        target = raw * (passes > 0.5) if black else raw
+        for half, image in (("raw", raw), ("target", target)):
+            (root / half).mkdir(parents=True, exist_ok=True)
+            stored = (image.clip(0, 1) * 65535).astype(np.uint16)
+            np.save(root / half / f"{i}.npy", stored)
+    return root
+
+
+@pytest.mark.parametrize(("black", "found"), [(True, "black"), (False, "keep")])
+def test_whether_targets_are_black_outside_the_field_is_found_and_told_the_checkpoint(
+    tmp_path, black, found
+):
+    data = module(collimated_dataset(tmp_path / "set", black=black), val_fraction=0.34)
+    assert data.outside_field == found
+    assert data.hparams["outside_field"] == found
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_the_raw_image_is_black_where_its_field_is_not(tmp_path, augment):
+    root = collimated_dataset(tmp_path / "set", black=True)
+    data = module(root, val_fraction=0.34, augment=augment, outside_field="black")
+    for batch in (*data.train_dataloader(), *data.val_dataloader()):
+        outside = batch["field"] == 0
+        assert 0.2 < outside.float().mean() < 0.9
+        assert not batch["raw"][outside].any()
+        assert batch["raw"][batch["field"] == OPAQUE].mean() > 0.1
+    kept = next(iter(module(root, val_fraction=0.34, outside_field="keep").val_dataloader()))
+    assert "field" not in kept
+    (root / "dataset.yaml").write_text("outside_field: keep\n")
+    assert module(root, val_fraction=0.34).outside_field == "keep"
+
+
+def test_radiographs_to_predict_are_blackened_as_those_of_training_were(tmp_path):
+    root = collimated_dataset(tmp_path / "set", black=True)
+    data = RadiographDataModule(
+        root, image_size=128, num_workers=0, outside_field="black", predict_from=root / "raw"
+    )
+    data.setup("predict")
+    batch = next(iter(data.predict_dataloader()))
+    assert not batch["raw"][batch["field"] == 0].any()
 
 
 def test_a_named_folder_is_never_filled_with_synthetic_radiographs(tmp_path):

@@ -161,6 +161,8 @@ SETTINGS = {
     "quantization": ("int8", None, True, ["qat"]),
     "image_size": (0, -1, 10**9, True, "512", 64.0),
     "intensity_range": ("AUTO", None, [0, 1]),
+    "output": ("IMAGE", None, 1),
+    "outside_field": ("auto", None, True),
 }  # fmt: skip
 
 
