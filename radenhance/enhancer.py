@@ -31,7 +31,7 @@ from radenhance.loss.ms_ssim import (
 from radenhance.loss.streamed_ms_ssim import streamed_ms_ssim_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride
-from radenhance.resuming import keep_own_files, refuse_other_form
+from radenhance.resuming import keep_own_files, refuse_other_form, refuse_other_progress
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
@@ -164,7 +164,9 @@ class ContrastEnhancer(LightningModule):
         found = Checkpoint(checkpoint)
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
-        self._resumed = found if self.trainer.state.fn == "fit" else None
+        if self.trainer.state.fn == "fit":
+            refuse_other_progress(checkpoint, self.trainer.fit_loop)
+            self._resumed = found
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

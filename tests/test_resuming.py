@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import MultiStepLR
 
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.cli import main
 from radenhance.errors import UsageError
-from radenhance.resuming import keep_own_files, refuse_other_form
+from radenhance.resuming import keep_own_files, refuse_other_form, refuse_other_progress
 
 LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 
@@ -158,3 +159,18 @@ def test_a_state_of_another_form_is_refused(way, value):
     holder[last] = value
     with pytest.raises(UsageError, match="state of Adam or of its schedule is damaged, or of anot"):
         refuse_other_form(content, fresh, schedule)
+
+
+def test_progress_of_the_loops_of_lightning_is_taken():
+    loop = Trainer(logger=False, accelerator="cpu").fit_loop
+    refuse_other_progress({"loops": {"fit_loop": loop.state_dict() | {"more": "x"}}}, loop)
+
+
+@pytest.mark.parametrize("count", ["x", None, -1, 0.5, [], torch.zeros(1)])
+def test_counts_that_are_none_are_refused(count):
+    loop = Trainer(logger=False, accelerator="cpu").fit_loop
+    state = loop.state_dict()
+    state["epoch_loop.batch_progress"]["total"]["ready"] = count
+    for loops in ({"fit_loop": state}, {"fit_loop": count}, count, {}):
+        with pytest.raises(UsageError, match="does not say how far its training was"):
+            refuse_other_progress({"loops": loops}, loop)
