@@ -32,7 +32,12 @@ from radenhance.loss.ms_ssim import (
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
-from radenhance.resuming import keep_own_files, leave_out_folder, refuse_other_form
+from radenhance.resuming import (
+    keep_own_files,
+    leave_out_folder,
+    refuse_other_form,
+    refuse_other_progress,
+)
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
@@ -200,7 +205,9 @@ class ContrastEnhancer(LightningModule):
         found = Checkpoint(checkpoint)
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
-        self._resumed = found if self.trainer.state.fn == "fit" else None
+        if self.trainer.state.fn == "fit":
+            refuse_other_progress(checkpoint, self.trainer.fit_loop)
+            self._resumed = found
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

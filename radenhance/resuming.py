@@ -26,6 +26,7 @@ from radenhance.checkpoint import OPTIMIZER_STATES
 from radenhance.errors import UsageError
 
 CALLBACKS = "callbacks"
+LOOPS = "loops"
 SCHEDULERS = "lr_schedulers"
 
 SCORES = "best_k_models"
@@ -104,6 +105,31 @@ def _own(state: Mapping[str, Any], callback: ModelCheckpoint, folder: Path) -> d
         "current_score": current if _is_number(current) else None,
         "last_model_path": own(state.get("last_model_path")),
     }
+
+
+def refuse_other_progress(content: Mapping[str, Any], fit_loop: Any) -> None:
+    """Refuse counts of epochs, batches and steps that are none.
+
+    Args:
+        content: A checkpoint's content.
+        fit_loop: The run's loop, from which the names of the counts are taken.
+
+    Raises:
+        UsageError: A count is not a number, or less than zero.
+    """
+    loops: Any = content.get(LOOPS)
+    if not isinstance(loops, Mapping) or not _counts(loops.get("fit_loop"), fit_loop.state_dict()):
+        raise UsageError(
+            "the checkpoint does not say how far its training was; give another checkpoint"
+        )
+
+
+def _counts(value: Any, like: Any) -> bool:
+    if isinstance(like, Mapping):
+        return isinstance(value, Mapping) and all(
+            _counts(value[name], like[name]) for name in like.keys() & value.keys()
+        )
+    return not isinstance(like, int) or (isinstance(value, int) and value >= 0)
 
 
 def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, scheduler: Any) -> None:

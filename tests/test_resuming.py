@@ -4,13 +4,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.optim.lr_scheduler import MultiStepLR
 
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.cli import main
 from radenhance.errors import UsageError
-from radenhance.resuming import CALLBACKS, keep_own_files, leave_out_folder, refuse_other_form
+from radenhance.resuming import (
+    CALLBACKS,
+    keep_own_files,
+    leave_out_folder,
+    refuse_other_form,
+    refuse_other_progress,
+)
 
 LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 
@@ -232,3 +239,18 @@ def test_a_run_that_goes_on_keeps_its_best_score_and_its_best_file(tiny_flags):
     assert main(["fit", *flags, "--trainer.max_epochs=2", "--ckpt_path=last"]) == 0
     assert (RUN / "best.ckpt").read_bytes() == best
     assert b"Zorbax" not in (RUN / "last.ckpt").read_bytes()
+
+
+def test_progress_of_the_loops_of_lightning_is_taken():
+    loop = Trainer(logger=False, accelerator="cpu").fit_loop
+    refuse_other_progress({"loops": {"fit_loop": loop.state_dict() | {"more": "x"}}}, loop)
+
+
+@pytest.mark.parametrize("count", ["x", None, -1, 0.5, [], torch.zeros(1)])
+def test_counts_that_are_none_are_refused(count):
+    loop = Trainer(logger=False, accelerator="cpu").fit_loop
+    state = loop.state_dict()
+    state["epoch_loop.batch_progress"]["total"]["ready"] = count
+    for loops in ({"fit_loop": state}, {"fit_loop": count}, count, {}):
+        with pytest.raises(UsageError, match="does not say how far its training was"):
+            refuse_other_progress({"loops": loops}, loop)
