@@ -151,7 +151,9 @@ def test_a_process_connects_at_the_address_of_its_environment(monkeypatch):
         port = free.getsockname()[1]
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(port))
-    connect(LightningEnvironment(), "gloo", timeout=timedelta(seconds=30))
+    limit = timedelta(seconds=30)
+    store = dist.TCPStore("127.0.0.1", port, is_master=True, timeout=limit)
+    connect(LightningEnvironment(), "gloo", store=store, timeout=limit, device_id=None)
     try:
         assert (dist.get_rank(), dist.get_world_size()) == (0, 1)
     finally:

@@ -8,7 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1", b"localhost", b"127.0.0.1", None, "")
+LOOPBACK = ("localhost", "::1", b"localhost", b"127.0.0.1", None, "")
+NOWHERE = ("127.", "192.0.2.")
+"""Beginnings of the other addresses of loopback, and of those that no machine has (RFC 5737)."""
 ASKED = {
     "socket.connect": lambda socket, address: address,
     "socket.bind": lambda socket, address: address,
@@ -26,10 +28,14 @@ def watch(notice):
     def hook(event, arguments):
         if event in ASKED:
             address = ASKED[event](*arguments)
-            if isinstance(address, tuple) and address[0] not in LOOPBACK:
+            if isinstance(address, tuple) and not _stays_here(address[0]):
                 notice(f"{event} {address[0]}")
 
     sys.addaudithook(hook)
+
+
+def _stays_here(host):
+    return host in LOOPBACK or (isinstance(host, str) and host.startswith(NOWHERE))
 
 
 def write_down(line):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import time
@@ -108,6 +109,7 @@ def _run(function, arguments, folder, output, environment):
     os.dup2(descriptor, 2)
     os.environ.update(environment)
     os.chdir(folder)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # as in a process of the command line
     sys.exit(function(*arguments))
