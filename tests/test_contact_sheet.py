@@ -35,3 +35,11 @@ def test_images_of_any_size_and_rows_of_any_length_fit_one_sheet():
 def test_an_image_without_a_caption_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="shorter"):
         contact_sheet([Row("one", [np.zeros((4, 4), np.float32)], [])])
+
+
+def test_a_title_of_others_is_drawn_as_text_in_one_line():
+    image = np.zeros((4, 4), np.float32)
+    hostile = contact_sheet([Row("a\nb\x1b[2J", [image], ["c\td"])])
+    written_out = contact_sheet([Row(r"a\nb\x1b[2J", [image], [r"c\td"])])
+    assert np.array_equal(hostile, written_out)
+    assert not np.array_equal(hostile, contact_sheet([Row("", [image], [""])]))
