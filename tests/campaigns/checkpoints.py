@@ -77,7 +77,7 @@ def base():
     trainer = trainer_of(Path("base"), 1)
     trainer.fit(module, loader(), loader())
     content = torch.load("base/kept.ckpt", weights_only=True)
-    data = {"image_size": 64, "intensity_range": "auto"}
+    data = {"image_size": 64, "intensity_range": "auto", "outside_field": "keep"}
     return content | {"datamodule_hyper_parameters": data}
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 LOOPBACK = ("localhost", "::1", b"localhost", b"127.0.0.1", None, "")
-NOWHERE = ("127.", "192.0.2.")
+NOWHERE = ("127.", "198.51.100.")
 """Beginnings of the other addresses of loopback, and of those that no machine has (RFC 5737)."""
 ASKED = {
     "socket.connect": lambda socket, address: address,

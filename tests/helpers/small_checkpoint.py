@@ -22,7 +22,16 @@ def small_content():
     return {
         "pytorch-lightning_version": lightning.__version__,
         "state_dict": dict(_weights()),
-        "hyper_parameters": {"encoder": ENCODER, "num_scales": "auto", **techniques},
-        "datamodule_hyper_parameters": {"image_size": 64, "intensity_range": "auto"},
+        "hyper_parameters": {
+            "encoder": ENCODER,
+            "num_scales": "auto",
+            "output": "image",
+            **techniques,
+        },
+        "datamodule_hyper_parameters": {
+            "image_size": 64,
+            "intensity_range": "auto",
+            "outside_field": "keep",
+        },
         "optimizer_name": "Adam",
     }

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,11 +16,15 @@ def batch(seed):
     return {"raw": image, "target": image}
 
 
+def network_of(function):
+    return SimpleNamespace(enhanced=lambda batch: function(batch["raw"]))
+
+
 def test_each_network_is_compared_with_the_target_and_with_the_one_that_trained():
     networks = {
-        FLOAT: lambda image: image,
-        FAKE: lambda image: image.flip(-1),
-        INT8: lambda image: image.flip(-1) * 2 - 0.5,
+        FLOAT: network_of(lambda image: image),
+        FAKE: network_of(lambda image: image.flip(-1)),
+        INT8: network_of(lambda image: image.flip(-1) * 2 - 0.5),
     }
     measured = measure(networks, [batch(0), batch(1)], num_scales="auto")
     assert measured[FLOAT].ms_ssim == pytest.approx(1)

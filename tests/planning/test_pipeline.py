@@ -81,7 +81,7 @@ def test_two_nodes_of_one_device_are_planned_as_encoder_and_decoder(capsys):
 def test_bytes_that_are_sent_are_those_of_the_skips(plain):
     per_pixel = 64 / 4 + 64 / 16 + 128 / 64 + 256 / 256 + 512 / 1024  # channels / stride squared
     assert plain.features_bytes == plain.gradients_bytes == 3 * 4 * 128**2 * per_pixel
-    assert plain.batch_bytes == 3 * 2 * 4 * 128**2
+    assert plain.batch_bytes == 3 * (2 * 4 + 1) * 128**2  # raw and target, and the field in bytes
     assert plain.sent_bytes == 2 * plain.features_bytes + plain.batch_bytes
 
 

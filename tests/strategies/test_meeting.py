@@ -68,7 +68,7 @@ def test_the_store_listens_on_the_one_address_that_is_named():
     del store
 
 
-@pytest.mark.parametrize("host", ["the-name-of-a-machine", "192.0.2.1"])
+@pytest.mark.parametrize("host", ["the-name-of-a-machine", "198.51.100.1"])
 def test_where_the_address_is_not_this_machines_torch_listens(host):
     assert meeting._listening(host, free_port()) is None
 
