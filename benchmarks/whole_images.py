@@ -60,14 +60,18 @@ def train(name: str, root: Path, out: Path, side: int, steps: int) -> ContrastEn
     return ContrastEnhancer.from_checkpoint(Checkpoint.open(checkpoint)).eval()
 
 
+KEEP: dict[str, object] = {"--data.outside_field": "keep"}
+"""A tile does not know the field of its image."""
+
+
 def flags_of(name: str, root: Path, side: int) -> dict[str, object]:
     """Return what the three runs differ in."""
     if name == WHOLE:
         one = {"--data.image_size": "native", "--data.batch_size": 1}
-        return one | {"--model.memory.band_rows": "auto"}
+        return KEEP | one | {"--model.memory.band_rows": "auto"}
     pairs = [pair for pair in read_manifest(root) if pair.split == "train"]
     areas = [pair.rows * pair.cols for pair in pairs if pair.rows and pair.cols]
-    return {
+    return KEEP | {
         "--data.image_size": "native" if name == TILES else side,
         "--data.crop_size": side,
         "--data.batch_size": min(len(pairs), round(sum(areas) / len(areas) / side**2)),
@@ -111,7 +115,7 @@ def evaluate(
     networks: Mapping[str, Enhance], root: Path, side: int
 ) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
     """Return the mean measures of each network, and the images of every radiograph."""
-    data = RadiographDataModule(root, image_size="native", num_workers=0)
+    data = RadiographDataModule(root, image_size="native", outside_field="keep", num_workers=0)
     data.setup("validate")
     measures: dict[str, list[list[float]]] = {name: [] for name in networks}
     images = []
