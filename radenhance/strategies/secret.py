@@ -19,10 +19,10 @@ from torch.distributed import Store
 
 from radenhance.errors import UsageError
 
-SECRET = "RADENHANCE_SECRET"
+SECRET = "RADENHANCE_SECRET"  # pragma: allowlist secret
 """Environment variable with the secret of a run, the same on all machines."""
 
-RUN_SECRET = "RADENHANCE_RUN_SECRET"
+RUN_SECRET = "RADENHANCE_RUN_SECRET"  # pragma: allowlist secret
 """Environment variable with a random secret, which a run on one machine gives its processes."""
 
 MIN_LENGTH = 16

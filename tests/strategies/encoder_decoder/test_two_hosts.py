@@ -106,7 +106,7 @@ def flags(tmp_path_factory):
 
 def by_environment(host, flags, folder):
     where = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "NODE_RANK": str(host.rank)}
-    where["RADENHANCE_SECRET"] = "of both hosts, and long"
+    where["RADENHANCE_SECRET"] = "of both hosts, and long"  # pragma: allowlist secret
     return host.start("-m", "radenhance", *flags, *BOTH, folder=folder, **where)
 
 
