@@ -1,6 +1,7 @@
 """A run that stopped and went on ends with the very weights of one that did not stop."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -160,6 +161,36 @@ def test_one_of_two_processes_is_hung_up_and_both_save_and_end(tmp_path, tiny_fl
     os.kill(fits[1].process.pid, signal.SIGHUP)
     assert {fit.wait(60).code for fit in fits} == {128 + signal.SIGHUP}
     assert "Stopped by SIGHUP" in fits[0].output
+    assert weights(folder / LAST)[1] >= 3
+
+
+def on_terminal(name, *arguments):
+    """Run a command as the leader of a terminal's session, which a closed terminal hangs up."""
+    os.setsid()
+    terminal = os.open(name, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(terminal, stream)
+    return processes.command(*arguments)
+
+
+def test_a_terminal_that_closes_stops_a_run_that_draws_its_progress_there(tmp_path, tiny_flags):
+    ours, theirs = os.openpty()
+    folder = tmp_path / "stopped"
+    bar = [flag for flag in tiny_flags if "progress_bar" not in flag]
+    fit = processes.start(
+        *(on_terminal, os.ttyname(theirs), "fit", *bar, "--trainer.max_epochs=1000"),
+        folder=folder,
+        name="alone",
+    )
+    drawn = b""
+    while not (folder / LAST).exists():
+        assert fit.code is None, drawn
+        if select.select([ours], [], [], 0.05)[0]:
+            drawn += os.read(ours, 10_000)
+    os.close(ours)
+    os.close(theirs)
+    assert b"Epoch 0" in drawn
+    assert fit.wait(60).code == 128 + signal.SIGHUP
     assert weights(folder / LAST)[1] >= 3
 
 
