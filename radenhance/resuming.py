@@ -12,7 +12,7 @@ may be named after a patient, and a checkpoint is passed on.
 import inspect
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,15 @@ def refuse_other_progress(content: Mapping[str, Any], fit_loop: Any) -> None:
 
 def _counts(value: Any, like: Any) -> bool:
     if isinstance(like, Mapping):
-        return isinstance(value, Mapping) and all(
-            _counts(value[name], like[name]) for name in like.keys() & value.keys()
-        )
+        return _agree(_counts, value, like)
     return not isinstance(like, int) or (isinstance(value, int) and value >= 0)
+
+
+def _agree(rule: Callable[[Any, Any], bool], value: Any, like: Mapping[str, Any]) -> bool:
+    """Return whether a value is a dict, and a rule holds for what both have by the same key."""
+    return isinstance(value, Mapping) and all(
+        rule(value[name], like[name]) for name in like.keys() & value.keys()
+    )
 
 
 def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, scheduler: Any) -> None:
@@ -162,9 +167,7 @@ def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, schedule
 def _has_form(value: Any, like: Any) -> bool:
     """Return whether a value is of the kind of another, where both have something to compare."""
     if isinstance(like, Mapping):
-        return isinstance(value, Mapping) and all(
-            _has_form(value[name], like[name]) for name in like.keys() & value.keys()
-        )
+        return _agree(_has_form, value, like)
     if isinstance(like, list | tuple):
         return (
             isinstance(value, list | tuple)
