@@ -228,9 +228,10 @@ class Checkpoint:
         expected = shapes_of(self.encoder)
         if expected is not None and _shapes(own) != expected:
             raise self._refused(f"its weights are not those of its encoder {self.encoder}")
-        states = self.content.get(OPTIMIZER_STATES)
         wrong = [name for name, tensor in own.items() if not tensor.isfinite().all()]
-        if wrong or any(tensor.isnan().any() for tensor in tensors_in([state, states])):
+        ranges = [tensor for name, tensor in state.items() if name not in own]
+        states = self.content.get(OPTIMIZER_STATES)
+        if wrong or any(tensor.isnan().any() for tensor in tensors_in([ranges, states])):
             where = wrong[0] if wrong else "what it counts or averages"
             raise UsageError(
                 f"{self.name} holds numbers that are infinite or not a number ({where}); give a "
