@@ -48,8 +48,8 @@ class ContrastEnhancer(LightningModule):
     """U-Net that enhances the contrast of raw radiographs.
 
     The loss is 100 * (1 - MS-SSIM), the scale of the paper's tables, or that and a share of the
-    absolute error. Images of any size of at least
-    32 pixels a side are padded by reflection to multiples of 32, and output and loss cropped back.
+    absolute error. Images of any size of at least 32 pixels a side are padded by reflection to
+    multiples of 32, and output and loss cropped back.
 
     Args:
         encoder: Encoder of segmentation-models-pytorch, such as resnet18 or resnet34, or tu-NAME
