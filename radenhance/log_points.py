@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from radenhance.compat.lightning import logged_step
-from radenhance.strategies.encoder_decoder.batches import map_leaves
+from radenhance.strategies.leaves import map_leaves
 from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.strategies.sharding import full_on_cpu

@@ -21,6 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from radenhance.errors import UsageError
+from radenhance.strategies.leaves import leaves_in
 from radenhance.strategies.tensor_meta import DTYPES, TensorMeta, check_size, not_understood
 
 MAX_MESSAGE_BYTES = 2**24
@@ -62,19 +63,8 @@ def decode(content: bytes) -> Any:
         value = _from_json(json.loads(content), MAX_DEPTH)
     except (RecursionError, TypeError, ValueError, KeyError) as error:
         raise not_understood("it is no plain data") from error
-    check_size(metas_in(value))
+    check_size(leaves_in(value, TensorMeta))
     return value
-
-
-def metas_in(value: Any) -> list[TensorMeta]:
-    """Return the descriptions of tensors in what `decode` returned, in their order."""
-    if isinstance(value, TensorMeta):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [meta for item in value for meta in metas_in(item)]
 
 
 def _to_json(value: Any, tensors: list[Tensor]) -> Any:

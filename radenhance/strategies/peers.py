@@ -8,8 +8,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from radenhance.strategies.encoder_decoder.batches import map_leaves
-from radenhance.strategies.messages import MAX_MESSAGE_BYTES, decode, encode, metas_in
+from radenhance.strategies.leaves import leaves_in, map_leaves
+from radenhance.strategies.messages import MAX_MESSAGE_BYTES, decode, encode
 from radenhance.strategies.tensor_meta import TensorMeta, not_understood
 
 Value = TypeVar("Value")
@@ -62,7 +62,7 @@ class PeerGroup:
             value = decode(self._receive(source))
             tensors += [
                 torch.empty(meta.shape, dtype=meta.dtype, device=self.device)
-                for meta in metas_in(value)
+                for meta in leaves_in(value, TensorMeta)
             ]
         for tensor in tensors:
             dist.broadcast(tensor, group_src=source, group=self.group)

@@ -20,8 +20,8 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from radenhance.compat.fake_process_group import fake_processes
-from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
+from radenhance.strategies.leaves import map_leaves
 from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
 from radenhance.strategies.replicated import ReplicatedStrategy
 from radenhance.strategies.sharding import (

@@ -1,12 +1,13 @@
 """Batches of any structure: divided into micro-batches, and the results joined again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from radenhance.errors import UsageError
+from radenhance.strategies.leaves import leaves_in, like
 
 
 def num_samples(batch: Any) -> int:
@@ -15,7 +16,7 @@ def num_samples(batch: Any) -> int:
     Raises:
         UsageError: The batch has no such tensor.
     """
-    for tensor in _tensors(batch):
+    for tensor in leaves_in(batch, Tensor):
         if tensor.ndim:
             return len(tensor)
     raise UsageError(
@@ -56,23 +57,8 @@ def joined(results: Sequence[Any]) -> Any:
     if isinstance(first, list):
         return [item for result in results for item in result]
     if isinstance(first, tuple):
-        return _like(first, [joined(items) for items in zip(*results, strict=True)])
+        return like(first, [joined(items) for items in zip(*results, strict=True)])
     return sum(results) / len(results) if isinstance(first, float) else first
-
-
-def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
-    """Return the batch with `function` applied to every item that is no dict, list or tuple."""
-    if isinstance(batch, dict):
-        return {key: map_leaves(function, item) for key, item in batch.items()}
-    if isinstance(batch, list | tuple):
-        return _like(batch, [map_leaves(function, item) for item in batch])
-    return function(batch)
-
-
-def _tensors(batch: Any) -> list[Tensor]:
-    found: list[Any] = []
-    map_leaves(found.append, batch)
-    return [leaf for leaf in found if isinstance(leaf, Tensor)]
 
 
 def _part(batch: Any, num: int, rows: slice) -> Any:
@@ -81,12 +67,7 @@ def _part(batch: Any, num: int, rows: slice) -> Any:
     if isinstance(batch, dict):
         return {key: _part(item, num, rows) for key, item in batch.items()}
     if isinstance(batch, list | tuple):
-        if len(batch) == num and not _tensors(batch):
+        if len(batch) == num and not leaves_in(batch, Tensor):
             return batch[rows]
-        return _like(batch, [_part(item, num, rows) for item in batch])
+        return like(batch, [_part(item, num, rows) for item in batch])
     return batch
-
-
-def _like(sequence: Sequence[Any], items: list[Any]) -> Any:
-    named = hasattr(sequence, "_fields")
-    return type(sequence)(*items) if named else type(sequence)(items)  # type: ignore[call-arg]

@@ -40,7 +40,6 @@ from radenhance.compat.lightning import (
     zero_gradients,
 )
 from radenhance.errors import UsageError
-from radenhance.strategies.encoder_decoder.batches import map_leaves
 from radenhance.strategies.encoder_decoder.config_check import (
     check_agreement,
     refuse_unsupported,
@@ -62,6 +61,7 @@ from radenhance.strategies.encoder_decoder.precision import (
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
 from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
+from radenhance.strategies.leaves import map_leaves
 from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import RehearsedRun
 from radenhance.strategies.sharding import (

@@ -6,12 +6,7 @@ import pytest
 import torch
 
 from radenhance.errors import UsageError
-from radenhance.strategies.encoder_decoder.batches import (
-    joined,
-    map_leaves,
-    micro_batches,
-    num_samples,
-)
+from radenhance.strategies.encoder_decoder.batches import joined, micro_batches, num_samples
 
 
 class Named(NamedTuple):
@@ -70,8 +65,3 @@ def test_results_are_averaged_where_they_have_no_samples():
 
 def test_steps_that_return_nothing_return_nothing_together():
     assert joined([None, None]) is None
-
-
-def test_every_leaf_is_mapped_and_the_structure_kept():
-    mapped = map_leaves(str, {"a": [1, (2, 3)], "b": Named(4, [5])})
-    assert mapped == {"a": ["1", ("2", "3")], "b": Named("4", ["5"])}
