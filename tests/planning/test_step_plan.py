@@ -23,8 +23,15 @@ def of_recipe(name):
     return PlannedRun(ENCODER).with_flags(techniques_of_recipes()[name])
 
 
-@pytest.mark.parametrize("side", [256, 512])
-@pytest.mark.parametrize("recipe", techniques_of_recipes())
+AT_TWO_SIDES = ("original.yaml", "full_resolution_4gb.yaml", "full_resolution_6gb.yaml")
+"""Recipes of every way to grow with the image: plain, in bands, and with a limit of bytes."""
+
+CASES = [(recipe, 256) for recipe in techniques_of_recipes()] + [
+    (recipe, 512) for recipe in AT_TWO_SIDES
+]
+
+
+@pytest.mark.parametrize(("recipe", "side"), CASES)
 def test_planned_bytes_are_those_of_a_fit_on_real_tensors(recipe, side):
     run = of_recipe(recipe)
     plan = run.plan((side, side))
