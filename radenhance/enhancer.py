@@ -54,8 +54,13 @@ class ContrastEnhancer(LightningModule):
     Args:
         encoder: Encoder of segmentation-models-pytorch, such as resnet18 or resnet34, or tu-NAME
             for one of timm.
-        encoder_weights: Weights to start the encoder from: none (null), a path of a state dict, or
-            a name such as imagenet, which needs a network unless it is in the local cache.
+        encoder_weights: Weights to start the encoder from: none (null), a path of a state dict of
+            torchvision, timm or segmentation-models-pytorch, or a name such as imagenet, which
+            needs a network unless it is in the local cache.
+        weights: A checkpoint to start from: its weights alone, of an earlier fit of the same
+            encoder and output at any size, with any data.
+        frozen_encoder_epochs: Number of epochs at the start in which the encoder stays as it is,
+            for the decoder to get used to it. It saves no memory.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
             need at least 161 pixels a side.
         output: What the network gives: image, the enhanced image, as in the paper; or correction,
@@ -65,6 +70,8 @@ class ContrastEnhancer(LightningModule):
         optimizer: An optimizer class of PyTorch; by default Adam with a learning rate of 0.001.
         lr_scheduler: A scheduler class of PyTorch. By default (null) the learning rate falls to 0
             along half a cosine over the steps of the run, and stays constant in a run without end.
+        warmup_steps: Optimizer steps at the start in which the default learning rate rises to its
+            full value.
         lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
             ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
@@ -76,11 +83,14 @@ class ContrastEnhancer(LightningModule):
         self,
         encoder: str = "resnet34",
         encoder_weights: str | None = None,
+        weights: Path | None = None,
+        frozen_encoder_epochs: int = 0,
         num_scales: NumScales = 5,
         output: Literal["image", "correction"] = "image",
         l1_share: float = 0.0,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
+        warmup_steps: int = 0,
         lr_interval: Literal["epoch", "step"] = "epoch",
         memory: MemoryTechniques = MemoryTechniques(),  # noqa: B008  frozen, and shown in --help
         int8: Path | None = None,
@@ -93,6 +103,13 @@ class ContrastEnhancer(LightningModule):
             raise ParameterError(
                 "ContrastEnhancer.l1_share", got=l1_share, expected="a number in [0, 1)"
             )
+        _refuse_negative(frozen_encoder_epochs=frozen_encoder_epochs, warmup_steps=warmup_steps)
+        if warmup_steps and lr_scheduler is not None:
+            raise ParameterError(
+                "ContrastEnhancer.warmup_steps",
+                got=warmup_steps,
+                expected="0 with a ContrastEnhancer.lr_scheduler, as it is part of the default one",
+            )
         self.num_scales = num_scales
         self.output = output
         self.l1_share = l1_share
@@ -101,9 +118,13 @@ class ContrastEnhancer(LightningModule):
         if output == "correction":
             start_at_zero(self.unet)
         memory.stages_of(self.unet)  # refuses what cannot work on this encoder
+        if weights is not None:
+            self._start_from(Checkpoint.open(weights))
         self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
+        self._warmup_steps = warmup_steps
+        self._frozen_encoder_epochs = frozen_encoder_epochs
         self._lr_interval = lr_interval
         self._cases: list[str] = []
         self._resumed: Checkpoint | None = None
@@ -210,6 +231,15 @@ class ContrastEnhancer(LightningModule):
             self._resumed = found
 
     @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the encoder's statistics of BatchNorm as they are while it is frozen.
+
+        The start of an epoch would be the place, but a run that resumes within one skips it.
+        """
+        if self._frozen_encoder_epochs:
+            self.unet.encoder.train(not self._is_frozen)
+
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._cases = batch["case"]
         enhanced = self.enhanced(batch)
@@ -230,6 +260,9 @@ class ContrastEnhancer(LightningModule):
     @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Stop before a gradient that is not a number gets into the weights."""
+        if self._is_frozen:  # so that every technique and strategy computes what it always does
+            for parameter in self.unet.encoder.parameters():
+                parameter.grad = None
         norm = self._gradient_norm()
         self.log(metric_names.GRADIENT_NORM, norm)
         # float16 with a gradient scaler overflows now and then; the scaler skips such a step itself
@@ -272,11 +305,25 @@ class ContrastEnhancer(LightningModule):
         """Return the enhanced images in float32, clipped to [0, 1]."""
         return self.enhanced(batch).float().clamp(0, 1)
 
+    @property
+    def _is_frozen(self) -> bool:
+        return self.current_epoch < self._frozen_encoder_epochs
+
+    def _start_from(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.output != self.output:
+            raise UsageError(
+                f"ContrastEnhancer.weights {checkpoint.name} was trained with "
+                f"ContrastEnhancer.output {checkpoint.output}, not {self.output}; choose the same"
+            )
+        self.load_state_dict(checkpoint.state_for(self.state_dict(), self.hparams["encoder"]))
+
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
         if self._make_scheduler is None:
             # asked for during the run only: asked for here, Lightning would make its loaders before
             # it restores their position from a checkpoint
-            cosine = half_cosine(optimizer, lambda: self.trainer.estimated_stepping_batches)
+            cosine = half_cosine(
+                optimizer, lambda: self.trainer.estimated_stepping_batches, self._warmup_steps
+            )
             return {"scheduler": cosine, "interval": "step"}
         scheduler = self._make_scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -383,16 +430,26 @@ def measure(
     }
 
 
-def half_cosine(optimizer: Optimizer, num_steps: Callable[[], float]) -> LambdaLR:
+def half_cosine(
+    optimizer: Optimizer, num_steps: Callable[[], float], warmup_steps: int = 0
+) -> LambdaLR:
     """Return a schedule from the full learning rate at step 0 to 0 at `num_steps()`.
 
     Its length is not part of its state: a run that resumes with more epochs falls more slowly from
     where it is, instead of rising again as a restored CosineAnnealingLR does. A run without end
-    (infinitely many steps) keeps the full rate.
+    (infinitely many steps) keeps the full rate. In the first `warmup_steps` the rate rises in
+    equal steps to where it would be without them.
     """
 
     def factor(step: int) -> float:
         done = min(step / num_steps(), 1) if step > 0 else 0
-        return 0.5 * (1 + math.cos(math.pi * done))
+        risen = min((step + 1) / (warmup_steps + 1), 1)
+        return risen * 0.5 * (1 + math.cos(math.pi * done))
 
     return LambdaLR(optimizer, factor)
+
+
+def _refuse_negative(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 0:
+            raise ParameterError(f"ContrastEnhancer.{name}", got=number, expected="0 or more")

@@ -1,11 +1,12 @@
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from small_checkpoint import ENCODER, small_content
 from torch.utils.data import DataLoader
 
 from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer, half_cosine, measure
-from radenhance.errors import DivergedError, UsageError
+from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 
@@ -121,6 +122,86 @@ def test_a_run_without_end_keeps_the_full_rate():
         optimizer.step()
         endless.step()
     assert endless.get_last_lr() == [0.2]
+
+
+def test_the_rate_rises_over_the_warm_up_to_where_it_would_be_without():
+    def rates(warmup_steps):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
+        schedule = half_cosine(optimizer, lambda: 10, warmup_steps)
+        for _ in range(8):
+            yield schedule.get_last_lr()[0]
+            optimizer.step()
+            schedule.step()
+
+    plain, risen = list(rates(0)), list(rates(3))
+    shares = [ours / theirs for ours, theirs in zip(risen, plain, strict=True)]
+    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"warmup_steps": -1}, "warmup_steps is -1, expected 0 or more"),
+        ({"frozen_encoder_epochs": -1}, "frozen_encoder_epochs is -1, expected 0 or more"),
+        (
+            {"warmup_steps": 9, "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
+            "expected 0 with a ContrastEnhancer.lr_scheduler",
+        ),
+    ],
+)
+def test_numbers_of_steps_and_epochs_that_cannot_be_are_refused(arguments, said):
+    with pytest.raises(ParameterError, match=said):
+        ContrastEnhancer("resnet18", **arguments)
+
+
+class Encoder(Callback):
+    """The encoder, and the decoder, after each epoch."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.states.append({name: one.clone() for name, one in pl_module.unet.state_dict().items()})
+
+
+@pytest.mark.parametrize(
+    "techniques",
+    [
+        {},
+        {"checkpointing": "unit", "band_rows": 16},
+        {"momentum": 0.9, "checkpointing": "stage"},
+        {"quantization": "qat"},
+    ],
+)
+def test_a_frozen_encoder_stays_as_it_is_and_learns_afterwards(techniques):
+    torch.manual_seed(0)
+    memory = MemoryTechniques(**techniques)
+    model = ContrastEnhancer("resnet18", num_scales="auto", frozen_encoder_epochs=1, memory=memory)
+    seen = Encoder()
+    seen.on_train_epoch_end(None, model)
+    fit(model, images(), max_epochs=2, callbacks=[seen])
+    before, frozen, after = seen.states
+    encoder = {name for name in before if name.startswith("encoder.")}
+    assert {name for name in encoder if not torch.equal(before[name], frozen[name])} == set()
+    for name in encoder | {"segmentation_head.0.weight", "decoder.blocks.0.conv1.0.weight"}:
+        changes = (frozen, after) if name in encoder else (before, frozen)
+        assert not torch.equal(changes[0][name], changes[1][name]), name
+
+
+def test_training_starts_from_the_weights_of_an_earlier_fit(tmp_path):
+    content = small_content()
+    torch.save(content, tmp_path / "earlier.ckpt")
+    started = ContrastEnhancer(ENCODER, weights=tmp_path / "earlier.ckpt", num_scales=3)
+    for name, tensor in content["state_dict"].items():
+        assert torch.equal(started.state_dict()[name], tensor), name
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save(small_content(), tmp_path / "earlier.ckpt")
+    with pytest.raises(UsageError, match="does not fit resnet18"):
+        ContrastEnhancer("resnet18", weights=tmp_path / "earlier.ckpt")
+    with pytest.raises(UsageError, match=r"output image, not correction; choose the same"):
+        ContrastEnhancer(ENCODER, weights=tmp_path / "earlier.ckpt", output="correction")
 
 
 class Waiting(Callback):

@@ -63,6 +63,10 @@ SCHEDULES = {
         "--model.lr_scheduler.step_size=1",
         "--model.lr_scheduler.gamma=0.3",
     ],
+    "warm-up, the encoder frozen": [
+        "--model.warmup_steps=7",
+        "--model.frozen_encoder_epochs=2",
+    ],
     "plateau": [
         "--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
         "--model.lr_scheduler.monitor=val/loss",

@@ -32,6 +32,7 @@ FOLDERS = (
     "data.predict_from",
     "output.folder",
     "model.encoder_weights",
+    "model.weights",
     "model.int8",
     "trainer.default_root_dir",
     "best_checkpoint.dirpath",

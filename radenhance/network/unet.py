@@ -13,7 +13,7 @@ from torch import Tensor
 
 from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.network.comparison import compare_once
-from radenhance.torch_file import read_torch_file
+from radenhance.network.encoder_weights import load_encoder
 
 DEEPEST_STRIDE = 32
 """Input pixels per pixel of the encoder's last feature map; sides must be multiples of it."""
@@ -24,8 +24,8 @@ def build_unet(encoder: str = "resnet34", *, encoder_weights: str | None = None)
 
     Args:
         encoder: Name of an encoder of segmentation-models-pytorch, or `tu-NAME` of timm.
-        encoder_weights: None for random weights; the path of a state dict saved with `torch.save`;
-            or a name such as `imagenet`, which is downloaded unless it is in the local cache.
+        encoder_weights: None for random weights; the path of a state dict, as `load_encoder` takes
+            it; or a name such as `imagenet`, which is downloaded unless it is in the local cache.
 
     Raises:
         UsageError: There is no such encoder, or it cannot be taken apart into stages; the weights
@@ -43,7 +43,7 @@ def build_unet(encoder: str = "resnet34", *, encoder_weights: str | None = None)
         unet = _from_library(encoder, encoder_weights)
     else:
         unet = _from_library(encoder, None)
-        _load_encoder(unet, file)
+        load_encoder(unet.encoder, file)
     compare_once(unet, encoder)
     return unet
 
@@ -113,19 +113,4 @@ def _from_library(encoder: str, weights: str | None) -> smp.Unet:
             f"ContrastEnhancer.encoder_weights {weights} is not available for {encoder} "
             f"({reason}); without a network, give the path of a state dict, or None for random "
             f"weights"
-        ) from error
-
-
-def _load_encoder(unet: smp.Unet, file: Path) -> None:
-    if not file.is_file():
-        raise UsageError(
-            f"ContrastEnhancer.encoder_weights {file}: no such file; give the path of a state dict "
-            f"that torch.save wrote"
-        )
-    try:
-        unet.encoder.load_state_dict(read_torch_file(file))
-    except Exception as error:
-        raise UsageError(
-            f"ContrastEnhancer.encoder_weights {file} is not a state dict of this encoder with one "
-            f"input channel: {str(error).splitlines()[0]}"
         ) from error

@@ -19,20 +19,6 @@ def test_padding_reflects_below_and_right_up_to_a_multiple_of_32():
     assert pad_to_stride(padded) is padded
 
 
-def test_encoder_weights_load_from_a_file(tmp_path):
-    source = build_unet("resnet18")
-    torch.save(source.encoder.state_dict(), tmp_path / "encoder.pt")
-    loaded = build_unet("resnet18", encoder_weights=str(tmp_path / "encoder.pt"))
-    for name, tensor in source.encoder.state_dict().items():
-        assert torch.equal(loaded.encoder.state_dict()[name], tensor), name
-
-
-def test_weights_of_another_encoder_are_refused_by_name(tmp_path):
-    torch.save(build_unet("resnet34").encoder.state_dict(), tmp_path / "encoder.pt")
-    with pytest.raises(UsageError, match=r"encoder\.pt is not a state dict of this encoder"):
-        build_unet("resnet18", encoder_weights=str(tmp_path / "encoder.pt"))
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
