@@ -17,7 +17,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
+from radenhance.checkpoint import COARSE, OPTIMIZER, STATE, TECHNIQUES, Checkpoint
 from radenhance.dataset.field import OPAQUE
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
@@ -31,6 +31,7 @@ from radenhance.loss.ms_ssim import (
 )
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
+from radenhance.network.coarse import CoarseCorrection
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
 from radenhance.resuming import (
     keep_own_files,
@@ -60,6 +61,10 @@ class ContrastEnhancer(LightningModule):
             need at least 161 pixels a side.
         output: What the network gives: image, the enhanced image, as in the paper; or correction,
             which is added to its input and begins at 0, so that training begins at the raw image.
+        coarse: A checkpoint of output correction that was trained on reduced images. Its correction
+            of the reduced image, enlarged and added, is where this network begins instead, with the
+            same weights where the encoder is the same. It does not change any more, and becomes a
+            part of the checkpoints.
         l1_share: Share of the mean absolute error in the loss, in [0, 1), beside MS-SSIM: 0 for the
             paper's loss, 0.16 for that of Zhao et al. (2017).
         optimizer: An optimizer class of PyTorch; by default Adam with a learning rate of 0.001.
@@ -78,6 +83,7 @@ class ContrastEnhancer(LightningModule):
         encoder_weights: str | None = None,
         num_scales: NumScales = 5,
         output: Literal["image", "correction"] = "image",
+        coarse: Path | None = None,
         l1_share: float = 0.0,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -101,6 +107,9 @@ class ContrastEnhancer(LightningModule):
         if output == "correction":
             start_at_zero(self.unet)
         memory.stages_of(self.unet)  # refuses what cannot work on this encoder
+        self.coarse: CoarseCorrection | None = None
+        if coarse is not None:
+            self._begin_with(Checkpoint.open(coarse))
         self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
@@ -135,6 +144,8 @@ class ContrastEnhancer(LightningModule):
             memory=memory,
             int8=int8,
         )
+        if checkpoint.coarse is not None:
+            module._begin_with(checkpoint)
         module.load_state_dict(checkpoint.state_for(module.state_dict(), checkpoint.encoder))
         return module
 
@@ -157,6 +168,8 @@ class ContrastEnhancer(LightningModule):
                 becomes black. None leaves all pixels as they are.
         """
         rows, columns = raw.shape[-2:]
+        if self.coarse is not None:
+            raw = raw + self.coarse(raw)
         enhanced: Tensor = self.network(pad_to_stride(raw))[..., :rows, :columns]
         if self.output == "correction":
             enhanced = raw + enhanced
@@ -180,7 +193,7 @@ class ContrastEnhancer(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its learning-rate schedule."""
         try:
-            optimizer = self._make_optimizer(self.parameters())
+            optimizer = self._make_optimizer(self.unet.parameters())
             schedule = self._schedule(optimizer)
         except (ValueError, TypeError) as error:
             raise UsageError(
@@ -203,6 +216,11 @@ class ContrastEnhancer(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another network in one sentence, and files that are not of this run."""
         found = Checkpoint(checkpoint)
+        if found.coarse != (self.coarse and self.coarse.settings):
+            raise UsageError(
+                "the checkpoint was made with another ContrastEnhancer.coarse, or without one; "
+                "leave that parameter out to take the checkpoint's"
+            )
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
         if self.trainer.state.fn == "fit":
@@ -271,6 +289,21 @@ class ContrastEnhancer(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the enhanced images in float32, clipped to [0, 1]."""
         return self.enhanced(batch).float().clamp(0, 1)
+
+    def _begin_with(self, checkpoint: Checkpoint) -> None:
+        if self.output != "correction":
+            raise ParameterError(
+                "ContrastEnhancer.output",
+                got=self.output,
+                expected="correction with a ContrastEnhancer.coarse",
+            )
+        settings, state = checkpoint.as_coarse()
+        self.coarse = CoarseCorrection(**settings)
+        self.coarse.load_state_dict(state)
+        if settings["encoder"] == self.hparams["encoder"]:  # it knows what to look for already
+            self.unet.load_state_dict(self.coarse.unet.state_dict())
+            start_at_zero(self.unet)
+        self.hparams[COARSE] = settings
 
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
         if self._make_scheduler is None:

@@ -33,6 +33,7 @@ FOLDERS = (
     "output.folder",
     "model.encoder_weights",
     "model.int8",
+    "model.coarse",
     "trainer.default_root_dir",
     "best_checkpoint.dirpath",
     "ckpt_path",
