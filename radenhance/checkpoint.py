@@ -5,8 +5,9 @@ Lightning's own books it holds what `ContrastEnhancer` and `RadiographDataModule
 themselves. The names of these keys are known here alone, for reading and for writing.
 
 It may come from a stranger, so nothing in it is believed: `Checkpoint.open` is the one way in, for
-every command and for Lightning, and it takes eight settings out of known lists and ranges, and
-weights that are numbers and fit the network that these settings describe.
+every command and for Lightning, and it takes eight settings out of known lists and ranges (and two
+of a coarse correction, where there is one), and weights that are numbers and fit the networks that
+these settings describe.
 
 A network that trained for int8 has the ranges of its activations among its weights. Training goes
 from float to int8 and back all the same: `Checkpoint.state_for` leaves ranges out, or fills them
@@ -190,9 +191,10 @@ class Checkpoint:
             raise ParameterError(
                 "ContrastEnhancer.coarse",
                 got=self.name,
-                expected=f"a checkpoint of output correction, images of a number of pixels, and "
-                f"neither momentum nor quantization, but it has output {self.output}, image_size "
-                f"{size} and {self.memory}",
+                expected="a checkpoint of output correction and an image_size in pixels, without "
+                "momentum and quantization",
+                remedy=f"its output is {self.output}, image_size {size}, momentum "
+                f"{self.memory.momentum} and quantization {self.memory.quantization}",
             )
         return {"encoder": self.encoder, "image_size": size}, dict(state)
 
