@@ -5,8 +5,9 @@ Lightning's own books it holds what `ContrastEnhancer` and `RadiographDataModule
 themselves. The names of these keys are known here alone, for reading and for writing.
 
 It may come from a stranger, so nothing in it is believed: `Checkpoint.open` is the one way in, for
-every command and for Lightning, and it takes eight settings out of known lists and ranges, and
-weights that are numbers and fit the network that these settings describe.
+every command and for Lightning, and it takes eight settings out of known lists and ranges (and two
+of a coarse correction, where there is one), and weights that are numbers and fit the networks that
+these settings describe.
 
 A network that trained for int8 has the ranges of its activations among its weights. Training goes
 from float to int8 and back all the same: `Checkpoint.state_for` leaves ranges out, or fills them
@@ -29,7 +30,7 @@ from typing_extensions import override
 
 from radenhance.compat.torch import tensors_in
 from radenhance.dataset.outside_field import OutsideField
-from radenhance.errors import UsageError
+from radenhance.errors import ParameterError, UsageError
 from radenhance.files import replace_file
 from radenhance.loss.ms_ssim import NUM_SCALES, NumScales
 from radenhance.memory.quantization.stages import QuantizationMode
@@ -66,6 +67,9 @@ OLDEST = {
 }
 """Settings that the oldest checkpoints do without."""
 
+COARSE = "coarse"
+"""Where the settings of a coarse correction's network are; its weights' names begin so, too."""
+
 RANGES = "unet.ranges."
 """What the names of a quantized network's ranges begin with."""
 
@@ -84,6 +88,10 @@ def _is_between(least: int, most: int, text: str) -> Callable[[Any], bool]:
     return lambda value: (
         value == text if isinstance(value, str) else (type(value) is int and least <= value <= most)
     )
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MOST_PIXELS
 
 
 EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -159,6 +167,38 @@ class Checkpoint:
         return output
 
     @property
+    def coarse(self) -> dict[str, Any] | None:
+        """Encoder and image size of the coarse correction that the network begins with, if any."""
+        coarse: dict[str, Any] | None = self.content[OF_MODEL].get(COARSE)
+        return coarse
+
+    def as_coarse(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return a network on reduced images: the coarse one that is in the checkpoint, or its own.
+
+        Returns:
+            Its encoder and image size, and its weights, as `CoarseCorrection` takes them.
+
+        Raises:
+            ParameterError: The checkpoint is of a network that gives no coarse correction.
+        """
+        prefix = f"{COARSE}."
+        settings, state = self.coarse, self.content[STATE]
+        if settings is not None:
+            own = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
+            return settings, {name.removeprefix(prefix): tensor for name, tensor in own.items()}
+        size = self.flags["data.image_size"]
+        if self.output != "correction" or size == "native" or self.memory.chosen:
+            raise ParameterError(
+                "ContrastEnhancer.coarse",
+                got=self.name,
+                expected="a checkpoint of output correction and an image_size in pixels, without "
+                "momentum and quantization",
+                remedy=f"its output is {self.output}, image_size {size}, momentum "
+                f"{self.memory.momentum} and quantization {self.memory.quantization}",
+            )
+        return {"encoder": self.encoder, "image_size": size}, dict(state)
+
+    @property
     def memory(self) -> MemoryTechniques:
         """The techniques that change what the weights compute, and no other."""
         return MemoryTechniques(**{name: self.flags[f"model.memory.{name}"] for name in TECHNIQUES})
@@ -219,13 +259,22 @@ class Checkpoint:
         if optimizer is not None and not (isinstance(optimizer, str) and optimizer.isidentifier()):
             raise self._refused("its optimizer has no name")
         _ = self.memory  # refuses two techniques that exclude each other
+        self._check_coarse()
+
+    def _check_coarse(self) -> None:
+        coarse: Any = self.content[OF_MODEL].get(COARSE)
+        if coarse is None:
+            return
+        right = isinstance(coarse, Mapping) and coarse.keys() == {"encoder", "image_size"}
+        if not (right and is_known_encoder(coarse["encoder"]) and _is_size(coarse["image_size"])):
+            raise self._refused(f"its model.coarse is {shortened(coarse)}")
 
     def _check_weights(self) -> None:
         state = self.content[STATE]
         if not all(isinstance(tensor, Tensor) for tensor in state.values()):
             raise self._refused("not all of its weights are numbers")
         own = {name: tensor for name, tensor in state.items() if not name.startswith(RANGES)}
-        expected = shapes_of(self.encoder)
+        expected = self._expected_shapes()
         if expected is not None and _shapes(own) != expected:
             raise self._refused(f"its weights are not those of its encoder {self.encoder}")
         wrong = [name for name, tensor in own.items() if not tensor.isfinite().all()]
@@ -237,6 +286,13 @@ class Checkpoint:
                 f"{self.name} holds numbers that are infinite or not a number ({where}); give a "
                 f"checkpoint from before its training went wrong"
             )
+
+    def _expected_shapes(self) -> dict[str, torch.Size] | None:
+        expected = shapes_of(self.encoder)
+        if self.coarse is None or expected is None:
+            return expected
+        coarse = shapes_of(self.coarse["encoder"])
+        return coarse and expected | {f"{COARSE}.{name}": shape for name, shape in coarse.items()}
 
     def _refused(self, why: str) -> UsageError:
         return UsageError(f"{self.name} is not a checkpoint of radenhance: {why}")

@@ -46,6 +46,8 @@ def hush_libraries() -> None:
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"lightning.pytorch.{name}").addFilter(_wanted)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # a coarse correction stays as it was trained
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
     # SaveConfigCallback uses a name that jsonargparse is about to rename
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     if threading.excepthook is threading.__excepthook__:

@@ -17,7 +17,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.checkpoint import OPTIMIZER, STATE, TECHNIQUES, Checkpoint
+from radenhance.checkpoint import COARSE, OPTIMIZER, STATE, TECHNIQUES, Checkpoint
 from radenhance.dataset.field import OPAQUE
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
@@ -31,6 +31,7 @@ from radenhance.loss.ms_ssim import (
 )
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
+from radenhance.network.coarse import CoarseCorrection
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
 from radenhance.resuming import (
     keep_own_files,
@@ -65,6 +66,10 @@ class ContrastEnhancer(LightningModule):
             need at least 161 pixels a side.
         output: What the network gives: image, the enhanced image, as in the paper; or correction,
             which is added to its input and begins at 0, so that training begins at the raw image.
+        coarse: A checkpoint of output correction that was trained on reduced images. Its correction
+            of the reduced image, enlarged and added, is where this network begins instead, with the
+            same weights where the encoder is the same. It does not change any more, and becomes a
+            part of the checkpoints.
         l1_share: Share of the mean absolute error in the loss, in [0, 1), beside MS-SSIM: 0 for the
             paper's loss, 0.16 for that of Zhao et al. (2017).
         optimizer: An optimizer class of PyTorch; by default Adam with a learning rate of 0.001.
@@ -87,6 +92,7 @@ class ContrastEnhancer(LightningModule):
         frozen_encoder_epochs: int = 0,
         num_scales: NumScales = 5,
         output: Literal["image", "correction"] = "image",
+        coarse: Path | None = None,
         l1_share: float = 0.0,
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -99,16 +105,13 @@ class ContrastEnhancer(LightningModule):
         self.save_hyperparameters("encoder", "num_scales", "output")
         self.hparams.update({name: getattr(memory, name) for name in TECHNIQUES})
         scale_weights(smallest_side(NUM_SCALES), num_scales)  # refuses a number that does not exist
-        if not 0 <= l1_share < 1:
-            raise ParameterError(
-                "ContrastEnhancer.l1_share", got=l1_share, expected="a number in [0, 1)"
-            )
-        _refuse_negative(frozen_encoder_epochs=frozen_encoder_epochs, warmup_steps=warmup_steps)
+        _refuse_unless_between("l1_share", l1_share, below=1)
+        _refuse_unless_between("frozen_encoder_epochs", frozen_encoder_epochs)
+        _refuse_unless_between("warmup_steps", warmup_steps)
         if warmup_steps and lr_scheduler is not None:
-            raise ParameterError(
-                "ContrastEnhancer.warmup_steps",
-                got=warmup_steps,
-                expected="0 with a ContrastEnhancer.lr_scheduler, as it is part of the default one",
+            raise UsageError(
+                "ContrastEnhancer.warmup_steps is part of the default schedule; leave it out with "
+                "a ContrastEnhancer.lr_scheduler, or chain LinearLR there"
             )
         self.num_scales = num_scales
         self.output = output
@@ -118,6 +121,9 @@ class ContrastEnhancer(LightningModule):
         if output == "correction":
             start_at_zero(self.unet)
         memory.stages_of(self.unet)  # refuses what cannot work on this encoder
+        self.coarse: CoarseCorrection | None = None
+        if coarse is not None:
+            self._begin_with(Checkpoint.open(coarse))
         if weights is not None:
             self._start_from(Checkpoint.open(weights))
         self._int8 = _int8_network(int8) if int8 is not None else None
@@ -156,6 +162,8 @@ class ContrastEnhancer(LightningModule):
             memory=memory,
             int8=int8,
         )
+        if checkpoint.coarse is not None:
+            module._begin_with(checkpoint)
         module.load_state_dict(checkpoint.state_for(module.state_dict(), checkpoint.encoder))
         return module
 
@@ -178,6 +186,8 @@ class ContrastEnhancer(LightningModule):
                 becomes black. None leaves all pixels as they are.
         """
         rows, columns = raw.shape[-2:]
+        if self.coarse is not None:
+            raw = raw + self.coarse(raw)
         enhanced: Tensor = self.network(pad_to_stride(raw))[..., :rows, :columns]
         if self.output == "correction":
             enhanced = raw + enhanced
@@ -201,7 +211,7 @@ class ContrastEnhancer(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its learning-rate schedule."""
         try:
-            optimizer = self._make_optimizer(self.parameters())
+            optimizer = self._make_optimizer(self.unet.parameters())
             schedule = self._schedule(optimizer)
         except (ValueError, TypeError) as error:
             raise UsageError(
@@ -224,6 +234,11 @@ class ContrastEnhancer(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another network in one sentence, and files that are not of this run."""
         found = Checkpoint(checkpoint)
+        if found.coarse != (self.coarse and self.coarse.settings):
+            raise UsageError(
+                "the checkpoint was made with another ContrastEnhancer.coarse, or without one; "
+                "leave that parameter out to take the checkpoint's"
+            )
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
         if self.trainer.state.fn == "fit":
@@ -310,12 +325,35 @@ class ContrastEnhancer(LightningModule):
         return self.current_epoch < self._frozen_encoder_epochs
 
     def _start_from(self, checkpoint: Checkpoint) -> None:
+        if self.coarse is not None:
+            raise ParameterError(
+                "ContrastEnhancer.weights",
+                got=checkpoint.name,
+                expected="none with a ContrastEnhancer.coarse, whose weights training starts from",
+            )
+        if checkpoint.coarse is not None:
+            self._begin_with(checkpoint)
         if checkpoint.output != self.output:
             raise UsageError(
                 f"ContrastEnhancer.weights {checkpoint.name} was trained with "
                 f"ContrastEnhancer.output {checkpoint.output}, not {self.output}; choose the same"
             )
         self.load_state_dict(checkpoint.state_for(self.state_dict(), self.hparams["encoder"]))
+
+    def _begin_with(self, checkpoint: Checkpoint) -> None:
+        if self.output != "correction":
+            raise ParameterError(
+                "ContrastEnhancer.output",
+                got=self.output,
+                expected="correction with a ContrastEnhancer.coarse",
+            )
+        settings, state = checkpoint.as_coarse()
+        self.coarse = CoarseCorrection(**settings)
+        self.coarse.load_state_dict(state)
+        if settings["encoder"] == self.hparams["encoder"]:  # it knows what to look for already
+            self.unet.load_state_dict(self.coarse.unet.state_dict())
+            start_at_zero(self.unet)
+        self.hparams[COARSE] = settings
 
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
         if self._make_scheduler is None:
@@ -449,7 +487,10 @@ def half_cosine(
     return LambdaLR(optimizer, factor)
 
 
-def _refuse_negative(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 0:
-            raise ParameterError(f"ContrastEnhancer.{name}", got=number, expected="0 or more")
+def _refuse_unless_between(name: str, number: float, below: float = math.inf) -> None:
+    if not 0 <= number < below:
+        raise ParameterError(
+            f"ContrastEnhancer.{name}",
+            got=number,
+            expected="0 or more" if below == math.inf else f"a number in [0, {below})",
+        )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from old_checkpoints import RECIPES, write_old_checkpoint
-from small_checkpoint import small_content
+from small_checkpoint import ENCODER, small_content
 
 from radenhance.checkpoint import OF_DATA, Checkpoint, WholeFileCheckpointIO
 from radenhance.cli import main
@@ -86,6 +86,65 @@ def test_new_checkpoints_hold_eight_settings_and_nothing_of_the_command_line(tin
     assert of_model.keys() == {"encoder", "num_scales", "output", "momentum", "quantization"}
     assert of_data.keys() == {"image_size", "intensity_range", "outside_field"}
     assert of_data["outside_field"] == "keep", "what was found, not that it is looked for"
+
+
+@pytest.fixture
+def with_coarse(tiny_flags):
+    """Flags and checkpoint of a fit with a coarse correction, whose own file is gone."""
+    content = small_content()
+    content["hyper_parameters"]["output"] = "correction"
+    content["datamodule_hyper_parameters"]["image_size"] = 32
+    torch.save(content, "reduced.ckpt")
+    used = ["--model.output=correction", "--model.coarse=reduced.ckpt"]
+    assert main(["fit", *tiny_flags, *used, "--trainer.max_epochs=1"]) == 0
+    Path("reduced.ckpt").unlink()
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    torch.save(torch.load(path), "last.ckpt")
+    return tiny_flags, content["state_dict"]
+
+
+def test_a_checkpoint_holds_the_coarse_correction_and_needs_its_file_no_more(with_coarse):
+    flags, reduced = with_coarse
+    checkpoint = Checkpoint.open(Path("last.ckpt"))
+    assert checkpoint.coarse == {"encoder": ENCODER, "image_size": 32}
+    module = ContrastEnhancer.from_checkpoint(checkpoint)
+    state = module.coarse.state_dict()
+    assert all(torch.equal(state[name], weights) for name, weights in reduced.items())
+    assert main(["validate", *flags, "--ckpt_path=last.ckpt"]) == 0
+    assert main(["fit", *flags, "--ckpt_path=last.ckpt", "--trainer.max_epochs=2"]) == 0
+    made = Checkpoint.open(Path("lightning_logs/version_2/checkpoints/last.ckpt"))
+    assert made.content["global_step"] == 6
+    assert made.coarse == checkpoint.coarse
+
+
+def test_a_run_goes_on_with_the_coarse_correction_that_it_had(with_coarse, capsys):
+    flags, _ = with_coarse
+    small = small_content()
+    small["hyper_parameters"]["output"] = "correction"
+    torch.save(small, "other.ckpt")
+    more = ["--ckpt_path=last.ckpt", "--model.coarse=other.ckpt", "--trainer.max_epochs=2"]
+    assert main(["fit", *flags, *more]) == 2
+    assert "made with another --model.coarse" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "coarse",
+    [
+        3,
+        {},
+        {"encoder": "tu-hf-hub:a/b", "image_size": 64},
+        {"encoder": ENCODER, "image_size": 0},
+        {"encoder": ENCODER, "image_size": "64"},
+        {"encoder": ENCODER, "image_size": 64, "more": 1},
+        {"encoder": ENCODER, "image_size": 64},
+    ],
+)
+def test_a_coarse_correction_that_cannot_be_is_refused(coarse):
+    content = small_content()
+    content["hyper_parameters"]["coarse"] = coarse
+    saved(content)
+    with pytest.raises(UsageError, match=r"checkpoint of radenhance: its (model.coarse|w)"):
+        Checkpoint.open(Path("x.ckpt"))
 
 
 def test_ranges_are_left_out_for_a_float_network_and_filled_in_for_a_quantized_one():

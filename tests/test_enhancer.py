@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -6,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer, half_cosine, measure
-from radenhance.errors import DivergedError, ParameterError, UsageError
+from radenhance.errors import DivergedError, UsageError
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 
@@ -45,6 +47,59 @@ def test_a_correction_begins_at_the_raw_image_and_learns_from_there(shape):
     assert torch.equal(model.eval()(raw), raw)
     streamed_loss(model.train()(raw), target, num_scales="auto").backward()
     assert model.unet.segmentation_head[0].weight.grad.norm() > 0
+
+
+@pytest.fixture
+def reduced():
+    """The file of a network for images of 64 pixels, away from its start."""
+    content = small_content()
+    content["hyper_parameters"]["output"] = "correction"
+    torch.save(content, "reduced.ckpt")
+    return Path("reduced.ckpt")
+
+
+def test_a_network_begins_with_the_coarse_correction_and_the_weights_that_made_it(reduced):
+    model = ContrastEnhancer(ENCODER, num_scales="auto", output="correction", coarse=reduced)
+    raw, target = torch.rand(2, 1, 1, 100, 130)
+    content = torch.load(reduced)["state_dict"]
+    head = [name for name in content if "segmentation_head" in name]
+    assert not any(model.state_dict()[name].any() for name in head)
+    same = content.keys() - set(head)
+    assert all(torch.equal(model.state_dict()[name], content[name]) for name in same)
+    expected = raw + model.coarse(raw)
+    assert (expected - raw).abs().max() > 0.01
+    assert torch.equal(model.eval()(raw), expected)
+    streamed_loss(model.train()(raw), target, num_scales="auto").backward()
+    (group,) = model.configure_optimizers()["optimizer"].param_groups
+    assert all(p.requires_grad for p in group["params"])
+    assert len(group["params"]) == len(list(model.unet.parameters()))
+
+
+def test_a_network_of_another_encoder_begins_with_the_coarse_correction_alone(reduced):
+    model = ContrastEnhancer("resnet18", output="correction", coarse=reduced).eval()
+    raw = torch.rand(1, 1, 100, 130)
+    assert torch.equal(model(raw), raw + model.coarse(raw))
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("hyper_parameters", "output", "image"),
+        ("hyper_parameters", "momentum", 0.9),
+        ("datamodule_hyper_parameters", "image_size", "native"),
+    ],
+)
+def test_a_network_that_gives_no_coarse_correction_is_refused(reduced, group, name, value):
+    content = torch.load(reduced)
+    content[group][name] = value
+    torch.save(content, reduced)
+    with pytest.raises(UsageError, match=rf"ContrastEnhancer.coarse is .*{name}.*{value}"):
+        ContrastEnhancer(ENCODER, output="correction", coarse=reduced)
+
+
+def test_a_coarse_correction_is_none_of_a_network_that_gives_images(reduced):
+    with pytest.raises(UsageError, match=r"ContrastEnhancer.output is 'image', expected correct"):
+        ContrastEnhancer(ENCODER, coarse=reduced)
 
 
 @pytest.mark.parametrize("output", ["image", "correction"])
@@ -145,12 +200,12 @@ def test_the_rate_rises_over_the_warm_up_to_where_it_would_be_without():
         ({"frozen_encoder_epochs": -1}, "frozen_encoder_epochs is -1, expected 0 or more"),
         (
             {"warmup_steps": 9, "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
-            "expected 0 with a ContrastEnhancer.lr_scheduler",
+            "warmup_steps is a part of the default schedule; leave it out",
         ),
     ],
 )
 def test_numbers_of_steps_and_epochs_that_cannot_be_are_refused(arguments, said):
-    with pytest.raises(ParameterError, match=said):
+    with pytest.raises(UsageError, match=said):
         ContrastEnhancer("resnet18", **arguments)
 
 

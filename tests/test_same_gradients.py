@@ -18,6 +18,7 @@ from radenhance.errors import UsageError
 from radenhance.loss.ms_ssim import ms_ssim_loss
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
+from radenhance.network.coarse import CoarseCorrection
 from radenhance.network.unet import build_unet
 
 PLAIN = MemoryTechniques()
@@ -73,6 +74,8 @@ def train(techniques, *, dtype=torch.float64, autocast=None, size=64, adam=True,
     """Three steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
     torch.manual_seed(0)
     module = ContrastEnhancer("resnet18", output="correction" if as_used else "image").to(dtype)
+    if as_used:
+        module.coarse = away_from_the_start(CoarseCorrection("resnet18", 32)).to(dtype)
     module.memory, unet = techniques, away_from_the_start(module.unet)
     field = torch.full((2, 1, size, size), OPAQUE, dtype=torch.uint8)
     field[..., : size // 4] = 0
@@ -141,7 +144,7 @@ def test_a_technique_is_plain_training(alone, name):
 
 
 @pytest.mark.parametrize("name", KEEP_FUNCTION)
-def test_a_technique_is_plain_training_of_a_correction_inside_a_field(alone, name):
+def test_a_technique_is_plain_training_of_a_correction_of_a_coarse_one_inside_a_field(alone, name):
     result = train(techniques_of([name]), as_used=True)
     assert_same(result, alone([], as_used=True), rtol=1e-10)
 

@@ -34,6 +34,7 @@ FOLDERS = (
     "model.encoder_weights",
     "model.weights",
     "model.int8",
+    "model.coarse",
     "trainer.default_root_dir",
     "best_checkpoint.dirpath",
     "ckpt_path",

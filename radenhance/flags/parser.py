@@ -156,7 +156,9 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
             refuse_what_acts(settings)
         checkpoint = _checkpoint_of(command, settings)
         if checkpoint is not None:
-            parser.set_defaults(Checkpoint.open(checkpoint).flags)
+            opened = Checkpoint.open(checkpoint)
+            coarse = {"model.coarse": checkpoint} if opened.coarse is not None else {}
+            parser.set_defaults(opened.flags | coarse)
         if checkpoint is not None or prints:
             settings = parser.parse_args(words)
     if checkpoint is not None:

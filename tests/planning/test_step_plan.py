@@ -7,6 +7,7 @@ import pytest
 import torch
 from measured import fit, of_module, replicas
 from processes import run_nodes
+from small_checkpoint import small_content
 from torch import Tensor
 from torch.distributed._tools.mem_tracker import MemTracker
 
@@ -40,6 +41,15 @@ def test_planned_bytes_are_those_of_a_fit_on_real_tensors(recipe, side):
     words = flags_in_words(techniques_of_recipes()[recipe])
     assert plan.peak_bytes == pytest.approx(fit([*ENCODER, *words], side, of_module), rel=tolerance)
     assert sum(plan.kinds.values()) == plan.peak_bytes
+
+
+def test_a_coarse_correction_is_planned_as_it_runs():
+    content = small_content()
+    content["hyper_parameters"]["output"] = "correction"
+    torch.save(content, "reduced.ckpt")
+    flags = ["--model.output=correction", "--model.coarse=reduced.ckpt"]
+    plan = PlannedRun([*ENCODER, *flags]).plan((256, 256))
+    assert plan.peak_bytes == pytest.approx(fit([*ENCODER, *flags], 256, of_module), rel=0.02)
 
 
 @pytest.mark.parametrize("recipe", ["original.yaml", "chkp.yaml", "amp.yaml", "quant.yaml"])

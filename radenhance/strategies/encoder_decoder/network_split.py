@@ -2,9 +2,9 @@
 
 What the LightningModule has to meet:
 
-1. One of its modules is a `smp.Unet`.
+1. One of its modules is a `smp.Unet` that is trained; one that is frozen runs in every process.
 2. Each of its steps runs that network once, on images that depend on the batch alone.
-3. Parameters outside the network are used after it, if at all.
+3. Parameters outside the network that are trained are used after it, if at all.
 
 The step itself stays whole. In the encoder's process it runs until it calls the network, which
 gives the network's input; in the decoder's process it runs with the network's output in place of
@@ -46,7 +46,11 @@ class NetworkSplit:
     """
 
     def __init__(self, module: LightningModule, split_point: str = FIRST_DECODER_STAGE) -> None:
-        unets = [part for part in module.modules() if isinstance(part, smp.Unet)]
+        unets = [
+            part
+            for part in module.modules()
+            if isinstance(part, smp.Unet) and any(p.requires_grad for p in part.parameters())
+        ]
         if len(unets) != 1:
             raise UsageError(
                 f"{type(module).__name__} has {len(unets)} modules of type smp.Unet, expected one "

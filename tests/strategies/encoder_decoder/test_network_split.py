@@ -7,6 +7,7 @@ from foreign import Foreign
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import ImageSizeError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
+from radenhance.network.coarse import CoarseCorrection
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.schedule import skip_specs
 from radenhance.strategies.encoder_decoder.skips import SkipSpec
@@ -29,6 +30,18 @@ def test_both_stages_compute_what_the_whole_does_wherever_it_is_split(split_poin
         skips = skips_of(made)
         assert torch.equal(split.decode(skips.unpack(skips.pack(made))), module.unet(image))
     assert skip_specs(split, image, trains=False) == skips.tensors
+
+
+def test_a_frozen_network_beside_the_trained_one_is_not_split():
+    module = ContrastEnhancer("resnet18", output="correction")
+    module.coarse = CoarseCorrection("resnet18", 64)
+    split = NetworkSplit(module)
+    assert split.unet is module.unet
+    raw = torch.rand(1, 1, 64, 64)
+    image = split.input_of(lambda: module(raw))
+    assert torch.equal(image, raw + module.coarse(raw))
+    made = split.with_output(torch.ones(1, 1, 64, 64), lambda: module(raw))
+    assert torch.equal(made, image + 1)
 
 
 @pytest.mark.parametrize("encoder", ["tu-mobilenetv3_small_050", "tu-convnext_atto"])
