@@ -28,6 +28,10 @@ from radenhance.prepare.synthesize import PAPER_COUNTS
 from radenhance.reference_enhancer.pyramid import decompose
 
 NUM_FINEST = 2
+READABLE = 0.95
+"""Least correlation of a marker with that of the raw image."""
+KEPT = 0.9
+"""Least power over that of the target where fine structure is not lost."""
 
 Box = tuple[slice, slice]
 
@@ -89,6 +93,12 @@ def measure(network: ContrastEnhancer, root: Path, counts: dict[str, int]) -> No
             row(name, *(f"{value:.3f}" for value in results[-1]))
         for name, of in (("mean", np.mean), ("lowest", np.min)):
             row(name, *(f"{value:.3f}" for value in of(results, axis=0)))
+    markers, _, *power, _ = np.array(results).T
+    print(
+        f"markers readable (correlation of {READABLE} or more): {sum(markers >= READABLE)} of "
+        f"{len(names)}; power of {KEPT} or more in the finest level: {sum(power[0] >= KEPT)}, in "
+        f"the next: {sum(power[1] >= KEPT)}"
+    )
 
 
 def parser() -> argparse.ArgumentParser:
