@@ -28,7 +28,9 @@ from torch.utils.data import DataLoader
 
 from radenhance import metric_names
 from radenhance.callbacks.gauges import ProcessGauge
+from radenhance.checkpoint import Checkpoint
 from radenhance.enhancer import ContrastEnhancer
+from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce.machine import described, machine
 from radenhance.reproduce.running import launch
 
@@ -152,6 +154,31 @@ def fit(
     error = launch(command, folder, environment=environment)
     if error is not None:
         sys.exit(f"the fit failed, see {folder / 'log0.txt'}: {error}")
+
+
+FEW = {"cat": 8, "dog": 8, "turtle": 0}
+"""Radiographs of a quick run."""
+
+
+def quickstart(out: Path, *, full: bool) -> tuple[ContrastEnhancer, Path]:
+    """Return a network that quickstart.yaml trained, and its dataset; what is in `out` is used.
+
+    Args:
+        out: Folder of radiographs and network.
+        full: Whether to train on the default radiographs for the recipe's epochs; else on few and
+            coarse ones for two, which shows only that it runs.
+    """
+    root, folder = out / "radiographs", out / "network"
+    if not root.exists():
+        if full:
+            synthesize(root)
+        else:
+            synthesize(root, counts=FEW, spacing_mm=0.6)
+    if not any(folder.rglob("last.ckpt")):
+        flags: dict[str, object] = {"--config": "quickstart.yaml", "--data.root": root.resolve()}
+        fit(flags if full else flags | {"--trainer.max_epochs": 2}, folder)
+    (checkpoint,) = folder.rglob("last.ckpt")
+    return ContrastEnhancer.from_checkpoint(Checkpoint.open(checkpoint)).eval(), root
 
 
 def resident_rise(function: Callable[[], object]) -> int:

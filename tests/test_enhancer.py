@@ -200,7 +200,7 @@ def test_the_rate_rises_over_the_warm_up_to_where_it_would_be_without():
         ({"frozen_encoder_epochs": -1}, "frozen_encoder_epochs is -1, expected 0 or more"),
         (
             {"warmup_steps": 9, "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
-            "warmup_steps is a part of the default schedule; leave it out",
+            "warmup_steps is part of the default schedule; leave it out",
         ),
     ],
 )

@@ -6,9 +6,11 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from typing_extensions import override
 
+from radenhance.dataset.field import OPAQUE
 from radenhance.dicom.write import write_png
 
 
@@ -23,6 +25,7 @@ class PredictionWriter(BasePredictionWriter):
     def __init__(self, folder: Path = Path("enhanced")) -> None:
         super().__init__(write_interval="batch")
         self.folder = folder
+        self._num_whole = self._num_images = 0
 
     @override
     def write_on_batch_end(
@@ -40,3 +43,16 @@ class PredictionWriter(BasePredictionWriter):
             path = self.folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, image[0].cpu().numpy())
+        if "field" in batch:
+            self._num_images += len(prediction)
+            self._num_whole += int((batch["field"] == OPAQUE).flatten(1).all(1).sum())
+
+    @override
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say in how many images there was no area outside the field to make black."""
+        if self._num_whole:
+            rank_zero_info(
+                f"No exposed field was found in {self._num_whole} of {self._num_images} images: "
+                f"nothing was made black in them"
+            )
+        self._num_whole = self._num_images = 0

@@ -24,7 +24,8 @@ _KEYS = ("name", "licence", "raw", "target", "outside_field", "species", "target
 _HEAD = """\
 # raw, target: what files of that folder do not declare themselves; see docs/reference/reading.md.
 #   bone: bright or dark; bits: 1 to 16; relationship: LIN or LOG; override: true goes above DICOM
-# outside_field: black where targets are black outside the exposed field, else keep; measured
+# outside_field: black where targets are black outside the exposed field, else keep; written by
+#   `radenhance prepare` as it finds it, unless it stands here already
 # species, targets: numbers of pairs, and who made the targets; written by `radenhance prepare`.
 """
 
@@ -69,7 +70,8 @@ def write_description(
         root: The dataset folder.
         species: Number of pairs by species.
         targets: Number of pairs by what made the target.
-        outside_field: What was measured of them; None if nothing was.
+        outside_field: What was found in them, which is written unless the file says something
+            already; None if nothing was.
 
     Raises:
         DatasetError: The existing file cannot be understood.
@@ -82,7 +84,7 @@ def write_description(
         "licence": before.get("licence", ""),
         "raw": before.get("raw") or asdict(declared.raw),
         "target": before.get("target") or asdict(declared.target),
-        "outside_field": outside_field or declared.outside_field,
+        "outside_field": declared.outside_field or outside_field,
         "species": dict(sorted(species.items())),
         "targets": dict(sorted(targets.items())),
     }

@@ -122,7 +122,7 @@ class FieldWeights:
         feather = max(feather, 1.0)
         y, x = (np.arange(n, dtype=np.float32)[p] for n, p in zip(self.shape, area, strict=True))
         weights = np.full((len(y), len(x)), OPAQUE, np.float32)
-        for edge in _edges_of(corners):
+        for edge in _half_planes(corners):
             if not edge.crosses(self.shape):
                 continue
             inward = edge.a * x[None] + (edge.b * y - edge.c + first)[:, None]
@@ -140,7 +140,7 @@ def fills(corners: Points, shape: tuple[int, ...]) -> bool:
     )
 
 
-def _edges_of(corners: Points) -> list[_HalfPlane]:
+def _half_planes(corners: Points) -> list[_HalfPlane]:
     """Return the half-planes, with unit normals, whose common part a convex polygon is."""
     if not len(corners):
         return []

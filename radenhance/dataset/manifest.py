@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -190,16 +190,16 @@ def image_columns(radiograph: Radiograph) -> dict[str, object]:
     }
 
 
-def case_names(pairs: Iterable[Pair], listed: Iterable[Pair]) -> list[str]:
-    """Return what to call pairs where the names of their files must not be seen: case 1, case 2.
+def case_names(cases: Iterable[Hashable], listed: Iterable[Hashable]) -> list[str]:
+    """Return what to call cases where the names of their files must not be seen: case 1, case 2.
 
     Args:
-        pairs: Some pairs of a dataset.
+        cases: Some pairs of a dataset, or files.
         listed: All of them, accepted or not, as `listed_pairs` or `find_pairs` returns them: they
             are counted from 1.
     """
-    numbers = {pair: number for number, pair in enumerate(listed, 1)}
-    return [f"case {numbers[pair]}" for pair in pairs]
+    numbers = {case: number for number, case in enumerate(listed, 1)}
+    return [f"case {numbers[case]}" for case in cases]
 
 
 def check_patients(pairs: Iterable[Pair]) -> None:

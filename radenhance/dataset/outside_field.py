@@ -13,28 +13,29 @@ import numpy.typing as npt
 
 from radenhance.arrays import Image
 from radenhance.dataset.decoded import Decoded
-from radenhance.dataset.field import OPAQUE
+from radenhance.dataset.field import OPAQUE, FieldWeights
 
 OutsideField = Literal["black", "keep"]
 
 BLACK = 0.02
 """Brightest value of black, of [0, 1]; a display shows no less."""
 
+MEASURED_SIDE = 256
+"""Rows or columns, about and at least, that are looked at along the shorter side of an image."""
+
 FRACTION = 0.9
 """Of what is outside, and of the pairs that have an outside: how much has to be black."""
 
 
-def is_black_outside(raw: Decoded, target: Decoded) -> bool | None:
+def is_black_outside(weights: FieldWeights, target: Decoded | Image) -> bool | None:
     """Return whether a target is black outside the field of its raw image; None if it has no field.
 
     Args:
-        raw: The raw image.
+        weights: The field of the raw image.
         target: The target, as shown, of the same size.
     """
-    if raw.field is None:
-        return None
-    everything = slice(None), slice(None)
-    outside = target[everything][raw.field_weights[everything] == 0]
+    step = slice(None, None, max(min(weights.shape) // MEASURED_SIDE, 1))
+    outside = target[step, step][weights[step, step] == 0]
     return bool(np.mean(outside <= BLACK) >= FRACTION) if outside.size else None
 
 

@@ -41,6 +41,8 @@ class Pair:
         pixels_sha256: SHA-256 of the raw pixels as they are read, whatever the file around them.
         target_algo: The algorithm that made the target; empty when a person or a device did.
         target_algo_hash: Hash of the algorithm's parameters.
+        outside_field: What the target is outside the exposed field of the raw image: black; keep
+            for anything else; none where no field was found; empty when unknown.
         recipe: Hash of everything that decided both files; `radenhance prepare` does not repeat
             work of the same recipe.
         accept: 1, or 0 to keep the pair listed but out of every split.
@@ -77,6 +79,7 @@ class Pair:
     pixels_sha256: str = ""
     target_algo: str = ""
     target_algo_hash: str = ""
+    outside_field: str = ""
     recipe: str = ""
     accept: int = 1
     reviewed_by: str = ""

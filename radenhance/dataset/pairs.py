@@ -23,7 +23,7 @@ from radenhance.dataset.cache import Cache
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.loader import Draw
-from radenhance.dataset.manifest import Pair, stem_of
+from radenhance.dataset.manifest import Pair, case_names, stem_of
 from radenhance.dataset.normalize import exposure_shift
 from radenhance.dataset.outside_field import (
     OutsideField,
@@ -100,7 +100,7 @@ class PairDataset(Dataset[Sample]):
         self.augmentation = augmentation
         self.declarations = declarations or Declarations()
         self.black_outside = black_outside
-        self.cases = _counted(pairs) if cases is None else cases
+        self.cases = case_names(pairs, pairs) if cases is None else cases
         self._decode = decode if cache is None else cache.decode
         self._geometry = None
         if augmentation is not None:
@@ -203,7 +203,7 @@ class RadiographFiles(Dataset[Sample]):
     ) -> None:
         self.files = files
         self.black_outside = black_outside
-        self.cases = _counted(files)
+        self.cases = case_names(files, files)
         self._names = output_names(files)
         self.declaration = declaration or Declaration()
         self.image_size = image_size
@@ -240,11 +240,8 @@ def rule_outside(dataset: PairDataset) -> OutsideField | None:
         dataset: The pairs, of which about MEASURED_PAIRS are read.
     """
     some = dataset.pairs[:: max(len(dataset) // MEASURED_PAIRS, 1)]
-    return common_rule(is_black_outside(*dataset.read(pair)) for pair in some)
-
-
-def _counted(items: Sequence[object]) -> list[str]:
-    return [f"case {number}" for number in range(1, len(items) + 1)]
+    read = (dataset.read(pair) for pair in some)
+    return common_rule(is_black_outside(raw.field_weights, target) for raw, target in read)
 
 
 def output_names(files: Sequence[Path]) -> list[str]:

@@ -31,6 +31,7 @@ class Phantom:
         exposure: Settings of generator and detector.
         photometric: Value of (0028,0004) Photometric Interpretation.
         side: Letter of the lead marker, R or L.
+        marker: Rows and columns that the lead marker takes.
         mirrored: Whether left and right of the image are exchanged.
     """
 
@@ -41,6 +42,7 @@ class Phantom:
     exposure: Exposure
     photometric: Photometric
     side: Literal["R", "L"]
+    marker: tuple[slice, slice]
     mirrored: bool
 
     @property

@@ -85,11 +85,21 @@ def phantom(subject: Animal | Species, *, seed: int = 0, spacing_mm: float = 0.3
         put_table(canvas, rng)
     side: Literal["R", "L"] = "R" if rng.random() < 0.5 else "L"
     exposure = _technique(canvas, aperture, rng)
-    put_marker(canvas, side, reach, rng)
+    marker = put_marker(canvas, side, reach, rng)
     photometric = _photometric(exposure, rng)
     noise = generator(animal.seed, "noise")
     stored, clean = expose(canvas.water, canvas.bone, exposure, aperture=aperture, rng=noise)
-    return Phantom(stored, clean, animal, physique, exposure, photometric, side, pose.mirrored)
+    return Phantom(
+        stored=stored,
+        clean=clean,
+        animal=animal,
+        physique=physique,
+        exposure=exposure,
+        photometric=photometric,
+        side=side,
+        marker=marker,
+        mirrored=pose.mirrored,
+    )
 
 
 def _pose(view: Examination, scale: float, rng: np.random.Generator) -> Pose:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from radenhance.arrays import Image
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.manifest import header_columns, image_columns
+from radenhance.dataset.normalize import normalize
 from radenhance.dataset.pair import Pair
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph
@@ -25,10 +27,14 @@ from radenhance.errors import ImageSizeError, RadiographError, UsageError
 from radenhance.files import replace_file
 from radenhance.prepare.deidentify import write_without_identity
 from radenhance.prepare.identity import unwarned
+from radenhance.prepare.outside import outside_of
 from radenhance.prepare.pairing import Case
 from radenhance.prepare.source import Rejected, Role, Source, reason
 from radenhance.prepare.target import algorithm_columns, reference_target, sha256_of
 from radenhance.reference_enhancer.presets import PRESETS
+
+_Target = tuple[Path, Image]
+"""A file, and what it shows, in [0, 1]."""
 
 MIN_SIDE_PX = 64
 """Smallest number of rows and columns in pixels of what is taken for a radiograph."""
@@ -80,7 +86,10 @@ class CaseJob:
         facts = {
             "raw": self.case.raw.sha256,
             "target": "" if target is None else target.sha256,
-            "rules": asdict(settings.declarations),  # the key is part of the hash
+            "rules": {  # the keys are part of the hash
+                "raw": asdict(settings.declarations.raw),
+                "target": asdict(settings.declarations.target),
+            },
             "preset": PRESETS[settings.preset].fingerprint(),
             "reference": settings.reference or target is not None,
             "anonymize": settings.anonymize,
@@ -135,9 +144,9 @@ def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
     case = job.case
     raw = _read_raw(case.raw, job.settings.declarations.raw)
     facts = header_columns(case.raw.header) | image_columns(raw)
-    target_file = _given_target(job, raw, rejected)
-    if target_file is None:
-        target_file = _reference_target(job, raw)
+    given = _given_target(job, raw, rejected)
+    target_file, target = _reference_target(job, raw) if given is None else given
+    if given is None:
         facts |= algorithm_columns(job.settings.preset)
     raw_file = _copy(job, case.raw, "raw", raw)
     return Pair(
@@ -148,6 +157,7 @@ def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
         raw_sha256=sha256_of(raw_file),
         target_sha256=sha256_of(target_file),
         source_sha256=case.raw.sha256,
+        outside_field=outside_of(raw, target),
         recipe=job.recipe,
         **facts,  # type: ignore[arg-type]
     )
@@ -162,13 +172,13 @@ def _read_raw(source: Source, declaration: Declaration) -> Radiograph:
     return raw
 
 
-def _given_target(job: CaseJob, raw: Radiograph, rejected: list[Rejected]) -> Path | None:
+def _given_target(job: CaseJob, raw: Radiograph, rejected: list[Rejected]) -> _Target | None:
     """Copy the target of a person or a device; None where there is none that can be used."""
     source = job.case.target
     if source is None:
         return None
     target = _read_target(source, job.settings.declarations.target, raw=raw, rejected=rejected)
-    return None if target is None else _copy(job, source, "target", target)
+    return None if target is None else (_copy(job, source, "target", target), normalize(target))
 
 
 def _read_target(
@@ -187,12 +197,13 @@ def _read_target(
     return None
 
 
-def _reference_target(job: CaseJob, raw: Radiograph) -> Path:
+def _reference_target(job: CaseJob, raw: Radiograph) -> _Target:
     if not job.settings.reference:
         raise RadiographError("has no target, and with --no-reference none is made for it")
     path = job.work_folder / f"{job.recipe}.target.png"
-    write_png(path, reference_target(raw, preset=job.settings.preset))
-    return path
+    target = reference_target(raw, preset=job.settings.preset)
+    write_png(path, target)
+    return path, target
 
 
 def _copy(job: CaseJob, source: Source, role: Role, image: Radiograph) -> Path:

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from radenhance.dataset.description import write_description
+from radenhance.dataset.description import load_declarations, write_description
 from radenhance.dataset.manifest import MANIFEST, write_manifest
 from radenhance.dataset.pair import Pair
 from radenhance.files import replace_file
 from radenhance.foreign_text import in_csv, one_line
+from radenhance.prepare.outside import remarks, rule_of
 from radenhance.prepare.source import Rejected
 
 REJECTED = "rejected.csv"
@@ -38,7 +39,8 @@ def write_lists(root: Path, pairs: Sequence[Pair], rejected: Iterable[Rejected])
     if pairs:
         species = Counter(pair.species or "unknown" for pair in pairs)
         makers = Counter(pair.target_algo or "a device or a person" for pair in pairs)
-        write_description(root, species=species, targets=makers)
+        rule = rule_of(_outside(pairs))
+        write_description(root, species=species, targets=makers, outside_field=rule)
         write_manifest(root, pairs)
 
 
@@ -55,6 +57,7 @@ def report(
         f"{len(pairs)} pairs in {root / MANIFEST}: {_listed(species)}",
         f"splits: {_listed(splits)}",
         f"targets: {_listed(makers)}",
+        *remarks(_outside(pairs), load_declarations(root).outside_field),
     ]
     if rejected:
         lines.append(f"files in no pair: {len(rejected)}, see {root / REJECTED}")
@@ -73,6 +76,10 @@ def nothing_came_out(raw: Path, root: Path, rejected: Sequence[Rejected]) -> str
         f"no radiograph in {raw} can be used; {root / REJECTED} lists {len(rejected)} files with "
         f"reasons, {number} of them with this one: {why}"
     )
+
+
+def _outside(pairs: Sequence[Pair]) -> list[str]:
+    return [pair.outside_field for pair in pairs if pair.accept]
 
 
 def _listed(numbers: Counter[str]) -> str:

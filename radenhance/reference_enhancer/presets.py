@@ -5,6 +5,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from radenhance.dataset.field import FEATHER_PX
+
 # Changes whenever the same parameters would give another image.
 ALGORITHM = "laplacian-power/1"
 
@@ -56,7 +58,7 @@ class Preset:
     middle: float = 0.45
     gammas: tuple[float, float] = (0.6, 1.7)
     shoulder: float = 0.9
-    feather_px: float = 8.0
+    feather_px: float = FEATHER_PX
     find_collimator: bool = True
 
     def fingerprint(self) -> str:

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import cv2
+import pytest
 import torch
 
 from radenhance.callbacks.prediction_writer import PredictionWriter
+from radenhance.dataset.field import OPAQUE
 
 
 def write(writer, names, images):
@@ -27,3 +29,18 @@ def test_an_image_of_its_own_is_replaced():
     for value in (0.0, 1.0):
         write(writer, ["a"], torch.full((1, 1, 4, 6), value))
     assert cv2.imread("out/a.png", cv2.IMREAD_UNCHANGED).min() == 65535
+
+
+@pytest.mark.parametrize("num_whole", [0, 1, 2])
+def test_in_how_many_images_no_field_was_found_is_said_in_the_end(num_whole, caplog):
+    field = torch.zeros(2, 1, 4, 6, dtype=torch.uint8)
+    field[:num_whole] = OPAQUE
+    field[:, :, :, 3:] = OPAQUE
+    writer = PredictionWriter(Path("out"))
+    batch = {"name": ["a", "b"], "field": field}
+    writer.write_on_batch_end(None, None, torch.zeros(2, 1, 4, 6), None, batch, 0, 0)
+    with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
+        writer.on_predict_end(None, None)
+        writer.on_predict_end(None, None)
+    told = f"No exposed field was found in {num_whole} of 2 images"
+    assert caplog.text.count(told) == bool(num_whole)

@@ -80,6 +80,15 @@ def test_what_the_user_wrote_stays():
     assert "cat: 2\n" in text
 
 
+def test_what_is_found_outside_the_field_is_written_and_what_is_declared_stays():
+    write_description(HERE, species={"cat": 1}, targets={}, outside_field="black")
+    assert load_declarations(HERE).outside_field == "black"
+    write_description(HERE, species={"cat": 2}, targets={}, outside_field="keep")
+    assert load_declarations(HERE).outside_field == "black"
+    write_description(HERE, species={"cat": 3}, targets={})
+    assert load_declarations(HERE).outside_field == "black"
+
+
 def test_counts_that_did_not_change_leave_the_file_alone():
     write_description(HERE, species={"cat": 1}, targets={})
     with Path("dataset.yaml").open("a") as file:

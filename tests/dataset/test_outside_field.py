@@ -68,10 +68,24 @@ def test_a_field_that_was_not_found_is_the_whole_image():
 
 
 def test_targets_are_black_outside_where_they_are_black_there():
-    raw, inside = decoded(np.ones(SHAPE)), field_mask(TILTED, SHAPE)
+    raw, inside = decoded(np.ones(SHAPE)).field_weights, field_mask(TILTED, SHAPE)
     assert is_black_outside(raw, decoded(inside * 0.5, None)) is True
     assert is_black_outside(raw, decoded(0.1 + inside * 0.5, None)) is False
-    assert is_black_outside(decoded(np.ones(SHAPE), None), raw) is None
+    assert is_black_outside(decoded(inside, None).field_weights, inside * 0.5) is None
+
+
+def test_of_a_large_target_some_rows_and_columns_are_looked_at():
+    asked = []
+
+    class Target:
+        def __getitem__(self, area):
+            asked.append(np.empty((4000, 3000))[area].shape)
+            return np.zeros(asked[-1], np.float32)
+
+    weights = FieldWeights(20 * TILTED, (4000, 3000), (4000, 3000))
+    assert is_black_outside(weights, Target()) is True
+    assert min(asked[0]) >= 256
+    assert np.prod(asked[0]) < 4000 * 3000 / 100
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ COLUMNS = (
     *("rows", "cols", "bits_stored", "photometric", "pixel_intensity", "sign", "intent"),
     *("pixel_spacing_mm", "kvp", "mas", "manufacturer", "model"),
     *("raw_sha256", "target_sha256", "source_sha256", "pixels_sha256"),
-    *("target_algo", "target_algo_hash", "recipe"),
+    *("target_algo", "target_algo_hash", "outside_field", "recipe"),
     *("accept", "reviewed_by", "review_date", "notes"),
 )
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, SumMetric
 
 from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import UsageError
 from radenhance.memory.techniques import MemoryTechniques
@@ -28,7 +29,10 @@ TECHNIQUES = {
     "bands": {"band_rows": 8, "checkpointing": "unit"},
     "momentum": {"momentum": 0.9},
     "quantization": {"quantization": "qat"},
+    "correction": {},
+    "correction in bands": {"band_rows": 8, "checkpointing": "unit"},
 }
+CORRECTION = {"output": "correction", "l1_share": 0.16}
 
 
 class Foreign(LightningModule):
@@ -216,11 +220,15 @@ def techniques(result, strategy):
     """Fit under each technique that plain training has too; save weights, or what refused it."""
     rank = int(os.environ.get("NODE_RANK", 0))
     saved = {}
+    field = torch.full((1, 64, 64), OPAQUE, dtype=torch.uint8)
+    field[:, :16] = 0
     for name, flags in TECHNIQUES.items():
+        corrects = name.startswith("correction")
         generator = torch.Generator().manual_seed(1)
         images = [
             {half: torch.rand(1, 64, 64, generator=generator) for half in ("raw", "target")}
             | {"case": str(i)}
+            | ({"field": field} if corrects else {})
             for i in range(4)
         ]
         # one device accumulates what two replicas see at once
@@ -235,6 +243,7 @@ def techniques(result, strategy):
             num_scales="auto",
             optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
             memory=MemoryTechniques(**flags),
+            **(CORRECTION if corrects else {}),
         )
         fit = trainer(
             {},

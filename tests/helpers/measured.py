@@ -8,23 +8,25 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader, Dataset
 
+from radenhance.dataset.field import OPAQUE
 from radenhance.memory.footprint import Footprint
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.strategies.encoder_decoder.groups import stage_of
 
 
 class Noise(Dataset):
-    """Pairs of noise, as many as two batches have."""
+    """Pairs of noise in a field, as many as two batches have."""
 
     def __init__(self, side, num):
         self.side, self.num = side, num
+        self.field = torch.full((1, side, side), OPAQUE, dtype=torch.uint8)
 
     def __len__(self):
         return self.num
 
     def __getitem__(self, index):
         raw, target = torch.rand(1, self.side, self.side), torch.rand(1, self.side, self.side)
-        return {"raw": raw, "target": target, "case": str(index)}
+        return {"raw": raw, "target": target, "field": self.field, "case": str(index)}
 
 
 class Watch(Callback):

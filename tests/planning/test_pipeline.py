@@ -49,6 +49,7 @@ CASES = {
     "gpipe": ["--trainer.strategy.cut=decoder1", "--trainer.strategy.schedule=gpipe"],
     "64-true": ["--trainer.strategy.cut=layer4", "--trainer.precision=64-true"],
     "checkpointing": ["--trainer.precision=bf16-mixed", "--model.memory.checkpointing=unit"],
+    "correction": ["--model.output=correction", "--model.l1_share=0.16"],
 }
 
 

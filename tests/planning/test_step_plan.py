@@ -52,6 +52,14 @@ def test_a_coarse_correction_is_planned_as_it_runs():
     assert plan.peak_bytes == pytest.approx(fit([*ENCODER, *flags], 256, of_module), rel=0.02)
 
 
+@pytest.mark.parametrize("band_rows", ["0", "32"])
+def test_planned_bytes_of_a_correction_are_those_of_a_fit_on_real_tensors(band_rows):
+    flags = [*ENCODER, "--model.output=correction", "--model.l1_share=0.16"]
+    flags.append(f"--model.memory.band_rows={band_rows}")
+    peak = fit(flags, 256, of_module)
+    assert PlannedRun(flags).plan((256, 256)).peak_bytes == pytest.approx(peak, rel=0.03)
+
+
 @pytest.mark.parametrize("recipe", ["original.yaml", "chkp.yaml", "amp.yaml", "quant.yaml"])
 def test_planned_bytes_are_those_of_pytorchs_own_tracker(recipe):
     run, size = of_recipe(recipe), (256, 256)

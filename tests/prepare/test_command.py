@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,33 @@ def test_a_processed_twin_is_the_target_and_others_get_one_of_the_reference_enha
     description = (OUT / "dataset.yaml").read_text()
     assert "  cat: 1\n  dog: 2\n" in description
     assert "  a device or a person: 1\n  laplacian-power/1 bone: 2\n" in description
+
+
+def test_what_targets_are_outside_the_field_is_found_and_never_against_what_is_declared(
+    clinic, capsys
+):
+    run()
+    found = [pair.outside_field for pair in listed_pairs(OUT)]
+    assert found[:2] == ["black", "black"]  # of the reference enhancer
+    assert found[2] in ("keep", "none")  # the twin is grey
+    capsys.readouterr()
+    for declared, told in (("black", 0), ("keep", 1)):
+        (OUT / "dataset.yaml").write_text(f"outside_field: {declared}\n")
+        pairs = [replace(p, accept=int(p.case_id != "dog0002")) for p in listed_pairs(OUT)]
+        write_manifest(OUT, pairs)
+        before = state()["target/cat0001.png"]
+        run()
+        assert state()["target/cat0001.png"] == before
+        assert f"\noutside_field: {declared}\n" in (OUT / "dataset.yaml").read_text()
+        said = capsys.readouterr().out
+        assert "targets are black outside the exposed field in 2 of 2 images" in said
+        assert said.count("set it to black there") == told
+
+
+def test_a_new_dataset_says_what_its_targets_are_outside_the_field(clinic):
+    (RAW / "b" / "IM2").unlink()
+    run()
+    assert "\noutside_field: black\n" in (OUT / "dataset.yaml").read_text()
 
 
 def test_without_the_reference_enhancer_only_twins_come_out(clinic):

@@ -187,17 +187,17 @@ def _put_integer_weights(graph: onnx.GraphProto) -> None:
             continue
         source = dequantized[node.input[0]]
         input_scale = numpy_helper.to_array(arrays[source.input[1]])
-        weight, bias = (numpy_helper.to_array(arrays[name]) for name in node.input[1:])
+        weight = numpy_helper.to_array(arrays[node.input[1]])
         scale = weight_scale(torch.from_numpy(weight.copy())).flatten().numpy()
         codes = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
-        bias_scale = (scale * input_scale).astype(np.float32)
-        bias_codes = np.rint(bias.astype(np.float64) / bias_scale).astype(np.int32)
-        for name, integers, step in (
-            (node.input[1], codes, scale),
-            (node.input[2], bias_codes, bias_scale),
-        ):
+        integers = [(codes, scale)]
+        for name in node.input[2:]:  # the exporter leaves out a bias of zeros
+            bias, bias_scale = numpy_helper.to_array(arrays[name]), scale * input_scale
+            bias_codes = np.rint(bias.astype(np.float64) / bias_scale).astype(np.int32)
+            integers.append((bias_codes, bias_scale.astype(np.float32)))
+        for name, (values, step) in zip(node.input[1:], integers, strict=True):
             graph.initializer.remove(arrays[name])
-            _dequantize(graph, name, integers, step)
+            _dequantize(graph, name, values, step)
 
 
 def _dequantize(graph: onnx.GraphProto, name: str, integers: np.ndarray, scale: np.ndarray) -> None:

@@ -55,8 +55,8 @@ def collimator(
     return passed.astype(np.float32), (float(left), float(top), float(right), float(bottom))
 
 
-def put_marker(canvas: Canvas, letter: str, reach: Reach, rng: np.random.Generator) -> None:
-    """Put a lead letter into the emptiest corner of the field.
+def put_marker(canvas: Canvas, letter: str, reach: Reach, rng: np.random.Generator) -> Window:
+    """Put a lead letter into the emptiest corner of the field, and return its rows and columns.
 
     Args:
         canvas: The canvas to draw into; its pose is not used.
@@ -76,6 +76,19 @@ def put_marker(canvas: Canvas, letter: str, reach: Reach, rng: np.random.Generat
     size = [w.stop - w.start for w in window]
     part = lead[first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
     canvas.exchange(window, part, "lead", "air")
+    return _bounds(part, window)
+
+
+def _bounds(lead: Floats, window: Window) -> Window:
+    """Return the rows and columns in which there is lead; the whole window where there is none."""
+    if not lead.any():
+        return window
+    found = [np.flatnonzero(lead.any(axis)) for axis in (1, 0)]
+    row, column = (
+        slice(part.start + int(places[0]), part.start + int(places[-1]) + 1)
+        for part, places in zip(window, found, strict=True)
+    )
+    return row, column
 
 
 def _square(canvas: Canvas, middle: Point, side: int) -> tuple[Window, tuple[int, int]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from radenhance.console import Parser, say
 from radenhance.dataset.description import load_declarations
 from radenhance.dataset.manifest import MANIFEST, case_names, find_pairs, listed_pairs
+from radenhance.dataset.outside_field import OutsideField
 from radenhance.dataset.pair import Pair
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError
@@ -23,6 +24,7 @@ from radenhance.files import replace_file
 from radenhance.foreign_text import LONGEST_MESSAGE, one_line
 from radenhance.prepare.check.findings import ImageFindings, PairFindings, examine
 from radenhance.prepare.check.sheet import write_check_sheet
+from radenhance.prepare.outside import remarks, rule_of
 from radenhance.prepare.parallel import add_processes_flag, in_parallel
 
 VAL_FRACTION = 0.2
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     findings, of_dataset = check(
         options.dataset, num_processes=options.processes, log_names=options.log_names
     )
-    say(report(findings, of_dataset))
+    declared = load_declarations(options.dataset).outside_field
+    say(report(findings, of_dataset, outside_field=declared))
     if options.json:
         content = as_json(findings, of_dataset, log_names=options.log_names)
         replace_file(options.json, content.encode())
@@ -103,13 +106,25 @@ def faults_of_splits(pairs: Sequence[Pair]) -> tuple[str, ...]:
     return tuple(f"no pair in split {split}" for split in ("train", "val") if split not in used)
 
 
-def report(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> str:
-    """Return a line per pair and a summary."""
+def report(
+    findings: Sequence[PairFindings],
+    of_dataset: Sequence[str],
+    *,
+    outside_field: OutsideField | None = None,
+) -> str:
+    """Return a line per pair and a summary.
+
+    Args:
+        findings: The findings in each pair.
+        of_dataset: The faults of the dataset as a whole.
+        outside_field: What dataset.yaml says; None if it says nothing.
+    """
     width = max((len(e.case) for e in findings), default=4)
     head = f"{'':8}{'case':<{width}}  split  {'species':<8}{'size':>11}  "
     lines = [f"{head}{'raw':<24}{'target':<18}{'shift':>6}{'correlation':>13}  problems"]
     lines += [_line(e, width) for e in findings]
-    return "\n".join([*lines, "", *_summary(findings, of_dataset)])
+    told = remarks((e.outside_field for e in findings), outside_field)
+    return "\n".join([*lines, "", *_summary(findings, of_dataset), *told])
 
 
 def as_json(
@@ -121,6 +136,7 @@ def as_json(
             "trains": not of_dataset and not any(e.faults for e in findings),
             "faults": list(of_dataset),
             "splits": _splits(findings),
+            "outside_field": rule_of(e.outside_field for e in findings),
             "pairs": [_entry(e, log_names=log_names) for e in findings],
         },
         indent=1,
@@ -243,6 +259,7 @@ def _entry(e: PairFindings, *, log_names: bool) -> dict[str, object]:
         "warnings": e.warnings,
         "shift": e.alignment and [round(s, 3) for s in e.alignment.shift],
         "correlation": e.alignment and round(e.alignment.correlation, 4),
+        "outside_field": e.outside_field,
         "raw": e.raw and asdict(e.raw),
         "target": e.target and asdict(e.target),
     }

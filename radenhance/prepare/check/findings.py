@@ -19,6 +19,7 @@ from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read
 from radenhance.errors import RadiographError
 from radenhance.prepare.check.alignment import Alignment, align
+from radenhance.prepare.outside import outside_of
 
 LARGEST_SHIFT_PX = 0.5
 LEAST_CORRELATION = 0.2
@@ -77,6 +78,8 @@ class PairFindings:
         alignment: Alignment of the two; None when they cannot be compared.
         faults: Problems that make the pair unfit to train on.
         warnings: Problems that a person should look at.
+        outside_field: What the target is outside the exposed field, as `outside_of` says it; empty
+            when they cannot be compared.
         case: What reports call the pair: its number, as the manifest lists it.
     """
 
@@ -86,6 +89,7 @@ class PairFindings:
     alignment: Alignment | None = None
     faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    outside_field: str = ""
     case: str = ""
 
 
@@ -105,14 +109,17 @@ def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
     found_raw = _findings(raw, declarations.raw)
     found_target = _findings(target, declarations.target, for_presentation=True)
     warnings = [*_warnings("raw", found_raw), *_warnings("target", found_target)]
-    alignment = None
+    alignment, outside = None, ""
     if raw is not None and target is not None and raw.shape != target.shape:
         faults.append(f"raw has {raw.shape} rows and columns, target {target.shape}")
     elif raw is not None and target is not None:
-        alignment = align(normalize(raw), normalize(target))
+        shown = normalize(target)
+        alignment, outside = align(normalize(raw), shown), outside_of(raw, shown)
         faults += _faults_of_alignment(alignment)
         warnings += _warnings_of_alignment(alignment)
-    return PairFindings(pair, found_raw, found_target, alignment, tuple(faults), tuple(warnings))
+    return PairFindings(
+        pair, found_raw, found_target, alignment, tuple(faults), tuple(warnings), outside
+    )
 
 
 def _read(

@@ -26,6 +26,10 @@ def trained():
         optimizer.zero_grad()
         ms_ssim_loss(QAT.run(unet, raw), raw.sqrt(), num_scales="auto").backward()
         optimizer.step()
+    with torch.no_grad():  # as behind a head that begins at zero and has not trained
+        norm = unet.encoder.layer1[0].bn1
+        for tensor in (norm.bias, norm.running_mean):
+            tensor.zero_()
     return unet.eval()
 
 
@@ -46,6 +50,12 @@ def test_int8_model_computes_what_was_trained_at_any_size(trained, model, tmp_pa
     result = network(image)
     assert result.shape == image.shape
     assert ms_ssim(result, expected, num_scales="auto").min() > 0.99
+
+
+def test_a_convolution_whose_biases_are_all_zero_has_8_bit_weights_too(model):
+    dequantized = {n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    without = [n for n in model.graph.node if n.op_type == "Conv" and len(n.input) == 2]
+    assert any(set(node.input) <= dequantized for node in without)
 
 
 def test_int8_model_holds_weights_in_a_byte_but_for_stem_last_layer_and_head(trained, model):

@@ -67,6 +67,23 @@ def test_a_good_dataset_has_no_faults_and_trains(root, capsys):
     assert "6 not reviewed by anyone; 0 with accept 0" in output
 
 
+@pytest.mark.parametrize(("declared", "told"), [("", 0), ("black", 0), ("keep", 1)])
+def test_what_is_declared_about_the_outside_of_the_field_is_compared(root, capsys, declared, told):
+    if declared:
+        (root / "dataset.yaml").write_text(f"outside_field: {declared}\n")
+    few = listed_pairs(root)
+    few = [next(p for p in few if p.split == split) for split in ("train", "val")]
+    write_manifest(root, few)
+    assert exit_code(root, "--json", root / "found.json") == 0
+    said = capsys.readouterr().out
+    assert "targets are black outside the exposed field in 2 of 2 images" in said
+    assert said.count("dataset.yaml says outside_field: keep, but") == told
+    assert said.count("set it to black there") == told
+    found = json.loads((root / "found.json").read_text())
+    assert found["outside_field"] == "black"
+    assert [pair["outside_field"] for pair in found["pairs"]] == ["black", "black"]
+
+
 @pytest.mark.parametrize(
     ("function", "fault", "warning"),
     [
