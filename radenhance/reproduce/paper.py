@@ -66,6 +66,9 @@ COST_TABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 RECIPES = tuple(dict.fromkeys(name for table in LOSS_TABLES.values() for name in table))
 
+FOR_USE = ("quickstart",)
+"""Recipes for use, beside the paper's network in a table of their own: their loss is another."""
+
 BAR_FIGURES = {"2": LOSS_TABLES["I"], "4": LOSS_TABLES["IV"], "5": LOSS_TABLES["IV"][2:]}
 """Bars of memory, against the original, or for Figure 5 against Dist+AMP."""
 
