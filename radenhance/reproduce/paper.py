@@ -79,5 +79,5 @@ IMAGE_FIGURES = {"3": "amp", "6": "dist", "7": "dist_amp_chkp"}
 def title_of(recipe: str) -> str:
     """Return a recipe's name as the paper writes it."""
     words = {"original": "Original", "amp": "AMP", "quant": "Quantization", "chkp": "Chkp"}
-    words |= {"mom": "Momentum", "dist": "Dist"}
+    words |= {"mom": "Momentum", "dist": "Dist", "quickstart": "Quickstart"}
     return "+".join(words.get(part, part) for part in recipe.split("_"))

@@ -33,10 +33,10 @@ NOTES = (
     "`measured` memory is that of PyTorch's allocator on a GPU, by the memory profiler; `planned` "
     "memory is that of the same step on fake tensors (`radenhance plan`): what could not run here, "
     "or ran without a GPU. Plans of sizes that did not run are of the recipe's own network. Of two "
-    "GPUs the mean is given, as in the paper. Losses are those of the last epoch. The raw image is as "
-    "the network sees it, black outside the exposed field; the lookup table is one monotone curve "
-    "for all images, with the least squared error on the training pairs. Intervals are of the "
-    "differences by seed, at 95 %: they hold for these radiographs, not for others."
+    "GPUs the mean is given, as in the paper. Losses are those of the last epoch. The raw image is "
+    "as the network sees it, black outside the exposed field; the lookup table is one monotone "
+    "curve for all images, with the least squared error on the training pairs. Intervals are of "
+    "the differences by seed, at 95 %: they hold for these radiographs, not for others."
 )
 
 
@@ -56,7 +56,7 @@ class Section:
 def write_report(results: Results) -> Path:
     """Write report.md, report.html, figures and CSV into the study's folder; return the page."""
     out = results.study.out
-    figures = [*bars(results), *pictures(results, out)]
+    figures: list[Bars | Picture] = [*bars(results), *pictures(results, out)]
     for figure in figures:
         if isinstance(figure, Bars):
             replace_file(out / _file_of(figure), figure.svg.encode())

@@ -106,7 +106,7 @@ class Results:
 
     @property
     def compared(self) -> list[str]:
-        """Recipes whose losses can be compared: those for use have another loss."""
+        """Recipes that train with the paper's loss, unlike those for use."""
         return [recipe for recipe in self.study.recipes if recipe not in FOR_USE]
 
     @cached_property

@@ -131,8 +131,8 @@ def _verdict_table(results: Results) -> Table:
         f"Validation losses at {study.sizes[0]} px after {study.epochs} epochs, against the "
         f"original's of the same seed"
     )
-    columns = ("recipe", "by seed", "mean", "95% interval", f"within {MARGIN:.0%}?")
-    columns += tuple(f"beats the {name.lower()}?" for name in (RAW, TABLE))
+    beats = [f"beats the {name.lower()}?" for name in (RAW, TABLE)]
+    columns = ("recipe", "by seed", "mean", "95% interval", f"within {MARGIN:.0%}?", *beats)
     return Table("losses_by_seed", title, columns, tuple(rows))
 
 
@@ -148,13 +148,13 @@ def _beats(compared: Comparison | None) -> str:
 def _use_table(results: Results) -> Table:
     """Return the recipes for use beside the paper's network, in measures that both have."""
     study = results.study
+    of_use = [recipe for recipe in FOR_USE if recipe in study.recipes]
     measures = {metric_names.MS_SSIM: 4, metric_names.PSNR: 1, metric_names.MAE: 4}
     rows = [
         (name, *(_number(found[measure], digits) for measure, digits in measures.items()))
         for name, found in results.baselines.items()
     ]
-    of_use = [recipe for recipe in FOR_USE if recipe in study.recipes]
-    for recipe in (ORIGINAL, *of_use):
+    for recipe in (ORIGINAL, *of_use) if of_use else ():
         spreads = (results.spread(recipe, _measure(measure)) for measure in measures)
         cells = map(_spread, spreads, measures.values())
         rows.append((title_of(recipe), *cells))
