@@ -84,7 +84,7 @@ def _heading(results: Results) -> list[str]:
     return [
         f"{done} of {len(study.runs)} runs are done: {one_line(study.encoder or 'ResNet-34')}, "
         f"{', '.join(map(str, study.sizes))} px, {study.epochs} epochs, seeds "
-        f"{', '.join(map(str, study.seeds))}, batches of one.",
+        f"{', '.join(map(str, study.seeds))}, batches of {study.batch_size}.",
         f"{described(_machine_of(results))}.",
     ]
 

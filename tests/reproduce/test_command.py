@@ -104,12 +104,14 @@ def test_without_flags_it_is_the_papers_study():
     assert (asked.epochs, asked.seeds) == (50, (0, 1, 2))
     assert asked.recipes == (*RECIPES, *FOR_USE)
     assert asked.encoder is None
+    assert (asked.batch_size, asked.learning_rate) == (1, None)
 
 
 def test_quick_is_small_but_plans_the_papers_sizes():
     asked = study("--quick")
     assert (asked.sizes, asked.memory_sizes) == ((192,), (512, 1024, 2048))
-    assert (asked.epochs, asked.seeds, asked.encoder) == (5, (0, 1), "resnet18")
+    assert (asked.epochs, asked.seeds, asked.encoder) == (7, (0, 1), "resnet18")
+    assert (asked.batch_size, asked.learning_rate) == (4, 2e-3)
 
 
 def test_flags_win_over_quick():
