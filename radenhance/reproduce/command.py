@@ -21,9 +21,8 @@ from radenhance.reproduce.running import run_all
 from radenhance.reproduce.study import Run, Study
 
 PAPER_SIZES = (512, 1024, 2048)
-QUICK_EPOCHS = 7
-QUICK_BATCH_SIZE = 4
-QUICK_LEARNING_RATE = 2e-3
+QUICK_EPOCHS = 6
+QUICK_BATCH_SIZE = 2
 """Of few steps, batches of one leave BatchNorm with statistics that fit no whole image."""
 PROCESS_BYTES = 3 * 2**29
 """What Python and PyTorch take on a CPU beside the tensors."""
@@ -66,7 +65,7 @@ def study_of(options: argparse.Namespace) -> Study:
         encoder=options.encoder or ("resnet18" if quick else None),
         memory_sizes=PAPER_SIZES if quick else sizes,
         batch_size=options.batch_size or (QUICK_BATCH_SIZE if quick else 1),
-        learning_rate=options.learning_rate or (QUICK_LEARNING_RATE if quick else None),
+        learning_rate=options.learning_rate,
     )
 
 

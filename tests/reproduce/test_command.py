@@ -110,8 +110,8 @@ def test_without_flags_it_is_the_papers_study():
 def test_quick_is_small_but_plans_the_papers_sizes():
     asked = study("--quick")
     assert (asked.sizes, asked.memory_sizes) == ((192,), (512, 1024, 2048))
-    assert (asked.epochs, asked.seeds, asked.encoder) == (7, (0, 1), "resnet18")
-    assert (asked.batch_size, asked.learning_rate) == (4, 2e-3)
+    assert (asked.epochs, asked.seeds, asked.encoder) == (6, (0, 1), "resnet18")
+    assert (asked.batch_size, asked.learning_rate) == (2, None)
 
 
 def test_flags_win_over_quick():
