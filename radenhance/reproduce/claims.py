@@ -6,6 +6,7 @@ seeds scatter more than that, the line says that nothing is shown, and what woul
 
 from collections.abc import Iterator
 
+from radenhance.reproduce.baselines import RAW, TABLE, loss_of
 from radenhance.reproduce.comparison import Comparison, Verdict
 from radenhance.reproduce.paper import LOSSES, ORIGINAL, title_of
 from radenhance.reproduce.results import Results
@@ -19,6 +20,7 @@ RUNS = "runs, as the paper's did not, and loses or gains less than"
 def claims(results: Results) -> list[str]:
     """Return a line for each claim whose runs are done."""
     lines = [
+        *(_beaten(results, baseline) for baseline in (RAW, TABLE)),
         _claim(results, "amp", _papers_loss("amp"), "loses less than the paper's"),
         _claim(results, "amp_chkp_mom", _papers_loss("amp_chkp_mom"), DIVERGES),
         _claim(results, "amp_quant", MARGIN, RUNS),
@@ -49,7 +51,7 @@ def take_home(results: Results) -> str:
 
 def _compared(results: Results) -> Iterator[tuple[str, Comparison]]:
     """Yield each technique whose runs are done, and its comparison with the original."""
-    for recipe in results.study.recipes:
+    for recipe in results.compared:
         made = results.comparison(recipe, val_loss)
         if recipe != ORIGINAL and made is not None:
             yield recipe, made
@@ -82,6 +84,32 @@ def _claim(results: Results, recipe: str, margin: float, holds: str) -> str | No
             return f"{name} is WORSE than the original: {compared}."
         case Verdict.NOT_SHOWN:
             return f"Not shown that {name} {claim}: {compared}; {MORE}."
+
+
+def _beaten(results: Results, baseline: str) -> str | None:
+    """Return how many networks beat the raw image, or the lookup table, and which do not."""
+    made = {recipe: results.against(baseline, recipe) for recipe in results.compared}
+    compared = {recipe: found for recipe, found in made.items() if found is not None}
+    if not compared:
+        return None
+    name = f"the {baseline.lower()} (validation loss {loss_of(results.baselines[baseline]):.2f})"
+    verdicts = {recipe: found.beats for recipe, found in compared.items()}
+    better = [recipe for recipe, verdict in verdicts.items() if verdict is Verdict.BETTER]
+    if len(better) == len(compared):
+        least = max(compared, key=lambda recipe: (compared[recipe].interval or (0, 0))[1])
+        return (
+            f"All {len(compared)} networks beat {name}; least surely {title_of(least)}: "
+            f"{compared[least]}."
+        )
+    text = f"{len(better)} of {len(compared)} networks are shown to beat {name}"
+    for verdict, words in ((Verdict.WORSE, "WORSE"), (Verdict.NOT_SHOWN, "not shown")):
+        those = [
+            f"{title_of(recipe)} {compared[recipe]}"
+            for recipe, found in verdicts.items()
+            if found is verdict
+        ]
+        text += f"; {words}: {', '.join(those)}" if those else ""
+    return f"{text}."
 
 
 def _equals_single_device(results: Results) -> str | None:

@@ -13,7 +13,7 @@ from radenhance.errors import UsageError
 from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce.logs import read_figures
 from radenhance.reproduce.machine import accelerator, memory_bytes
-from radenhance.reproduce.paper import ORIGINAL, RECIPES
+from radenhance.reproduce.paper import FOR_USE, ORIGINAL, RECIPES
 from radenhance.reproduce.plans import planned
 from radenhance.reproduce.report import write_report
 from radenhance.reproduce.results import Results
@@ -21,8 +21,9 @@ from radenhance.reproduce.running import run_all
 from radenhance.reproduce.study import Run, Study
 
 PAPER_SIZES = (512, 1024, 2048)
-QUICK_ANIMALS = {"cat": 10, "dog": 14, "turtle": 0}
-QUICK_SPACING_MM = 0.8
+QUICK_EPOCHS = 6
+QUICK_BATCH_SIZE = 2
+"""Of few steps, batches of one leave BatchNorm with statistics that fit no whole image."""
 PROCESS_BYTES = 3 * 2**29
 """What Python and PyTorch take on a CPU beside the tensors."""
 
@@ -38,10 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     study = study_of(options)
     study.claim()
     if options.data is None and not study.data.exists():
-        if options.quick:
-            synthesize(study.data, counts=QUICK_ANIMALS, spacing_mm=QUICK_SPACING_MM)
-        else:
-            synthesize(study.data)
+        synthesize(study.data)
     _plan_all(study)
     for size in study.sizes:
         runs = [run for run in study.runs if run.size == size]
@@ -61,11 +59,13 @@ def study_of(options: argparse.Namespace) -> Study:
         out=options.out,
         data=options.data or options.out / "radiographs",
         sizes=sizes,
-        epochs=options.epochs or (6 if quick else 50),
+        epochs=options.epochs or (QUICK_EPOCHS if quick else 50),
         recipes=options.recipes,
         seeds=options.seeds or ((0, 1) if quick else (0, 1, 2)),
         encoder=options.encoder or ("resnet18" if quick else None),
         memory_sizes=PAPER_SIZES if quick else sizes,
+        batch_size=options.batch_size or (QUICK_BATCH_SIZE if quick else 1),
+        learning_rate=options.learning_rate,
     )
 
 
@@ -124,22 +124,24 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--recipes",
         type=lambda text: tuple(text.split(",")),
-        default=RECIPES,
+        default=(*RECIPES, *FOR_USE),
         metavar="NAME,NAME",
-        help=f"recipes to train, without .yaml ({','.join(RECIPES)})",
+        help=f"recipes to train, without .yaml ({','.join((*RECIPES, *FOR_USE))})",
     )
     flags.add_argument(
         "--seeds", type=_numbers, metavar="N,N", help="seeds to train each recipe with (0,1,2)"
     )
     flags.add_argument("--encoder", help="encoder of all networks (that of the recipe)")
+    flags.add_argument("--batch-size", type=int, help="images that BatchNorm sees at a time (1)")
+    flags.add_argument("--learning-rate", type=float, help="that of Adam (the recipes' own)")
     flags.add_argument(
         "--max-hours", type=float, help="plan runs that would take longer, instead of training them"
     )
     flags.add_argument(
         "--quick",
         action="store_true",
-        help="finish within half an hour on two cores: resnet18, 192 px, 6 epochs, seeds 0 and 1, "
-        "24 small radiographs",
+        help=f"finish within half an hour on two cores: resnet18, 192 px, {QUICK_EPOCHS} epochs, "
+        f"seeds 0 and 1, batches of {QUICK_BATCH_SIZE}",
     )
     return flags
 

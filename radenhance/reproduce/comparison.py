@@ -81,6 +81,11 @@ class Comparison:
             return Verdict.BETTER
         return Verdict.WORSE if low > 0 else Verdict.NOT_SHOWN
 
+    @property
+    def beats(self) -> Verdict:
+        """Whether the figure is shown to be lower: better, worse or not shown."""
+        return self.verdict(margin=0)
+
     def __str__(self) -> str:
         """Return the differences as a reader takes them: the interval, or the one value."""
         if self.interval is None:

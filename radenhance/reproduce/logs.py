@@ -5,7 +5,8 @@ which the steps after its last checkpoint occur twice: the later value counts.
 """
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -14,6 +15,7 @@ from radenhance import metric_names
 from radenhance.errors import UsageError
 from radenhance.runs import LOGS
 
+MEASURES = (metric_names.MS_SSIM, metric_names.PSNR, metric_names.MAE)
 STAGES = (None, "encoder", "decoder")
 
 Series = dict[int, float]
@@ -31,6 +33,8 @@ class Figures:
         forward_mib: Rise in the forward phase by PyTorch's allocator in MiB, the mean of both GPUs
             where there are two; None without a GPU.
         backward_mib: Rise in the backward phase, likewise.
+        measures: MS-SSIM, PSNR and mean absolute error of validation after the last epoch, by their
+            names.
     """
 
     train_loss: float
@@ -38,6 +42,7 @@ class Figures:
     epoch_s: float
     forward_mib: float | None
     backward_mib: float | None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_figures(folder: Path) -> Figures:
@@ -58,6 +63,11 @@ def read_figures(folder: Path) -> Figures:
         epoch_s=statistics.median(logged[metric_names.EPOCH_S].values()),
         forward_mib=_memory(logged, metric_names.FORWARD),
         backward_mib=_memory(logged, metric_names.BACKWARD),
+        measures={
+            name: last(logged[f"{metric_names.VAL}/{name}"])
+            for name in MEASURES
+            if f"{metric_names.VAL}/{name}" in logged
+        },
     )
 
 

@@ -66,6 +66,9 @@ COST_TABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 RECIPES = tuple(dict.fromkeys(name for table in LOSS_TABLES.values() for name in table))
 
+FOR_USE = ("quickstart",)
+"""Recipes for use, beside the paper's network in a table of their own: their loss is another."""
+
 BAR_FIGURES = {"2": LOSS_TABLES["I"], "4": LOSS_TABLES["IV"], "5": LOSS_TABLES["IV"][2:]}
 """Bars of memory, against the original, or for Figure 5 against Dist+AMP."""
 
@@ -76,5 +79,5 @@ IMAGE_FIGURES = {"3": "amp", "6": "dist", "7": "dist_amp_chkp"}
 def title_of(recipe: str) -> str:
     """Return a recipe's name as the paper writes it."""
     words = {"original": "Original", "amp": "AMP", "quant": "Quantization", "chkp": "Chkp"}
-    words |= {"mom": "Momentum", "dist": "Dist"}
+    words |= {"mom": "Momentum", "dist": "Dist", "quickstart": "Quickstart"}
     return "+".join(words.get(part, part) for part in recipe.split("_"))

@@ -7,11 +7,13 @@ one that failed has the last line of its log, and memory that no GPU measured is
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+from radenhance.reproduce.baselines import Measures, baselines, loss_of
 from radenhance.reproduce.comparison import Comparison
 from radenhance.reproduce.logs import Figures, read_figures
-from radenhance.reproduce.paper import ORIGINAL
+from radenhance.reproduce.paper import FOR_USE, ORIGINAL
 from radenhance.reproduce.plans import Planned, planned
 from radenhance.reproduce.study import FAILED, Run, Study
 
@@ -101,6 +103,24 @@ class Results:
         if ours is None or original is None:
             return None
         return Comparison.of(ours.by_seed, original.by_seed)
+
+    @property
+    def compared(self) -> list[str]:
+        """Recipes that train with the paper's loss, unlike those for use."""
+        return [recipe for recipe in self.study.recipes if recipe not in FOR_USE]
+
+    @cached_property
+    def baselines(self) -> Mapping[str, Measures]:
+        """What raw images and a lookup table reach on validation; empty before any run is done."""
+        return baselines(self.study, self.study.sizes[0]) if self.figures else {}
+
+    def against(self, baseline: str, recipe: str) -> Comparison | None:
+        """Return a recipe's validation loss against that of a baseline, which has no seeds."""
+        ours = self.spread(recipe, lambda figures: figures.val_loss)
+        if ours is None or baseline not in self.baselines:
+            return None
+        loss = loss_of(self.baselines[baseline])
+        return Comparison.of(ours.by_seed, dict.fromkeys(ours.by_seed, loss))
 
     def memory(self, recipe: str, size: int) -> Memory:
         """Return what a GPU measured in the runs, or else the plan."""

@@ -25,7 +25,8 @@ from radenhance.strategies import EncoderDecoderStrategy
 def run_all(runs: Sequence[Run], say: Callable[[str], None]) -> None:
     """Run what is not finished; a run that fails is noted, and the others go on.
 
-    On a CPU as many runs of one process as there are cores run side by side, with a thread each.
+    On a CPU as many runs as there are cores go side by side, with a thread per process: the two
+    processes of a run with batches of one take turns.
 
     Args:
         runs: Runs of a study.
@@ -34,13 +35,9 @@ def run_all(runs: Sequence[Run], say: Callable[[str], None]) -> None:
     pending = [run for run in runs if not run.is_finished]
     progress = _Progress(len(pending), say)
     at_once = 1 if accelerator() == "gpu" else max(1, len(os.sched_getaffinity(0)))
-    alone = [run for run in pending if run.num_processes == 1]
     with ThreadPoolExecutor(at_once) as pool:
-        for _ in pool.map(progress.timed, alone):
+        for _ in pool.map(progress.timed, pending):
             pass
-    for run in pending:
-        if run.num_processes > 1:
-            progress.timed(run)
 
 
 class _Progress:

@@ -23,6 +23,8 @@ FINISHED = "finished.json"
 FAILED = "failed.txt"
 SETTINGS = "study.json"
 RUNS = "runs"
+AS_BEFORE = {"batch_size": 1, "learning_rate": "the recipes' own"}
+"""What earlier versions, whose notes do not name it, ran with."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Study:
         seeds: Seeds with which each recipe is trained.
         encoder: Encoder in place of the recipes' own, or None.
         memory_sizes: Sides in pixels for which the tables of memory are made.
+        batch_size: Images that BatchNorm sees at a time, on one device and on two.
+        learning_rate: Learning rate of Adam in place of the recipes' own, or None.
 
     Raises:
         UsageError: A recipe does not exist.
@@ -51,6 +55,8 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     encoder: str | None = None
     memory_sizes: tuple[int, ...] = (512, 1024, 2048)
+    batch_size: int = 1
+    learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse recipes that do not exist."""
@@ -77,6 +83,8 @@ class Study:
             "data": _told_apart(self.data),
             "epochs": self.epochs,
             "encoder": self.encoder or "the recipes' own",
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate or "the recipes' own",
         }
 
     def claim(self) -> None:
@@ -87,7 +95,7 @@ class Study:
         """
         path = self.out / SETTINGS
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = AS_BEFORE | json.loads(path.read_text(encoding="utf-8"))
             if os.sep in before["data"]:  # as earlier versions noted it
                 before["data"] = _told_apart(Path(before["data"]))
             for name, value in self.settings().items():
@@ -151,24 +159,30 @@ class Run:
     def flags(self, accelerator: str) -> list[str]:
         """Return the flags of `radenhance fit`.
 
-        Batches of one: the micro-batches of two devices are then the batches of one device, and
-        BatchNorm sees the same on both.
+        The micro-batches of two devices are the batches of one device, so that BatchNorm sees the
+        same on both.
         """
+        study = self.study
         flags = {
             "--config": str(recipes()[f"{self.recipe}.yaml"]),
             "--seed_everything": self.seed,
-            "--data.root": self.study.data.resolve(),
+            "--data.root": study.data.resolve(),
             "--data.image_size": self.size,
-            "--data.batch_size": 1,
-            "--trainer.max_epochs": self.study.epochs,
+            "--data.batch_size": study.batch_size,
+            "--trainer.max_epochs": study.epochs,
             "--trainer.accelerator": accelerator,
             "--trainer.devices": 1,
             "--trainer.enable_progress_bar": "false",
             "--trainer.enable_model_summary": "false",
             "--trainer.default_root_dir": self.folder.resolve(),
         }
-        if self.study.encoder:
-            flags["--model.encoder"] = self.study.encoder
+        if study.encoder:
+            flags["--model.encoder"] = study.encoder
+        if study.learning_rate:
+            flags["--model.optimizer"] = "torch.optim.Adam"
+            flags["--model.optimizer.lr"] = study.learning_rate
+        if self.num_processes > 1 and study.batch_size > 1:
+            flags["--trainer.strategy.micro_batch_size"] = study.batch_size
         if accelerator == "cpu":
             flags["--data.num_workers"] = 0
         words = [str(word) for pair in flags.items() for word in pair]

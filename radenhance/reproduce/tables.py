@@ -7,10 +7,14 @@ the paper's, are what can be compared. A loss stands beside the range of its see
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from radenhance import metric_names
+from radenhance.reproduce.baselines import RAW, TABLE, loss_of
+from radenhance.reproduce.comparison import Comparison, Verdict
 from radenhance.reproduce.logs import Figures
 from radenhance.reproduce.paper import (
     COST_TABLES,
     COSTS,
+    FOR_USE,
     LOSS_TABLES,
     LOSSES,
     ORIGINAL,
@@ -53,12 +57,16 @@ def val_loss(figures: Figures) -> float:
 
 
 def tables(results: Results) -> list[Table]:
-    """Return all tables that have a technique beside the original; memory's for each size."""
+    """Return all tables that have a technique beside the original, I to V and then two of ours."""
     study = results.study
-    made = [_loss_table(results, number) for number in LOSS_TABLES]
-    made.append(_verdict_table(results))
-    for size in dict.fromkeys((*study.sizes, *study.memory_sizes)):
-        made += [_cost_table(results, number, size) for number in COST_TABLES]
+    sizes = list(dict.fromkeys((*study.sizes, *study.memory_sizes)))
+    made = []
+    for number in ("I", "II", "III", "IV", "V"):
+        if number in LOSS_TABLES:
+            made.append(_loss_table(results, number))
+        else:
+            made += [_cost_table(results, number, size) for size in sizes]
+    made += [_verdict_table(results), _use_table(results)]
     return [table for table in made if len(table.rows) > 1]
 
 
@@ -74,11 +82,24 @@ def _loss_table(results: Results, number: str) -> Table:
         for i, of in enumerate((train_loss, val_loss)):
             cells += _loss_cells(results, recipe, of, i)
         rows.append(tuple(cells))
+    if len(rows) > 1:
+        rows += _baseline_rows(results)
     title = (
         f"Table {number}. Losses at {study.sizes[0]} px after {study.epochs} epochs "
         f"(the paper: 512 px, 50 epochs)"
     )
     return Table(f"table_{number}_losses", title, tuple(columns), tuple(rows))
+
+
+def _baseline_rows(results: Results) -> list[tuple[str, ...]]:
+    """Return the validation losses of raw images and of a lookup table, which train nothing."""
+    original = _mean(results.spread(ORIGINAL, val_loss))
+    rows = []
+    for name, measures in results.baselines.items():
+        loss = loss_of(measures)
+        ratio = _number(_ratio(loss, original), 3)
+        rows.append((name, *[NOTHING] * 5, _number(loss, 4), NOTHING, NOTHING, ratio, NOTHING))
+    return rows
 
 
 def _loss_cells(
@@ -96,21 +117,64 @@ def _loss_cells(
 
 def _verdict_table(results: Results) -> Table:
     rows = []
-    for recipe in results.study.recipes:
+    for recipe in results.compared:
         compared = results.comparison(recipe, val_loss)
         if compared is not None:
             each = ", ".join(f"{difference:+.1%}" for difference in compared.differences)
             interval = compared.interval
             shown = f"{interval[0]:+.1%} to {interval[1]:+.1%}" if interval else NOTHING
             verdict = NOTHING if recipe == ORIGINAL else compared.verdict(MARGIN).value
-            rows.append((title_of(recipe), each, f"{compared.mean:+.1%}", shown, verdict))
+            beats = [_beats(results.against(name, recipe)) for name in (RAW, TABLE)]
+            rows.append((title_of(recipe), each, f"{compared.mean:+.1%}", shown, verdict, *beats))
     study = results.study
     title = (
         f"Validation losses at {study.sizes[0]} px after {study.epochs} epochs, against the "
         f"original's of the same seed"
     )
-    columns = ("recipe", "by seed", "mean", "95% interval", f"within {MARGIN:.0%}?")
+    beats = [f"beats the {name.lower()}?" for name in (RAW, TABLE)]
+    columns = ("recipe", "by seed", "mean", "95% interval", f"within {MARGIN:.0%}?", *beats)
     return Table("losses_by_seed", title, columns, tuple(rows))
+
+
+def _beats(compared: Comparison | None) -> str:
+    """Return whether a network beats a baseline, and by how much the interval says."""
+    if compared is None or compared.interval is None:
+        return NOTHING
+    words = {Verdict.BETTER: "yes", Verdict.WORSE: "WORSE"}
+    low, high = compared.interval
+    return f"{words.get(compared.beats, 'not shown')}: {low:+.1%} to {high:+.1%}"
+
+
+def _use_table(results: Results) -> Table:
+    """Return the recipes for use beside the paper's network, in measures that both have."""
+    study = results.study
+    of_use = [recipe for recipe in FOR_USE if recipe in study.recipes]
+    measures = {metric_names.MS_SSIM: 4, metric_names.PSNR: 1, metric_names.MAE: 4}
+    rows = [
+        (name, *(_number(found[measure], digits) for measure, digits in measures.items()))
+        for name, found in results.baselines.items()
+    ]
+    for recipe in (ORIGINAL, *of_use) if of_use else ():
+        spreads = (results.spread(recipe, _measure(measure)) for measure in measures)
+        cells = map(_spread, spreads, measures.values())
+        rows.append((title_of(recipe), *cells))
+    title = (
+        f"Recipes for use beside the paper's network, and what needs no network: validation at "
+        f"{study.sizes[0]} px after {study.epochs} epochs"
+    )
+    columns = ("", "MS-SSIM", "PSNR, dB", "mean absolute error")
+    return Table("recipes_for_use", title, columns, tuple(rows) if of_use else ())
+
+
+def _measure(name: str) -> Callable[[Figures], float]:
+    return lambda figures: figures.measures[name]
+
+
+def _spread(spread: Spread | None, digits: int) -> str:
+    if spread is None:
+        return NOTHING
+    seeds = f" ({_seeds(spread, digits)})" if len(spread.values) > 1 else ""
+    return f"{spread.mean:.{digits}f}{seeds}"
 
 
 def _cost_table(results: Results, number: str, size: int) -> Table:

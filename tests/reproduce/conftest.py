@@ -6,11 +6,16 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from radenhance import metric_names
+from radenhance.reproduce.baselines import RAW, TABLE
 from radenhance.reproduce.plans import Planned
 from radenhance.reproduce.study import FAILED, FINISHED, Study
 
 RECIPES = ("original", "amp", "amp_chkp_mom", "amp_quant", "dist")
 PLANS = {"original": Planned(60, 40, 1), "dist": Planned(30, 20, 1)}
+BASELINES = {
+    RAW: {"loss": 10.0, "ms_ssim": 0.9, "psnr": 20.0, "mae": 0.05},
+    TABLE: {"loss": 8.0, "ms_ssim": 0.92, "psnr": 22.0, "mae": 0.04},
+}
 MACHINE = {
     "radenhance": "0.1",
     "torch": "2.5",
@@ -67,5 +72,6 @@ def scene(tmp_path, monkeypatch):
         "radenhance.reproduce.results.planned",
         lambda out, recipe, size, encoder: PLANS.get(recipe, Planned(50, 10, 1)),
     )
+    monkeypatch.setattr("radenhance.reproduce.results.baselines", lambda study, size: BASELINES)
     seeds = (0, 1, 2)
     return Scene(Study(tmp_path, tmp_path / "data", (512,), 2, RECIPES, seeds, memory_sizes=(512,)))

@@ -13,7 +13,15 @@ def shifted(factor):
 
 
 def claim_of(scene, title):
-    (line,) = [line for line in claims(Results(scene.study)) if title in line]
+    (line,) = [
+        line for line in claims(Results(scene.study)) if title in line and "networks" not in line
+    ]
+    return line
+
+
+def baseline_claim_of(scene, name):
+    (line,) = [line for line in claims(Results(scene.study)) if f"networks beat {name}" in line
+               or f"shown to beat {name}" in line]  # fmt: skip
     return line
 
 
@@ -67,7 +75,40 @@ class TestOfATechnique:
 
     def test_it_waits_for_its_runs(self, scene, recipe, title, holds, fails):
         scene.finish_all(original=BASE)
-        assert claims(Results(scene.study)) == []
+        assert all("networks" in line for line in claims(Results(scene.study)))
+
+
+class TestOfABaseline:
+    """The raw image has a validation loss of 10, the lookup table one of 8."""
+
+    def test_all_beat_it_where_every_interval_is_below(self, scene):
+        scene.finish_all(original=BASE, amp=(7.0, 7.1, 7.2))
+        assert baseline_claim_of(scene, "the raw image") == (
+            "All 2 networks beat the raw image (validation loss 10.00); least surely AMP: "
+            "-31.5% to -26.5% (95% interval over 3 seeds)."
+        )
+        assert baseline_claim_of(scene, "the lookup table").startswith(
+            "All 2 networks beat the lookup"
+        )
+
+    def test_one_that_is_worse_is_named_so(self, scene):
+        scene.finish_all(original=BASE, amp=(9.0, 9.1, 9.2))
+        assert baseline_claim_of(scene, "the raw image").startswith("All 2 networks beat")
+        line = baseline_claim_of(scene, "the lookup table")
+        assert line.startswith("1 of 2 networks are shown to beat the lookup table")
+        assert "; WORSE: AMP +" in line
+
+    def test_one_whose_seeds_scatter_is_not_shown(self, scene):
+        """Its mean is below the raw image's, and its interval is not."""
+        scene.finish_all(original=BASE, amp=(4.0, 9.0, 13.0))
+        line = baseline_claim_of(scene, "the raw image")
+        assert line.startswith("1 of 2 networks are shown to beat the raw image")
+        assert "; not shown: AMP -" in line
+
+    def test_nothing_is_shown_of_one_seed(self, scene):
+        scene.finish("original", val=1.0)
+        line = baseline_claim_of(scene, "the raw image")
+        assert line.startswith("0 of 1 networks are shown to beat the raw image")
 
 
 def test_two_devices_equal_one_or_differ_by_so_much(scene):
@@ -109,4 +150,8 @@ def test_the_sentence_claims_nothing_of_seeds_that_scatter(scene):
 def test_without_the_original_there_is_nothing_to_say(scene):
     scene.finish_all(amp=BASE)
     assert take_home(Results(scene.study)).startswith("The original is not done yet")
+    assert all("networks" in line for line in claims(Results(scene.study)))
+
+
+def test_before_any_run_nothing_is_claimed(scene):
     assert claims(Results(scene.study)) == []

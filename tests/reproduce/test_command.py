@@ -13,7 +13,7 @@ from radenhance.cli import main
 from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce import command as module
 from radenhance.reproduce.command import parser, study_of
-from radenhance.reproduce.paper import RECIPES
+from radenhance.reproduce.paper import FOR_USE, RECIPES
 from radenhance.reproduce.plans import Planned
 from radenhance.reproduce.running import execute
 from radenhance.reproduce.study import FAILED, FINISHED, Study
@@ -45,6 +45,7 @@ def test_the_report_has_tables_figures_and_claims(whole):
     assert "## Table I." not in text  # of one recipe alone
     assert "## Table IV. Losses at 176 px after 3 epochs" in text
     assert "equals a single device to the last digit in 1 seed" in text
+    assert "networks are shown to beat the raw image (validation loss" in text
     assert "of 1 it is not shown: more seeds or more epochs are needed" in text
     assert "## Figure 6" in text
     page = (whole / "report.html").read_text()
@@ -100,14 +101,17 @@ def study(*words):
 def test_without_flags_it_is_the_papers_study():
     asked = study()
     assert asked.sizes == asked.memory_sizes == (512, 1024, 2048)
-    assert (asked.epochs, asked.seeds, asked.recipes) == (50, (0, 1, 2), RECIPES)
+    assert (asked.epochs, asked.seeds) == (50, (0, 1, 2))
+    assert asked.recipes == (*RECIPES, *FOR_USE)
     assert asked.encoder is None
+    assert (asked.batch_size, asked.learning_rate) == (1, None)
 
 
 def test_quick_is_small_but_plans_the_papers_sizes():
     asked = study("--quick")
     assert (asked.sizes, asked.memory_sizes) == ((192,), (512, 1024, 2048))
     assert (asked.epochs, asked.seeds, asked.encoder) == (6, (0, 1), "resnet18")
+    assert (asked.batch_size, asked.learning_rate) == (2, None)
 
 
 def test_flags_win_over_quick():

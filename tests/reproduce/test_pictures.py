@@ -17,9 +17,13 @@ def drawn(scene, number):
     return found
 
 
+def bars_of(scene, number):
+    """Return the rectangles of a figure but for its background, the first."""
+    return list(ET.fromstring(drawn(scene, number).svg).iter(f"{SVG}rect"))[1:]
+
+
 def test_a_bar_is_as_long_as_the_memory_relative_to_the_original(scene):
-    root = ET.fromstring(drawn(scene, "4").svg)
-    lengths = [(bar.get("fill"), float(bar.get("width"))) for bar in root.iter(f"{SVG}rect")]
+    lengths = [(bar.get("fill"), float(bar.get("width"))) for bar in bars_of(scene, "4")]
     whole = lengths[0][1] + lengths[1][1]
     shares = [(color, length / whole) for color, length in lengths]
     assert shares == [
@@ -31,7 +35,7 @@ def test_a_bar_is_as_long_as_the_memory_relative_to_the_original(scene):
 
 
 def test_the_second_part_of_a_bar_begins_where_the_first_ends(scene):
-    forward, backward, *_ = ET.fromstring(drawn(scene, "4").svg).iter(f"{SVG}rect")
+    forward, backward, *_ = bars_of(scene, "4")
     end = float(forward.get("x")) + float(forward.get("width"))
     assert float(backward.get("x")) == pytest.approx(end, abs=0.11)
     assert backward.get("y") == forward.get("y")
@@ -39,12 +43,15 @@ def test_the_second_part_of_a_bar_begins_where_the_first_ends(scene):
 
 def test_bars_have_the_techniques_names_and_shares(scene):
     texts = [text.text for text in ET.fromstring(drawn(scene, "4").svg).iter(f"{SVG}text")]
-    assert texts == ["Original", "1.00", "Dist", "0.50", "forward", "backward"]
+    title, *names = texts[:3]
+    assert title.startswith("Figure 4. Memory of forward and backward phase")
+    assert names == ["Original", "Dist"]
+    assert texts[3:] == ["512 px: 100 MiB", "1.00", "0.50", "0", "0.5", "1", "forward", "backward"]
 
 
 def test_every_bar_lies_within_the_picture(scene):
     root = ET.fromstring(drawn(scene, "2").svg)
-    for bar in root.iter(f"{SVG}rect"):
+    for bar in bars_of(scene, "2"):
         assert float(bar.get("x")) + float(bar.get("width")) <= float(root.get("width"))
         assert float(bar.get("y")) + float(bar.get("height")) <= float(root.get("height"))
 
@@ -66,7 +73,7 @@ def enhanced(monkeypatch):
     def of(run):
         image = np.full((8, 8), 0.5 if run.recipe == "original" else 0.6, np.float32)
         return [
-            module._Enhanced(np.full((8, 8), i, np.float32), image, similarity, 30.0)
+            module._Enhanced(image / 2, np.full((8, 8), i, np.float32), image, similarity, 30.0)
             for i, similarity in enumerate(similarities[run.recipe])
         ]
 
@@ -79,21 +86,22 @@ def test_best_and_worst_are_the_originals_and_the_technique_shows_the_same_image
     scene.finish("original")
     scene.finish("amp")
     (picture,) = pictures(Results(scene.study), scene.study.out)
-    assert picture.path.name == "figure_3.png"
+    assert (picture.number, picture.path.name) == ("3", "figure_3.png")
     best, worst = enhanced[0]
-    assert [row.images[0][0, 0] for row in (best, worst)] == [1, 2]  # the targets' numbers
-    assert best.captions[1].startswith("Original: MS-SSIM 0.9500")
-    assert best.captions[2].startswith("AMP: MS-SSIM 0.6000")
-    assert worst.captions[2].startswith("AMP: MS-SSIM 0.9900")
+    assert best.title == "Figure 3: the original's best of 3 validation images"
+    assert [row.images[1][0, 0] for row in (best, worst)] == [1, 2]  # the targets' numbers
+    assert best.captions[2].startswith("Original: MS-SSIM 0.9500")
+    assert best.captions[3].startswith("AMP: MS-SSIM 0.6000")
+    assert worst.captions[3].startswith("AMP: MS-SSIM 0.9900")
 
 
-def test_the_difference_is_shown_enlarged(scene, enhanced):
+def test_an_image_stands_as_raw_target_original_and_technique(scene, enhanced):
     scene.finish("original")
     scene.finish("amp")
     pictures(Results(scene.study), scene.study.out)
     best = enhanced[0][0]
-    assert best.images[3] == pytest.approx(np.full((8, 8), 0.4), abs=1e-6)
-    assert best.captions[3] == "their difference, 4 times"
+    assert [float(image[0, 0]) for image in best.images] == pytest.approx([0.25, 1, 0.5, 0.6])
+    assert best.captions[:2] == ["raw, as the network sees it", "target"]
 
 
 def test_without_the_original_there_are_no_images(scene, enhanced):

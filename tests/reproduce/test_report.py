@@ -10,6 +10,7 @@ from radenhance.reproduce.report import write_report
 from radenhance.reproduce.results import Results
 from radenhance.reproduce.tables import tables
 
+RECIPES = ("original", "amp", "amp_chkp_mom", "amp_quant", "dist")
 BASE = (6.0, 6.2, 6.1)
 
 
@@ -45,7 +46,8 @@ def test_it_opens_with_the_sentence_and_the_claims(scene, written):
     folder = written()
     lines = (folder / "report.md").read_text().splitlines()
     assert lines[2].startswith("**No technique is shown to keep")
-    assert lines[4].startswith("- AMP is WORSE than the original")
+    assert lines[4].startswith("- All 2 networks beat the raw image")
+    assert lines[6].startswith("- AMP is WORSE than the original")
     assert "AMP is WORSE" in (folder / "report.html").read_text()
 
 
@@ -91,3 +93,18 @@ def test_the_page_needs_no_other_file(scene, written):
     page = (written() / "report.html").read_text()
     assert "<svg" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_tables_and_figures_stand_in_their_order(scene, written):
+    scene.finish_all(original=BASE, dist=BASE)
+    text = (written() / "report.md").read_text()
+    headings = re.findall(r"^## (Table \w+|Figure \d)", text, re.MULTILINE)
+    assert headings == [
+        "Figure 2", "Table I", "Table II", "Table III", "Figure 4", "Table IV", "Table V"
+    ]  # fmt: skip
+
+
+def test_the_first_figure_is_on_the_first_screen(scene, written):
+    scene.finish_all(original=BASE, **dict.fromkeys(RECIPES[1:], BASE))
+    text = (written() / "report.md").read_text()
+    assert len(text.split("![")[0].splitlines()) < 20

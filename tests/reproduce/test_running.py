@@ -94,7 +94,7 @@ def test_what_is_finished_is_not_run_again(tmp_path):
     assert (run.folder / "log0.txt").read_text() == "again\n"
 
 
-def test_runs_of_two_processes_have_the_machine_to_themselves(tmp_path, monkeypatch):
+def test_on_a_cpu_as_many_runs_as_cores_go_side_by_side(tmp_path, monkeypatch):
     running_now, seen = [], []
 
     def execute_fake(run):
@@ -109,8 +109,8 @@ def test_runs_of_two_processes_have_the_machine_to_themselves(tmp_path, monkeypa
     runs = [FakeRun(tmp_path / "two", num_processes=2), FakeRun(tmp_path / "a"),
             FakeRun(tmp_path / "b")]  # fmt: skip
     run_all(runs, lambda line: None)
-    assert seen[-1] == ("two", ("two",))
-    assert any(len(together) == 2 for _, together in seen)
+    assert max(len(together) for _, together in seen) == 2
+    assert ("two", "a") in [together for _, together in seen]
 
 
 def test_two_processes_find_each_other(tmp_path):

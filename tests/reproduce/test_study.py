@@ -51,6 +51,19 @@ def test_one_device_has_the_batches_that_two_devices_have_as_micro_batches(study
     assert {flags_of(run)["--data.batch_size"] for run in study.runs} == {"1"}
 
 
+def test_two_devices_have_whole_batches_as_micro_batches(study):
+    original, dist = replace(study, sizes=(512,), seeds=(0,), batch_size=4).runs
+    assert flags_of(original)["--data.batch_size"] == flags_of(dist)["--data.batch_size"] == "4"
+    assert flags_of(dist)["--trainer.strategy.micro_batch_size"] == "4"
+    assert "--trainer.strategy.micro_batch_size" not in flags_of(original)
+
+
+def test_another_learning_rate_is_that_of_all_runs(study):
+    runs = replace(study, learning_rate=0.002).runs
+    assert {flags_of(run)["--model.optimizer.lr"] for run in runs} == {"0.002"}
+    assert "--model.optimizer" not in flags_of(study.runs[0])
+
+
 def test_another_encoder_is_that_of_all_runs(study):
     runs = replace(study, encoder="resnet18").runs
     assert {flags_of(run)["--model.encoder"] for run in runs} == {"resnet18"}
@@ -91,6 +104,7 @@ def test_a_run_is_finished_when_it_says_so(study):
     [
         ({"epochs": 4}, "holds runs with epochs 3, not 4"),
         ({"encoder": "resnet18"}, "holds runs with encoder the recipes' own, not resnet18"),
+        ({"batch_size": 4}, "holds runs with batch_size 1, not 4"),
     ],
 )
 def test_a_folder_of_other_settings_is_refused(study, change, said):
@@ -110,7 +124,8 @@ def test_a_folder_whose_notes_are_of_an_earlier_version_goes_on(study, tmp_path)
     study.claim()
     path = study.out / SETTINGS
     noted = json.loads(path.read_text())
-    path.write_text(json.dumps(noted | {"data": str(study.data.resolve())}))
+    before = {name: noted[name] for name in ("epochs", "encoder")}
+    path.write_text(json.dumps(before | {"data": str(study.data.resolve())}))
     study.claim()
     with pytest.raises(UsageError, match="other radiographs"):
         replace(study, data=tmp_path / "mine").claim()

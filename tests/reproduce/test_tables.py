@@ -1,5 +1,7 @@
 """Cells are what the runs logged, beside the paper's."""
 
+from dataclasses import replace
+
 import pytest
 
 from radenhance import metric_names
@@ -54,13 +56,48 @@ def test_a_failed_run_is_shown_as_failed(scene):
 
 def test_each_technique_stands_against_the_original_seed_by_seed(scene):
     scene.finish_all(original=(5.0, 10.0, 15.0), amp=(5.0, 10.0, 15.0), amp_quant=(6.0, 9.0, 15.0))
-    assert row(scene, "losses_by_seed", "AMP")[1:] == [
+    assert row(scene, "losses_by_seed", "AMP")[1:5] == [
         "+0.0%, +0.0%, +0.0%", "+0.0%", "+0.0% to +0.0%", "kept"
     ]  # fmt: skip
     cells = row(scene, "losses_by_seed", "AMP+Quantization")
     assert cells[1:3] == ["+10.0%, -10.0%, +0.0%", "+0.0%"]
     assert cells[4] == "not shown"
     assert row(scene, "losses_by_seed", "Original")[4] == "-"
+
+
+def test_raw_image_and_lookup_table_are_rows_of_every_table_of_losses(scene):
+    scene.finish_all(original=(5.0, 5.0, 5.0), amp=BASE, amp_quant=BASE, dist=BASE)
+    for number in ("I", "II", "IV"):
+        assert [cells[0] for cells in rows(scene, f"table_{number}_losses")[-2:]] == [
+            "Raw image", "Lookup table"
+        ]  # fmt: skip
+    cells = row(scene, "table_I_losses", "Raw image")
+    assert cells[1:] == ["-"] * 5 + ["10.0000", "-", "-", "2.000", "-"]
+
+
+def test_whether_a_network_beats_the_baselines_stands_beside_its_interval(scene):
+    scene.finish_all(original=(9.0, 9.0, 9.0), amp=(6.0, 9.0, 12.0), amp_quant=(12.0, 12.0, 12.0))
+    beats = {name: row(scene, "losses_by_seed", name)[5:] for name in
+             ("Original", "AMP", "AMP+Quantization")}  # fmt: skip
+    assert beats["Original"] == ["yes: -10.0% to -10.0%", "WORSE: +12.5% to +12.5%"]
+    assert beats["AMP"][0].startswith("not shown: -84.5% to +64.5%")
+    assert beats["AMP+Quantization"][0] == "WORSE: +20.0% to +20.0%"
+
+
+def test_recipes_for_use_stand_beside_the_original_in_measures_that_both_have(scene):
+    scene.study = replace(scene.study, recipes=("original", "quickstart"))
+    measures = {"val/ms_ssim": 0.95, "val/psnr": 25.0, "val/mae": 0.03}
+    for seed in scene.study.seeds:
+        scene.finish("original", seed, memory=measures)
+        scene.finish("quickstart", seed, memory=measures | {"val/psnr": 26.0 + seed})
+    table = rows(scene, "recipes_for_use")
+    assert [cells[0] for cells in table] == [
+        "Raw image", "Lookup table", "Original", "Quickstart"
+    ]  # fmt: skip
+    assert table[0][1:] == ("0.9000", "20.0", "0.0500")
+    assert table[3][2] == "27.0 (26.0 to 28.0)"
+    names = {table.name for table in tables(Results(scene.study))}
+    assert "losses_by_seed" not in names  # a loss of another kind is compared with no other
 
 
 def test_a_table_of_the_original_alone_is_left_out(scene):
