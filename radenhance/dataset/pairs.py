@@ -223,7 +223,8 @@ class RadiographFiles(Dataset[Sample]):
         )
         seen = network_input(raw[WHOLE], raw, auto_range=self.auto_range)
         names = {"case": self.cases[index], "name": self._names[index]}
-        return _input(seen, *([raw.field_weights[WHOLE]] if self.black_outside else [])) | names
+        weights = raw.field_weights[WHOLE] if self.black_outside else None
+        return _input(seen, weights) | names
 
 
 def _input(seen: Image, weights: npt.NDArray[np.uint8] | None = None) -> Sample:
