@@ -51,13 +51,14 @@ Images = dict[str, np.ndarray]
 
 
 def make_dataset(root: Path, options: argparse.Namespace) -> None:
-    """Make radiographs of dogs, and leave out of the list those with a shorter side."""
+    """Make radiographs of dogs; leave out of the list smaller ones, and some that validate."""
     if root.exists():
         return
     counts = {"cat": 0, "dog": options.dogs, "turtle": 0}
     synthesize(root, counts=counts, spacing_mm=options.spacing_mm)
-    pairs = read_manifest(root)
-    write_manifest(root, [p for p in pairs if min(p.rows or 0, p.cols or 0) >= options.least])
+    pairs = [p for p in read_manifest(root) if min(p.rows or 0, p.cols or 0) >= options.least]
+    val = [pair for pair in pairs if pair.split == "val"]
+    write_manifest(root, [pair for pair in pairs if pair not in val[options.val :]])
 
 
 def train(name: str, root: Path, out: Path, seed: int, options: argparse.Namespace) -> Checkpoint:
@@ -250,6 +251,7 @@ def parser() -> argparse.ArgumentParser:
     add("--spacing-mm", type=float, default=1.0, help="pixel size in millimetres")
     add("--dogs", type=int, default=20, help="number of radiographs made")
     add("--least", type=int, default=96, help="shorter side of those used, at least, in pixels")
+    add("--val", type=int, default=4, help="number of those that validate, at most")
     add("--side", type=int, default=96, help="side of tiles and reduced images in pixels")
     add("--epochs", type=int, default=2, help="epochs on reduced images")
     add("--steps", type=int, default=6, help="training steps on whole images")
