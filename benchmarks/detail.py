@@ -7,9 +7,10 @@ Phantoms know where their lead letter is. Printed for each validation radiograph
 of the enhanced image with the raw one in the box of its marker, and the power of the enhanced image
 in each of the two finest levels of a Laplacian pyramid over that of the target: 1 where no fine
 structure is lost, less where it is blurred. Explained is the part of the target's power in the
-finest level that the enhanced image explains, R squared; a mean of all likely images, which is what
-a loss of differences asks for, has about that much power. The first command trains on few images
-and shows only that it runs, in about a minute; the second takes about five minutes on two cores.
+finest level that the enhanced image, or the raw one, explains, R squared; a mean of all likely
+images, which is what a loss of differences asks for, has about that much power. The first command
+trains on few images and shows only that it runs, in about a minute; the second takes about five
+minutes on two cores.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def measure(network: ContrastEnhancer, root: Path, counts: dict[str, int]) -> No
     dataset = data.val_dataloader().dataset
     pairs = dataset.pairs  # type: ignore[attr-defined]
     names = [pair.case_id for pair in pairs]
-    columns = ("marker", "marker, target", "power, finest", "power, next", "explained")
+    columns = ("marker", "marker, target", "power, finest", "power, next", "explained", "by raw")
     results = []
     with harness.table("radiograph", *columns, names=[*names, "lowest"]) as row:
         for i, name in enumerate(names):
@@ -89,11 +90,12 @@ def measure(network: ContrastEnhancer, root: Path, counts: dict[str, int]) -> No
             raw, target = (sample[key][0].numpy() for key in ("raw", "target"))
             box = scaled(made.marker, made.stored.shape, raw.shape)
             markers = [correlation(shown[box], raw[box]) for shown in (image, target)]
-            results.append([*markers, *fine_power(image, target), explained(image, target)])
+            shares = [explained(shown, target) for shown in (image, raw)]
+            results.append([*markers, *fine_power(image, target), *shares])
             row(name, *(f"{value:.3f}" for value in results[-1]))
         for name, of in (("mean", np.mean), ("lowest", np.min)):
             row(name, *(f"{value:.3f}" for value in of(results, axis=0)))
-    markers, _, *power, _ = np.array(results).T
+    markers, _, *power, _, _ = np.array(results).T
     print(
         f"markers readable (correlation of {READABLE} or more): {sum(markers >= READABLE)} of "
         f"{len(names)}; power of {KEPT} or more in the finest level: {sum(power[0] >= KEPT)}, in "

@@ -188,8 +188,9 @@ def measure(network: ContrastEnhancer, repeats: int, out: Path) -> None:
                     large = [windowed(image).repeat(2, 0).repeat(2, 1) for image in images.values()]
                     rows.append(Row(f"{thickness:g} cm, {dose:.0%} of the dose", large, [*images]))
     write_contact_sheet(out / "dose.png", rows)
-    with harness.table("mean ratio to raw", *(f"{dose:.0%}" for dose in DOSES)) as row:
-        for name in (REFERENCE, NETWORK):
+    both, doses = (REFERENCE, NETWORK), [f"{dose:.0%}" for dose in DOSES]
+    with harness.table("mean ratio to raw", *doses, names=both) as row:
+        for name in both:
             row(name, *(f"{np.mean(means[name, dose]):.2f}" for dose in DOSES))
 
 
