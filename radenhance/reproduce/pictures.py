@@ -24,7 +24,7 @@ from radenhance.reproduce.results import Results
 from radenhance.reproduce.study import Run
 
 FORWARD, BACKWARD, AXIS = "#3b6ea5", "#b3631a", "#555"
-ROW, LABEL, TOP, PANEL, GAP = 22, 180, 52, 240, 24
+ROW, LABEL, TOP, PANEL, GAP = 22, 210, 52, 240, 24
 ROOM = 34
 """Room for the number behind the longest bar, in pixels."""
 TICKS = (0, 0.5, 1)

@@ -148,7 +148,7 @@ def _beats(compared: Comparison | None) -> str:
 def _use_table(results: Results) -> Table:
     """Return the recipes for use beside the paper's network, in measures that both have."""
     study = results.study
-    of_use = [recipe for recipe in FOR_USE if recipe in study.recipes]
+    of_use = [recipe for recipe in FOR_USE if results.spread(recipe, val_loss)]
     measures = {metric_names.MS_SSIM: 4, metric_names.PSNR: 1, metric_names.MAE: 4}
     rows = [
         (name, *(_number(found[measure], digits) for measure, digits in measures.items()))
