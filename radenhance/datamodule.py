@@ -78,6 +78,11 @@ class RadiographDataModule(LightningDataModule):
             scales by up to 5 % and shifts by up to 3 %.
         exposure_jitter: Largest random change of exposure in training, in powers of two; applied to
             raw images that are linear in intensity, and only with augment.
+        dose_jitter: Largest random division of the dose in training, in powers of two, 0 to 6; 2
+            goes down to a quarter. Adds the noise of as many fewer quanta to raw images that are
+            linear in intensity, and only with augment; needs full_scale_quanta. 0 for none.
+        full_scale_quanta: Quanta that a pixel of the files counts where its intensity is the
+            largest that the bits hold, of the detector of this dataset; for dose_jitter.
         cache: Whether to keep decoded files, so that each is decoded only once: in root/.cache or,
             if that is not writable, in the user's cache folder; or the folder to keep them in. It
             may be removed at any time.
@@ -104,6 +109,8 @@ class RadiographDataModule(LightningDataModule):
         val_fraction: float = 0.2,
         augment: bool = True,
         exposure_jitter: float = 0.25,
+        dose_jitter: float = 0.0,
+        full_scale_quanta: float | None = None,
         cache: bool | Path = True,
         num_workers: int = 2,
         predict_from: Path | None = None,
@@ -115,6 +122,7 @@ class RadiographDataModule(LightningDataModule):
         _check_at_least("crop_size", crop_size, 1)
         _check_at_least("batch_size", batch_size, 1)
         _check_at_least("num_workers", num_workers, 0)
+        _check_dose(dose_jitter, full_scale_quanta)
         # what a checkpoint expects of its input
         self.save_hyperparameters("image_size", "intensity_range", "outside_field")
         self.root = DEFAULT_ROOT if root is None else root
@@ -126,6 +134,8 @@ class RadiographDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.augment = augment
         self.exposure_jitter = exposure_jitter
+        self.dose_jitter = dose_jitter
+        self.full_scale_quanta = full_scale_quanta or 0.0
         self.cache = cache
         self.num_workers = num_workers
         self.predict_from = predict_from
@@ -190,7 +200,14 @@ class RadiographDataModule(LightningDataModule):
     def train_dataloader(self) -> ResumableLoader:
         """Return augmented draws in an order that depends on seed and epoch alone."""
         exposure = self.exposure_jitter if self.augment else 0.0
-        draw = Augmentation(self.crop_size, moves=self.augment, exposure=exposure, seed=self.seed)
+        draw = Augmentation(
+            self.crop_size,
+            moves=self.augment,
+            exposure=exposure,
+            dose=self.dose_jitter if self.augment else 0.0,
+            full_scale_quanta=self.full_scale_quanta,
+            seed=self.seed,
+        )
         dataset = self._dataset("train", draw)
         trainer = self.trainer
         replicas = (trainer.distributed_sampler_kwargs if trainer else None) or {
@@ -305,3 +322,17 @@ def _check_at_least(name: str, value: int | str | None, least: int) -> None:
     if isinstance(value, int) and value < least:
         expected = f"native or at least {least}" if name == "image_size" else f"at least {least}"
         raise ParameterError(f"RadiographDataModule.{name}", got=value, expected=expected)
+
+
+def _check_dose(jitter: float, quanta: float | None) -> None:
+    if not 0 <= jitter <= 6:
+        raise ParameterError(
+            "RadiographDataModule.dose_jitter", got=jitter, expected="a number from 0 to 6"
+        )
+    if quanta is not None and not 0 < quanta < float("inf") or (jitter and quanta is None):
+        raise ParameterError(
+            "RadiographDataModule.full_scale_quanta",
+            got=quanta,
+            expected="the number of quanta, more than 0, that RadiographDataModule.dose_jitter "
+            "takes away from",
+        )

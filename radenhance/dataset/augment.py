@@ -6,6 +6,10 @@ would teach the network a tone that the target does not have. The effect of an e
 radiograph is known: with a detector that is linear in intensity it is a shift in the log domain
 (Beer-Lambert). For an image that is logarithmic already the size of that shift depends on the
 vendor's curve, so none is applied.
+
+A lower dose is not another exposure: fewer quanta are counted, and the image is noisier after its
+brightness is made up for. N quanta have a variance of N; 1/d of them, times d, one of d N. What is
+added therefore has a variance of (d - 1) N, on top of the noise that the image has.
 """
 
 from collections.abc import Sequence
@@ -122,3 +126,34 @@ def _margin(crop: int) -> int:
 def random_exposure(seed: int, *, max_log2: float) -> float:
     """Return an exposure factor between 2**-max_log2 and 2**max_log2, uniform in its logarithm."""
     return float(2 ** np.random.default_rng(seed).uniform(-max_log2, max_log2))
+
+
+def random_dose(seed: int, *, max_log2: float) -> float:
+    """Return by how much a dose is divided: 1 to 2**max_log2, uniform in its logarithm."""
+    random = np.random.default_rng([seed, 2])
+    return float(2 ** random.uniform(0, max_log2))
+
+
+def lower_dose(
+    unit: Image, divisor: float, *, bits: int, full_scale_quanta: float, seed: int
+) -> Image:
+    """Return a LIN image as with fewer quanta, at the same brightness.
+
+    The noise that is added is white: it lacks the blur of a detector whose pixels are smaller than
+    its point spread, which matters at native size.
+
+    Args:
+        unit: Unit values, float32, shape (H, W), as `normalize.to_unit` makes them.
+        divisor: The old dose divided by the new one, at least 1.
+        bits: Bits per pixel of the file.
+        full_scale_quanta: Quanta per pixel of `unit` where the file has its largest intensity.
+        seed: Seed of the noise.
+    """
+    decades = np.log1p((1 << bits) - 1)
+    intensity = np.expm1((1 - unit.astype(np.float64)).clip(0) * decades)
+    per_value = full_scale_quanta / ((1 << bits) - 1)
+    expected = (divisor - 1) * per_value * intensity
+    noise = np.random.default_rng([seed, 3]).poisson(expected) - expected
+    noisy = np.maximum(intensity + noise / per_value, 0)
+    lowered: Image = (1 - np.log1p(noisy) / decades).astype(np.float32)
+    return lowered

@@ -18,7 +18,13 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from radenhance.arrays import Image
-from radenhance.dataset.augment import Geometry, Sliceable, random_exposure
+from radenhance.dataset.augment import (
+    Geometry,
+    Sliceable,
+    lower_dose,
+    random_dose,
+    random_exposure,
+)
 from radenhance.dataset.cache import Cache
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
 from radenhance.dataset.description import Declarations
@@ -55,12 +61,17 @@ class Augmentation:
         moves: Whether to draw a symmetry of the square and a small affine map.
         exposure: Largest change of exposure, in powers of two, of a raw image that is linear in
             intensity; 0 for none.
+        dose: Largest division of the dose, in powers of two, of a raw image that is linear in
+            intensity; 0 for none.
+        full_scale_quanta: Quanta per pixel of a file where its intensity is the largest.
         seed: Seed of all draws.
     """
 
     crop: int | None = None
     moves: bool = True
     exposure: float = 0.0
+    dose: float = 0.0
+    full_scale_quanta: float = 0.0
     seed: int = 0
 
 
@@ -137,6 +148,7 @@ class PairDataset(Dataset[Sample]):
             assert self._geometry is not None
             seed = draw_seed(self.augmentation.seed, epoch, index)
             images = self._geometry(kept, seed)
+            images[0] = with_lower_dose(images[0], raw, self.augmentation, seed)
             exposure = exposure_change(raw, seed, max_log2=self.augmentation.exposure)
         unit = images[0] + np.float32(exposure)
         seen = network_input(unit, raw, auto_range=self.auto_range)
@@ -286,6 +298,24 @@ def exposure_change(raw: Decoded, seed: int, *, max_log2: float) -> float:
     if raw.relationship != "LIN" or not max_log2:
         return 0.0
     return exposure_shift(random_exposure(seed, max_log2=max_log2), bits=raw.bits)
+
+
+def with_lower_dose(unit: Image, raw: Decoded, augmentation: Augmentation, seed: int) -> Image:
+    """Return unit values with the noise of a lower dose, where the detector is linear.
+
+    Args:
+        unit: Unit values of the radiograph or of a part of it.
+        raw: The radiograph; it is left as it is if its values are logarithmic already.
+        augmentation: How far the dose goes down, and how many quanta there are.
+        seed: Seed of the draw.
+    """
+    if raw.relationship != "LIN" or not augmentation.dose:
+        return unit
+    # a pixel of a reduced image is the mean of many of the file, and has all their quanta
+    area = np.prod(raw.native_shape) / np.prod(raw.shape)
+    divisor = random_dose(seed, max_log2=augmentation.dose)
+    quanta = augmentation.full_scale_quanta * float(area)
+    return lower_dose(unit, divisor, bits=raw.bits, full_scale_quanta=quanta, seed=seed)
 
 
 def collate(samples: list[Sample]) -> Sample:

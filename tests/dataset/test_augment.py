@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from radenhance.dataset.augment import Geometry, mirrored_crop, random_exposure
+from radenhance.dataset.augment import (
+    Geometry,
+    lower_dose,
+    mirrored_crop,
+    random_dose,
+    random_exposure,
+)
+from radenhance.dataset.normalize import to_unit
+from radenhance.phantoms.physics import Exposure, expose
 
 
 def image(rows, columns):
@@ -118,3 +126,41 @@ def test_exposure_is_within_its_bounds():
     factors = [random_exposure(seed, max_log2=0.5) for seed in range(200)]
     assert 2**-0.5 <= min(factors) < 0.8
     assert 1.25 < max(factors) <= 2**0.5
+
+
+def slab(mas, seed, water_cm=6.0):
+    """Return the unit values of a slab of water, and the quanta at the detector's full scale."""
+    water = np.full((400, 400), water_cm, np.float32)
+    exposure = Exposure(
+        60, mas, spacing_mm=0.3, electronic_quanta=0.0, gain_residual=0.0, blur_mm=0.03
+    )
+    random = np.random.default_rng(seed)
+    stored, _ = expose(water, np.zeros_like(water), exposure, rng=random)
+    canonical = (exposure.max_value - stored).astype(np.uint16)
+    unit = to_unit(canonical, bits=exposure.bits, relationship="LIN")
+    return unit, exposure.direct_quanta / exposure.direct_level
+
+
+def noise_of(unit):
+    """Return the variance between neighbours, in which the smooth scatter is no part."""
+    return np.var(np.diff(unit[50:-50, 50:-50])) / 2
+
+
+@pytest.mark.parametrize("water_cm", [3.0, 8.0])
+def test_a_quarter_of_the_dose_has_the_noise_of_a_quarter_of_the_quanta(water_cm):
+    """Of 300 x 300 pixels a variance is known to about 1 %."""
+    full, quanta = slab(0.4, seed=0, water_cm=water_cm)
+    quarter, _ = slab(0.1, seed=1, water_cm=water_cm)
+    lowered = lower_dose(full, 4.0, bits=14, full_scale_quanta=quanta, seed=0)
+    assert noise_of(lowered) == pytest.approx(noise_of(quarter), rel=0.05)
+    assert noise_of(full) == pytest.approx(noise_of(quarter) / 4, rel=0.05)
+    assert lowered.mean() == pytest.approx(full.mean(), abs=1e-3)
+
+
+def test_doses_are_within_their_bounds_and_a_whole_dose_changes_nothing():
+    divisors = [random_dose(seed, max_log2=2) for seed in range(200)]
+    assert 1 <= min(divisors) < 1.1
+    assert 3.6 < max(divisors) <= 4
+    unit = image(20, 20)
+    same = lower_dose(unit, 1.0, bits=14, full_scale_quanta=1e5, seed=0)
+    assert same == pytest.approx(unit, abs=1e-6)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from radenhance.dataset.cache import open_cache
+from radenhance.dataset.decoded import Decoded
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.manifest import read_manifest
 from radenhance.dataset.normalize import exposure_shift
@@ -15,6 +16,7 @@ from radenhance.dataset.pairs import (
     collate,
     draw_seed,
     output_names,
+    with_lower_dose,
 )
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ImageSizeError
@@ -162,3 +164,17 @@ def test_no_prediction_overwrites_another():
         "exam2/b",
     ]
     assert output_names([Path("in/exam1/a.dcm")]) == ["a"]
+
+
+@pytest.mark.parametrize(("relationship", "changes"), [("LIN", True), ("LOG", False)])
+def test_the_dose_goes_down_where_the_detector_is_linear(relationship, changes):
+    """A pixel of an image reduced to half has the quanta of four, and a quarter of the variance."""
+    unit = np.full((200, 200), 0.5, np.float32)
+    variances = []
+    for native in ((200, 200), (400, 400)):
+        raw = Decoded(unit, 14, relationship, (0.0, 1.0), (0, 0, *native), native)
+        noisy = with_lower_dose(unit, raw, Augmentation(dose=2, full_scale_quanta=1e5), seed=1)
+        variances.append(noisy.var())
+    assert (variances[0] > 0) == changes
+    if changes:
+        assert variances[1] == pytest.approx(variances[0] / 4, rel=0.05)
