@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
+from radenhance.checkpoint import Checkpoint
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
 
@@ -250,3 +251,39 @@ def test_more_epochs_extend_a_finished_run(tmp_path, monkeypatch, tiny_flags):
         tmp_path / "run", monkeypatch, *tiny_flags, "--trainer.max_epochs=3", "--ckpt_path=last"
     )
     assert steps == 9
+
+
+EMA = """
+trainer:
+  callbacks:
+    - class_path: lightning.pytorch.callbacks.EMAWeightAveraging
+      init_args: {decay: 0.5}
+"""
+"""An exponential moving average of the weights, by the callback of Lightning."""
+
+
+def test_averages_of_a_recipe_are_kept_validated_with_and_resumed(
+    tmp_path, monkeypatch, tiny_flags
+):
+    (tmp_path / "ema.yaml").write_text(EMA)
+    recipe = f"--config={tmp_path / 'ema.yaml'}"
+    flags = [recipe, *tiny_flags, "--trainer.max_epochs=2", "--last_checkpoint.every_n_steps=2"]
+    averaged, steps = run(tmp_path / "whole", monkeypatch, *flags)
+    checkpoint = Checkpoint.open(LAST)
+    current = checkpoint.content["current_model_state"]
+    assert any(not torch.equal(averaged[name], tensor) for name, tensor in current.items())
+    assert ContrastEnhancer.from_checkpoint(checkpoint).state_dict().keys() == averaged.keys()
+    validated = []
+    monkeypatch.setattr(
+        ContrastEnhancer,
+        "on_validation_start",
+        lambda self: validated.append({n: t.clone() for n, t in self.state_dict().items()}),
+        raising=False,
+    )
+    assert main(["validate", f"--ckpt_path={LAST}", *tiny_flags]) == 0
+    assert all(torch.equal(validated[0][name], tensor) for name, tensor in averaged.items())
+
+    run(tmp_path / "cut", monkeypatch, *flags, cut_at=steps - 2)
+    resumed, _ = run(tmp_path / "cut", monkeypatch, *flags, "--ckpt_path=last")
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in averaged.items())
+    assert weights()[1] == steps
