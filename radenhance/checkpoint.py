@@ -75,6 +75,8 @@ RANGES = "unet.ranges."
 
 LIGHTNING = "pytorch-lightning_version"
 OPTIMIZER_STATES = "optimizer_states"
+CURRENT = "current_model_state"
+"""Where Lightning puts the weights of the last step, if the checkpoint's own are averages."""
 
 MOST_PIXELS = 2**16 - 1
 """A side of a DICOM image has no more."""
@@ -279,8 +281,8 @@ class Checkpoint:
             raise self._refused(f"its weights are not those of its encoder {self.encoder}")
         wrong = [name for name, tensor in own.items() if not tensor.isfinite().all()]
         ranges = [tensor for name, tensor in state.items() if name not in own]
-        states = self.content.get(OPTIMIZER_STATES)
-        if wrong or any(tensor.isnan().any() for tensor in tensors_in([ranges, states])):
+        others = [ranges, self.content.get(OPTIMIZER_STATES), self.content.get(CURRENT)]
+        if wrong or any(tensor.isnan().any() for tensor in tensors_in(others)):
             where = wrong[0] if wrong else "what it counts or averages"
             raise UsageError(
                 f"{self.name} holds numbers that are infinite or not a number ({where}); give a "

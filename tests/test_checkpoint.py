@@ -318,3 +318,10 @@ def test_every_command_refuses_a_checkpoint_that_names_what_would_be_fetched(com
     assert main(COMMANDS[command]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("radenhance: x.ckpt is not a checkpoint of radenhance: its model.enc")
+
+
+def test_weights_of_the_last_step_beside_averages_are_numbers_too(tmp_path):
+    weights = {"a": torch.full((2,), float("nan"))}
+    torch.save(small_content() | {"current_model_state": weights}, tmp_path / "bad.ckpt")
+    with pytest.raises(UsageError, match="holds numbers that are infinite or not a number"):
+        Checkpoint.open(tmp_path / "bad.ckpt")
