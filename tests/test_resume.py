@@ -64,10 +64,6 @@ SCHEDULES = {
         "--model.lr_scheduler.step_size=1",
         "--model.lr_scheduler.gamma=0.3",
     ],
-    "average of weights": [
-        "--trainer.callbacks=lightning.pytorch.callbacks.EMAWeightAveraging",
-        "--trainer.callbacks.decay=0.9",
-    ],
     "warm-up, the encoder frozen": [
         "--model.warmup_steps=7",
         "--model.frozen_encoder_epochs=2",
