@@ -6,12 +6,12 @@ running, and what does not beat a lookup table has learned contrast and nothing 
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from radenhance import metric_names
@@ -66,19 +66,6 @@ def _means(measured: list[dict[str, Tensor]]) -> Measures:
     }
 
 
-@dataclass
-class _Bin:
-    """Neighbouring raw values of one target value."""
-
-    num_pixels: float
-    total: float
-    width: int = 1
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.num_pixels
-
-
 def fitted_curve(batches: Iterable[Batch]) -> Curve:
     """Return the monotone curve with the least squared error from raw images to targets.
 
@@ -92,21 +79,10 @@ def fitted_curve(batches: Iterable[Batch]) -> Curve:
         num_pixels += np.bincount(bins, minlength=NUM_BINS)
         totals += np.bincount(bins, batch["target"].numpy()[inside], minlength=NUM_BINS)
     filled = np.flatnonzero(num_pixels)
-    curve = _monotone(num_pixels[filled], totals[filled])
-    return np.interp(np.arange(NUM_BINS), filled, curve)
-
-
-def _monotone(num_pixels: npt.NDArray[np.float64], totals: npt.NDArray[np.float64]) -> Curve:
-    """Return the means, those that fall pooled with the ones before them."""
-    pooled: list[_Bin] = []
-    for count, total in zip(num_pixels, totals, strict=True):
-        pooled.append(_Bin(count, total))
-        while len(pooled) > 1 and pooled[-2].mean > pooled[-1].mean:
-            last = pooled.pop()
-            pooled[-1].num_pixels += last.num_pixels
-            pooled[-1].total += last.total
-            pooled[-1].width += last.width
-    return np.repeat([each.mean for each in pooled], [each.width for each in pooled])
+    counts = num_pixels[filled]
+    curve = isotonic_regression(totals[filled] / counts, weights=counts).x
+    values: Curve = np.interp(np.arange(NUM_BINS), filled, curve)
+    return values
 
 
 def toned(batch: Batch, curve: Curve) -> Tensor:
