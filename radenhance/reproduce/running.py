@@ -26,7 +26,7 @@ def run_all(runs: Sequence[Run], say: Callable[[str], None]) -> None:
     """Run what is not finished; a run that fails is noted, and the others go on.
 
     On a CPU as many runs as there are cores go side by side, with a thread per process: the two
-    processes of a run with batches of one take turns.
+    processes of a run whose batch is one micro-batch take turns.
 
     Args:
         runs: Runs of a study.
