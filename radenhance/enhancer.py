@@ -169,11 +169,13 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def setup(self, stage: str) -> None:
-        """Choose the precision of float32 before anything runs."""
+        """Choose the precision of float32 before anything runs, and refuse what cannot train."""
         if stage == "fit" and self._int8 is not None:
             raise UsageError(
                 "ContrastEnhancer.int8 cannot be trained; leave it out, or validate or predict"
             )
+        if stage == "fit" and self.coarse is not None:
+            self._refuse_crops()
         self.memory.set_float32_precision()
 
     @override
@@ -323,6 +325,17 @@ class ContrastEnhancer(LightningModule):
     @property
     def _is_frozen(self) -> bool:
         return self.current_epoch < self._frozen_encoder_epochs
+
+    def _refuse_crops(self) -> None:
+        """Refuse crops of larger images, of which a coarse network would take each for a whole."""
+        data = getattr(self.trainer, "datamodule", None)
+        crop, size = (getattr(data, name, None) for name in ("crop_size", "image_size"))
+        if crop is not None and (size == "native" or crop < size):
+            raise UsageError(
+                f"ContrastEnhancer.coarse has to see whole images, and "
+                f"RadiographDataModule.crop_size {crop} of image_size {size} gives it parts; leave "
+                f"crop_size out"
+            )
 
     def _start_from(self, checkpoint: Checkpoint) -> None:
         if self.coarse is not None:

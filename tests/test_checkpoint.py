@@ -127,6 +127,16 @@ def test_a_run_goes_on_with_the_coarse_correction_that_it_had(with_coarse, capsy
     assert "made with another --model.coarse" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", ["64", "native"])
+def test_crops_are_refused_where_a_coarse_correction_has_to_see_whole_images(
+    with_coarse, capsys, size
+):
+    flags, _ = with_coarse
+    crops = [f"--data.image_size={size}", "--data.crop_size=32", "--ckpt_path=last.ckpt"]
+    assert main(["fit", *flags, *crops]) == 2
+    assert f"--data.crop_size 32 of image_size {size} gives it parts" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "coarse",
     [
