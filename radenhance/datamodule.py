@@ -333,6 +333,6 @@ def _check_dose(jitter: float, quanta: float | None) -> None:
         raise ParameterError(
             "RadiographDataModule.full_scale_quanta",
             got=quanta,
-            expected="the number of quanta, more than 0, that RadiographDataModule.dose_jitter "
-            "takes away from",
+            expected="a number above 0, as RadiographDataModule.dose_jitter adds the noise of "
+            "fewer quanta than that",
         )
