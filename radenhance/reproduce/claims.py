@@ -102,12 +102,14 @@ def _beaten(results: Results, baseline: str) -> str | None:
             f"{compared[least]}."
         )
     text = f"{len(better)} of {len(compared)} networks are shown to beat {name}"
-    for verdict, words in ((Verdict.WORSE, "WORSE"), (Verdict.NOT_SHOWN, "not shown")):
-        those = [
-            f"{title_of(recipe)} {compared[recipe]}"
-            for recipe, found in verdicts.items()
-            if found is verdict
-        ]
+    unsure = [recipe for recipe, verdict in verdicts.items() if verdict is Verdict.NOT_SHOWN]
+    lower = [recipe for recipe in unsure if max(compared[recipe].differences) < 0]
+    if lower:
+        text += f"; {len(lower)} are below it in each seed, and {MORE} to show that it is no chance"
+    worse = [recipe for recipe, verdict in verdicts.items() if verdict is Verdict.WORSE]
+    others = [recipe for recipe in unsure if recipe not in lower]
+    for words, recipes in (("WORSE", worse), ("not shown", others)):
+        those = [f"{title_of(recipe)} {compared[recipe]}" for recipe in recipes]
         text += f"; {words}: {', '.join(those)}" if those else ""
     return f"{text}."
 

@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument(
         "--quick",
         action="store_true",
-        help=f"finish within half an hour on two cores: resnet18, 192 px, {QUICK_EPOCHS} epochs, "
+        help=f"finish in about 40 minutes on two cores: resnet18, 192 px, {QUICK_EPOCHS} epochs, "
         f"seeds 0 and 1, batches of {QUICK_BATCH_SIZE}",
     )
     return flags

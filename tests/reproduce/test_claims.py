@@ -110,6 +110,13 @@ class TestOfABaseline:
         line = baseline_claim_of(scene, "the raw image")
         assert line.startswith("0 of 1 networks are shown to beat the raw image")
 
+    def test_what_is_below_it_in_each_seed_is_counted_where_the_interval_is_too_wide(self, scene):
+        scene.finish_all(original=(9.9, 9.0, 3.0), amp=(9.9, 3.0, 10.1))
+        line = baseline_claim_of(scene, "the raw image")
+        assert "; 1 are below it in each seed, and more seeds or more epochs are needed" in line
+        assert "not shown: AMP " in line
+        assert "Original" not in line
+
 
 def test_two_devices_equal_one_or_differ_by_so_much(scene):
     scene.finish_all(original=BASE, dist=BASE)
