@@ -13,16 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from radenhance.arrays import Image
 from radenhance.checkpoint import Checkpoint
-from radenhance.dataset.decoded import ImageSize
 from radenhance.dataset.field import OPAQUE
-from radenhance.dataset.pairs import RadiographFiles, Sample
-from radenhance.dicom.declaration import Declaration
-from radenhance.enhancer import ContrastEnhancer
+from radenhance.dataset.pairs import RadiographFiles
 from radenhance.files import replace_file
+from radenhance.network.coarse import CoarseCorrection
 from radenhance.runs import find_checkpoint
 
 GAP = 12
@@ -36,33 +33,13 @@ def main() -> None:
     flags.add_argument("picture", type=Path, help="PNG file to write")
     flags.add_argument("--ckpt_path", default="best", help="checkpoint (best of the newest run)")
     options = flags.parse_args()
-    checkpoint = Checkpoint.open(find_checkpoint(options.ckpt_path, Path()))
-    native = seen(options.raw, "native")
-    raw, inside = native["raw"][0].numpy(), native["field"][0].numpy() / np.float32(OPAQUE)
-    small = seen(options.raw, checkpoint.input["image_size"])
-    rows, columns = raw.shape
-    enlarged = cv2.resize(
-        correction(checkpoint, small), (columns, rows), interpolation=cv2.INTER_CUBIC
-    )
-    images = (raw, np.clip(raw + enlarged, 0, 1) * inside)
-    replace_file(options.picture, side_by_side(images))
-
-
-def seen(raw: Path, image_size: ImageSize) -> Sample:
-    """Return what the network sees of a radiograph, black outside the exposed field."""
-    files = RadiographFiles(
-        [raw], image_size=image_size, declaration=Declaration(), black_outside=True
-    )
-    return files[0]
-
-
-@torch.inference_mode()
-def correction(checkpoint: Checkpoint, sample: Sample) -> Image:
-    """Return what the network adds to an image, shape (H, W)."""
-    network = ContrastEnhancer.from_checkpoint(checkpoint).eval()
-    raw = sample["raw"][None]
-    added: Image = (network(raw) - raw)[0, 0].numpy()
-    return added
+    settings, state = Checkpoint.open(find_checkpoint(options.ckpt_path, Path())).as_coarse()
+    coarse = CoarseCorrection(**settings)
+    coarse.load_state_dict(state)
+    (raw,) = RadiographFiles([options.raw], image_size="native", black_outside=True)
+    image, inside = raw["raw"], raw["field"] / OPAQUE
+    enhanced = (image + coarse(image[None])[0]).clamp(0, 1) * inside
+    replace_file(options.picture, side_by_side((image[0].numpy(), enhanced[0].numpy())))
 
 
 def side_by_side(images: tuple[Image, Image]) -> bytes:
