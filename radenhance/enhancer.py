@@ -344,13 +344,13 @@ class ContrastEnhancer(LightningModule):
                 got=checkpoint.name,
                 expected="none with a ContrastEnhancer.coarse, whose weights training starts from",
             )
-        if checkpoint.coarse is not None:
-            self._begin_with(checkpoint)
         if checkpoint.output != self.output:
             raise UsageError(
                 f"ContrastEnhancer.weights {checkpoint.name} was trained with "
                 f"ContrastEnhancer.output {checkpoint.output}, not {self.output}; choose the same"
             )
+        if checkpoint.coarse is not None:
+            self._begin_with(checkpoint)
         self.load_state_dict(checkpoint.state_for(self.state_dict(), self.hparams["encoder"]))
 
     def _begin_with(self, checkpoint: Checkpoint) -> None:

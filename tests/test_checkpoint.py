@@ -127,6 +127,16 @@ def test_a_run_goes_on_with_the_coarse_correction_that_it_had(with_coarse, capsy
     assert "made with another --model.coarse" in capsys.readouterr().err
 
 
+def test_training_that_starts_from_it_has_its_coarse_correction_too(with_coarse):
+    path = Path("last.ckpt")
+    started = ContrastEnhancer(ENCODER, num_scales="auto", output="correction", weights=path)
+    state = Checkpoint.open(path).content["state_dict"]
+    assert state.keys() == started.state_dict().keys()
+    assert all(torch.equal(started.state_dict()[name], one) for name, one in state.items())
+    with pytest.raises(UsageError, match=r"weights last\.ckpt was trained with .*not image"):
+        ContrastEnhancer(ENCODER, num_scales="auto", weights=path)
+
+
 @pytest.mark.parametrize("size", ["64", "native"])
 def test_crops_are_refused_where_a_coarse_correction_has_to_see_whole_images(
     with_coarse, capsys, size
