@@ -28,7 +28,6 @@ from radenhance.phantoms.radiograph import phantom, plan_animals
 from radenhance.prepare.synthesize import PAPER_COUNTS
 from radenhance.reference_enhancer.pyramid import decompose
 
-NUM_FINEST = 2
 READABLE = 0.95
 """Least correlation of a marker with that of the raw image."""
 KEPT = 0.9
@@ -55,13 +54,6 @@ def scaled(box: Box, shape: tuple[int, ...], to: tuple[int, ...]) -> Box:
 def correlation(image: Image, other: Image) -> float:
     """Return the correlation of two images of one size, in [-1, 1]."""
     return float(np.corrcoef(image.ravel(), other.ravel())[0, 1])
-
-
-def fine_power(image: Image, target: Image) -> list[float]:
-    """Return the power in the finest levels over that of the target, finest first."""
-    levels, wanted = (decompose(shown, NUM_FINEST)[:NUM_FINEST] for shown in (image, target))
-    pairs = zip(levels, wanted, strict=True)
-    return [float((level**2).mean() / (other**2).mean()) for level, other in pairs]
 
 
 def explained(image: Image, target: Image) -> float:
@@ -91,7 +83,7 @@ def measure(network: ContrastEnhancer, root: Path, counts: dict[str, int]) -> No
             box = scaled(made.marker, made.stored.shape, raw.shape)
             markers = [correlation(shown[box], raw[box]) for shown in (image, target)]
             shares = [explained(shown, target) for shown in (image, raw)]
-            results.append([*markers, *fine_power(image, target), *shares])
+            results.append([*markers, *harness.fine_power(image, target), *shares])
             row(name, *(f"{value:.3f}" for value in results[-1]))
         for name, of in (("mean", np.mean), ("lowest", np.min)):
             row(name, *(f"{value:.3f}" for value in of(results, axis=0)))

@@ -27,10 +27,12 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from radenhance import metric_names
+from radenhance.arrays import Image
 from radenhance.callbacks.gauges import ProcessGauge
 from radenhance.checkpoint import Checkpoint
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.prepare.synthesize import synthesize
+from radenhance.reference_enhancer.pyramid import decompose
 from radenhance.reproduce.machine import described, machine
 from radenhance.reproduce.running import launch
 
@@ -42,6 +44,13 @@ def parser(doc: str) -> argparse.ArgumentParser:
         pass
 
     return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
+
+
+def fine_power(image: Image, target: Image) -> list[float]:
+    """Return the power in the two finest pyramid levels over the target's, finest first."""
+    levels, wanted = (decompose(shown, 2)[:2] for shown in (image, target))
+    pairs = zip(levels, wanted, strict=True)
+    return [float((level**2).mean() / (other**2).mean()) for level, other in pairs]
 
 
 def listed(text: str) -> list[str]:

@@ -24,7 +24,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -142,19 +142,10 @@ def seams(error: Tensor, side: int) -> float:
     return float(sum(across) / sum(everywhere))
 
 
-def powers(image: Tensor) -> Iterator[float]:
-    """Yield the power of the two finest levels of a Laplacian pyramid."""
-    for _ in range(2):
-        half = F.avg_pool2d(image, 2)
-        enlarged = F.interpolate(half, image.shape[2:], mode="bilinear")
-        yield (image - enlarged).square().mean().item()
-        image = half
-
-
 def measure(enhanced: Tensor, target: Tensor, side: int) -> list[float]:
     """Return MEASURES of an image."""
     psnr = peak_signal_noise_ratio(enhanced, target, data_range=1.0)
-    detail = [a / b for a, b in zip(powers(enhanced), powers(target), strict=True)]
+    detail = harness.fine_power(enhanced[0, 0].numpy(), target[0, 0].numpy())
     similarity = ms_ssim(enhanced, target, num_scales="auto")
     return [similarity.item(), psnr.item(), *detail, seams(enhanced - target, side)]
 

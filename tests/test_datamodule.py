@@ -325,8 +325,8 @@ def test_only_a_fit_compares_its_data_with_what_a_checkpoint_says(tiny_dataset, 
     [
         ({"dose_jitter": -1.0}, "dose_jitter is -1.0, expected a number from 0 to 6"),
         ({"dose_jitter": float("nan")}, "dose_jitter is nan, expected"),
-        ({"dose_jitter": 2.0}, "full_scale_quanta is None, expected the number of quanta"),
-        ({"full_scale_quanta": 0.0}, "full_scale_quanta is 0.0, expected the number of quanta"),
+        ({"dose_jitter": 2.0}, "full_scale_quanta is None, expected a number above 0"),
+        ({"full_scale_quanta": 0.0}, "full_scale_quanta is 0.0, expected a number above 0"),
     ],
 )
 def test_a_lower_dose_needs_quanta_to_take_away_from(settings, message):
