@@ -17,7 +17,7 @@ import numpy as np
 from radenhance.arrays import Image
 from radenhance.checkpoint import Checkpoint
 from radenhance.dataset.field import OPAQUE
-from radenhance.dataset.pairs import RadiographFiles
+from radenhance.dataset.prediction import RadiographFiles
 from radenhance.files import replace_file
 from radenhance.network.coarse import CoarseCorrection
 from radenhance.runs import find_checkpoint

@@ -33,10 +33,10 @@ from radenhance.dataset.outside_field import OutsideField
 from radenhance.dataset.pairs import (
     Augmentation,
     PairDataset,
-    RadiographFiles,
     collate,
     rule_outside,
 )
+from radenhance.dataset.prediction import PredictAt, RadiographFiles
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError, ParameterError
 from radenhance.prepare.synthesize import synthesize
@@ -89,6 +89,10 @@ class RadiographDataModule(LightningDataModule):
         num_workers: Number of processes that load images; 0 loads them in the training process.
         predict_from: A raw radiograph, or a folder of them, for `radenhance predict`. What they do
             not declare themselves is taken from dataset.yaml in root.
+        predict_at: Size at which the network sees a radiograph to predict: native, that of the
+            file; training, that of training, where its correction is enlarged and added to the
+            file's pixels; or auto, which is training for radiographs of more than 1.5 times that
+            size. The result has the file's rows and columns in any case.
         seed: Seed of the split, the order and the augmentation.
         log_names: Whether logs, pictures and the saved configuration name files and folders, which
             may be named after patients. By default cases are counted as pairs.csv lists them, and
@@ -114,6 +118,7 @@ class RadiographDataModule(LightningDataModule):
         cache: bool | Path = True,
         num_workers: int = 2,
         predict_from: Path | None = None,
+        predict_at: PredictAt = "auto",
         seed: int = 0,
         log_names: bool = False,
     ) -> None:
@@ -139,6 +144,7 @@ class RadiographDataModule(LightningDataModule):
         self.cache = cache
         self.num_workers = num_workers
         self.predict_from = predict_from
+        self.predict_at = predict_at
         self.log_names = log_names
         self.seed = seed
         self.outside_field = outside_field
@@ -235,6 +241,7 @@ class RadiographDataModule(LightningDataModule):
         files = RadiographFiles(
             radiographs_in(self.predict_from),
             image_size=self.image_size,
+            at=self.predict_at,
             auto_range=self.auto_range,
             declaration=self._declarations.raw,
             black_outside=self.outside_field == "black",

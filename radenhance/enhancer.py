@@ -19,6 +19,7 @@ from typing_extensions import override
 from radenhance import metric_names
 from radenhance.checkpoint import COARSE, OPTIMIZER, STATE, TECHNIQUES, Checkpoint
 from radenhance.dataset.field import OPAQUE
+from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
 from radenhance.loss.ms_ssim import (
@@ -31,7 +32,7 @@ from radenhance.loss.ms_ssim import (
 )
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.network.coarse import CoarseCorrection
+from radenhance.network.coarse import CoarseCorrection, enlarged
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
 from radenhance.resuming import (
     keep_own_files,
@@ -319,8 +320,19 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the enhanced images in float32, clipped to [0, 1]."""
-        return self.enhanced(batch).float().clamp(0, 1)
+        """Return the enhanced images in float32, clipped to [0, 1].
+
+        Where the batch has reduced images as well, what the network adds to those is enlarged and
+        added to the images, which keep all of their detail.
+        """
+        if REDUCED not in batch:
+            return self.enhanced(batch).float().clamp(0, 1)
+        small, small_field = batch[REDUCED], batch.get(REDUCED_FIELD)
+        correction = (self(small, small_field) - small).float()
+        enhanced: Tensor = batch["raw"] + enlarged(correction, batch["raw"].shape)
+        if "field" in batch:
+            enhanced *= batch["field"] / OPAQUE
+        return enhanced.clamp_(0, 1)
 
     @property
     def _is_frozen(self) -> bool:

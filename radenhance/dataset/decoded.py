@@ -85,6 +85,19 @@ def decode(
         RadiographError: The file cannot be read.
     """
     radiograph = read(path, declaration=declaration, for_presentation=for_presentation)
+    return decoded(radiograph, for_presentation=for_presentation, image_size=image_size)
+
+
+def decoded(
+    radiograph: Radiograph, *, for_presentation: bool = False, image_size: ImageSize = "native"
+) -> Decoded:
+    """Return a radiograph that was read as `decode` does.
+
+    Args:
+        radiograph: The radiograph.
+        for_presentation: Whether it was read for presentation.
+        image_size: The shorter side in pixels after resampling, or native for none.
+    """
     pixels: npt.NDArray[Any] = radiograph.pixels
     ends, corners = (0.0, 1.0), None
     if not for_presentation or image_size != "native":

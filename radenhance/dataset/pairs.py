@@ -5,8 +5,6 @@ the network sees is stretched last, by the intensity range of the whole image, s
 brightness that it has in the image.
 """
 
-import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ from radenhance.dataset.cache import Cache
 from radenhance.dataset.decoded import Decoded, ImageSize, decode
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.loader import Draw
-from radenhance.dataset.manifest import Pair, case_names, stem_of
+from radenhance.dataset.manifest import Pair, case_names
 from radenhance.dataset.normalize import exposure_shift
 from radenhance.dataset.outside_field import (
     OutsideField,
@@ -37,7 +35,6 @@ from radenhance.dataset.outside_field import (
     common_rule,
     is_black_outside,
 )
-from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ImageSizeError
 
 WHOLE = (slice(None), slice(None))
@@ -153,7 +150,7 @@ class PairDataset(Dataset[Sample]):
         unit = images[0] + np.float32(exposure)
         seen = network_input(unit, raw, auto_range=self.auto_range)
         target_and_case = {"target": to_tensor(images[1]), "case": self.cases[index]}
-        return _input(seen, *images[2:]) | target_and_case
+        return input_of(seen, *images[2:]) | target_and_case
 
     def read(self, pair: Pair) -> tuple[Decoded, Decoded]:
         """Return raw image and target of a pair.
@@ -192,55 +189,13 @@ class PairDataset(Dataset[Sample]):
             )
 
 
-class RadiographFiles(Dataset[Sample]):
-    """Raw radiographs without a target, for prediction.
+def input_of(seen: Image, weights: npt.NDArray[np.uint8] | None = None) -> Sample:
+    """Return what a step needs of a raw image that the network sees.
 
     Args:
-        files: Paths of the radiographs.
-        image_size: The shorter side in pixels after resampling, or native for none.
-        auto_range: Whether each radiograph is stretched so that its intensity range becomes [0, 1];
-            else the unit values stay as they are.
-        declaration: What the user declares about the files; None declares nothing.
-        black_outside: Whether they are made black outside their exposed field.
+        seen: The image, as `network_input` returns it.
+        weights: How much of each pixel is in the field, if what is outside becomes black.
     """
-
-    def __init__(
-        self,
-        files: Sequence[Path],
-        *,
-        image_size: ImageSize,
-        auto_range: bool = True,
-        declaration: Declaration | None = None,
-        black_outside: bool = False,
-    ) -> None:
-        self.files = files
-        self.black_outside = black_outside
-        self.cases = case_names(files, files)
-        self._names = output_names(files)
-        self.declaration = declaration or Declaration()
-        self.image_size = image_size
-        self.auto_range = auto_range
-
-    def __len__(self) -> int:
-        """Return the number of files."""
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Return one radiograph as a Sample without a target, and `name`, that of its output."""
-        raw = decode(
-            self.files[index],
-            declaration=self.declaration,
-            for_presentation=False,
-            image_size=self.image_size,
-        )
-        seen = network_input(raw[WHOLE], raw, auto_range=self.auto_range)
-        names = {"case": self.cases[index], "name": self._names[index]}
-        weights = raw.field_weights[WHOLE] if self.black_outside else None
-        return _input(seen, weights) | names
-
-
-def _input(seen: Image, weights: npt.NDArray[np.uint8] | None = None) -> Sample:
-    """Return what a step needs of a raw image that the network sees."""
     if weights is None:
         return {"raw": to_tensor(seen)}
     return {"raw": to_tensor(blackened(seen, weights)), "field": to_tensor(weights)}
@@ -255,20 +210,6 @@ def rule_outside(dataset: PairDataset) -> OutsideField | None:
     some = dataset.pairs[:: max(len(dataset) // MEASURED_PAIRS, 1)]
     read = (dataset.read(pair) for pair in some)
     return common_rule(is_black_outside(raw.field_weights, target) for raw, target in read)
-
-
-def output_names(files: Sequence[Path]) -> list[str]:
-    """Return a name for each file, without suffix, below the folder that all of them share.
-
-    No two are equal: files that differ in their suffix alone keep it.
-    """
-    folder = Path(os.path.commonpath([file.parent for file in files]))
-    bare = [(file.parent / stem_of(file)).relative_to(folder).as_posix() for file in files]
-    counts = Counter(bare)
-    return [
-        name if counts[name] == 1 else file.relative_to(folder).as_posix()
-        for name, file in zip(bare, files, strict=True)
-    ]
 
 
 def network_input(unit: Image, decoded: Decoded, *, auto_range: bool) -> Image:

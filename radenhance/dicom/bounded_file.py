@@ -78,7 +78,7 @@ class BoundedFile:
         self.name = path.name
         self._file = file
         self._path = path
-        self._size = size
+        self.size = size
         self._allowance = allowance
         self._left = allowance
 
@@ -112,7 +112,7 @@ class BoundedFile:
 
     def _within_file(self, size: int) -> int:
         # A read of 4 GB allocates 4 GB even where the file ends after 1 KB.
-        if self._size is None:
+        if self.size is None:
             return size
-        rest = max(0, self._size - self._file.tell())
+        rest = max(0, self.size - self._file.tell())
         return rest if size < 0 else min(size, rest)

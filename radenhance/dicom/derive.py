@@ -65,13 +65,15 @@ _OF_OLD_PIXELS = (
 )
 
 
-def derive(
+def derive(  # noqa: PLR0913
     source: Dataset,
     enhanced: npt.NDArray[np.generic],
     *,
     bits: int = 14,
+    bits_given: int | None = None,
     description: str,
     software_version: str,
+    num_source_bytes: int | None = None,
     series_number: int | None = None,
     series_uid: str | None = None,
     now: datetime | None = None,
@@ -84,13 +86,17 @@ def derive(
     Args:
         source: A CR, DX or intra-oral image, For Processing or For Presentation.
         enhanced: The enhanced pixels, shape (rows, columns) of the source, bone bright; floating
-            point in [0, 1], or uint16 in [0, 2**bits - 1].
+            point in [0, 1], or uint16 in [0, 2**bits_given - 1].
         bits: (0028,0101) Bits Stored, 8 to 16.
+        bits_given: Bits per pixel of `enhanced` where it is uint16, such as 16 for what a PNG of
+            `radenhance predict` holds; None for `bits`.
         description: (0008,2111) Derivation Description: model, its hash and settings; printable
             ASCII, at most 1024 characters. A longer one is refused: half a record of how an image
             was made is none.
         software_version: (0018,1020) Software Versions of this program's item in (0018,A001)
             Contributing Equipment Sequence; printable ASCII, at most 64 characters.
+        num_source_bytes: Bytes of the source's compressed pixels; None takes them from its Pixel
+            Data, if it was read with them.
         series_number: (0020,0011) Series Number; None adds 1000 to that of the source.
         series_uid: (0020,000E) Series Instance UID; None makes a new one. Images of one source
             series that are enhanced in one run belong together: make a UID and pass it with each.
@@ -110,13 +116,13 @@ def derive(
     _check_text("description", description, longest=1024)
     _check_text("software_version", software_version, longest=64)
     _check_shape(source, enhanced)
-    levels = integer_pixels(enhanced, bits)
+    levels = integer_pixels(enhanced, bits, bits_given=bits_given)
     made = _in_zone_of(source, now or datetime.now(UTC))
     derived = _header_without_old_pixels(source)
     _identify(derived, made, series_uid or generate_uid(prefix=None), series_number)
     _set_pixels(derived, levels, bits)
     _set_grayscale(derived, bits)
-    inherit_losses(derived, source)
+    inherit_losses(derived, source, num_source_bytes or len(source.get("PixelData") or b""))
     record_derivation(derived, source, description)
     record_equipment(derived, made, software_version)
     return derived

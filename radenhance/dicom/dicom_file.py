@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -23,6 +24,7 @@ from radenhance.errors import RadenhanceError, RadiographError
 
 PREFIX_OFFSET = 128
 PREFIX = b"DICM"
+UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _PIXEL_DATA_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer
 _VALUE_REPRESENTATIONS = frozenset(
@@ -54,15 +56,26 @@ class DicomFile:
 
     Args:
         attributes: All elements before the pixel data.
+        header: The same, and the file meta information, as pydicom has them.
         syntax: The transfer syntax, declared or, without file meta information, recognized.
         file: The open file, inflated where it is deflated.
         pixel_element: The place of the pixel data; None when the file has none.
     """
 
     attributes: Attributes
+    header: Dataset
     syntax: UID
     file: BoundedFile
     pixel_element: PixelElement | None
+
+    @property
+    def num_pixel_bytes(self) -> int:
+        """Bytes of the pixel data; about, where they are compressed."""
+        if self.pixel_element is None:
+            return 0
+        if self.pixel_element.length != UNDEFINED_LENGTH:
+            return self.pixel_element.length
+        return max((self.file.size or 0) - self.pixel_element.offset, 0)
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -126,7 +139,9 @@ def _parse(path: Path, raw: BinaryIO, file: BoundedFile) -> DicomFile:
     )
     _check_is_image(path, dataset)
     attributes = Attributes(dataset, path, big_endian=syntax == ExplicitVRBigEndian)
-    return DicomFile(attributes, syntax, file, elements[-1] if elements else None)
+    dataset.file_meta = FileMetaDataset(meta)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return DicomFile(attributes, dataset, syntax, file, elements[-1] if elements else None)
 
 
 def _after_meta_information(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from radenhance.dicom.codecs import decode_frame, find_decoder
-from radenhance.dicom.dicom_file import DicomFile, PixelElement
+from radenhance.dicom.dicom_file import UNDEFINED_LENGTH, DicomFile, PixelElement
 from radenhance.dicom.encapsulation import read_frame
 from radenhance.dicom.pixel_format import PixelFormat
 from radenhance.errors import RadiographError
@@ -34,7 +34,6 @@ _NATIVE = {
     DeflatedExplicitVRLittleEndian,
 }
 _PIXEL_DATA = 0x7FE00010
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def containers(dicom: DicomFile, layout: PixelFormat) -> Stored:
@@ -61,7 +60,7 @@ def containers(dicom: DicomFile, layout: PixelFormat) -> Stored:
     native = dicom.syntax in _NATIVE
     path = dicom.attributes.path
     decoder = None if native else find_decoder(dicom.syntax, layout, path)
-    if native == (element.length == _UNDEFINED_LENGTH):
+    if native == (element.length == UNDEFINED_LENGTH):
         kind = "undefined" if native else "defined"
         raise dicom.attributes.error(
             "PixelData", f"has {kind} length, which {dicom.syntax.name} does not allow"

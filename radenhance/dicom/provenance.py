@@ -74,7 +74,7 @@ def written_by_radenhance(dataset: Dataset) -> bool:
     )
 
 
-def inherit_losses(derived: Dataset, source: Dataset) -> None:
+def inherit_losses(derived: Dataset, source: Dataset, num_source_bytes: int) -> None:
     """Declare what the new pixels inherit from the old ones: burned-in text, lossy compression.
 
     A loss is permanent: (0028,2110) stays 01 although the new pixels are stored without loss
@@ -84,6 +84,7 @@ def inherit_losses(derived: Dataset, source: Dataset) -> None:
     Args:
         derived: The derived image, which gets the elements.
         source: The image that it was derived from.
+        num_source_bytes: Bytes of its pixels; 0 when unknown.
     """
     syntax = source.file_meta.get("TransferSyntaxUID", "") if hasattr(source, "file_meta") else ""
     declared = source.get("LossyImageCompression")
@@ -91,9 +92,9 @@ def inherit_losses(derived: Dataset, source: Dataset) -> None:
     if method and declared != "01":
         derived.LossyImageCompression = "01"
         derived.LossyImageCompressionMethod = method
-        if source.get("PixelData"):
+        if num_source_bytes:
             stored_bytes = source.Rows * source.Columns * source.BitsStored / 8
-            derived.LossyImageCompressionRatio = round(stored_bytes / len(source.PixelData), 1)
+            derived.LossyImageCompressionRatio = round(stored_bytes / num_source_bytes, 1)
     if derived.get("PresentationIntentType"):
         # Type 1 of DX (C.8.11.3). Text is taken to be there unless the source denies it, so that
         # whoever removes identities looks.

@@ -9,12 +9,14 @@ numbers, so that nothing is lost. docs/reference/reading.md lists what decides.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from pydicom import Dataset
 
 from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.declaration import Declaration
@@ -31,10 +33,26 @@ from radenhance.dicom.valid_area import valid_area
 from radenhance.dicom.voi import presentation_values
 from radenhance.errors import RadiographError
 
-__all__ = ["Declaration", "read", "read_header"]
+__all__ = ["Declaration", "Source", "read", "read_header", "read_open"]
 
 _START_BYTES = 132
 _Pixels = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A radiograph, and what an image derived from it inherits.
+
+    Args:
+        radiograph: The radiograph.
+        header: All elements before the pixels, with the file meta information; None where the file
+            is not DICOM.
+        num_pixel_bytes: Bytes of the pixels in the file; about, where they are compressed.
+    """
+
+    radiograph: Radiograph
+    header: Dataset | None = None
+    num_pixel_bytes: int = 0
 
 
 def read(
@@ -59,18 +77,42 @@ def read(
         RadiographError: The file is not a single grayscale projection image, is damaged or cut off,
             or does not say what its values mean. The message names file and tag.
     """
-    path, declaration = Path(path), declaration or Declaration()
-    with _opened(path) as file:
-        kind = _kind(path, file)
-        if kind == "DICOM":
-            dicom = parse(path, file)
-            return _read_dicom(dicom, declaration, for_presentation=for_presentation)
-        image = read_image(path, file, kind)
+    with _opened(Path(path)) as file:
+        return read_open(
+            Path(path), file, declaration=declaration, for_presentation=for_presentation
+        ).radiograph
+
+
+def read_open(
+    path: Path,
+    file: BinaryIO,
+    *,
+    declaration: Declaration | None = None,
+    for_presentation: bool = False,
+) -> Source:
+    """Read an open file as `read` does, with the header that an image derived from it needs.
+
+    Args:
+        path: The file's name, for error messages.
+        file: The open file, at its start.
+        declaration: What the user declares, as in `read`.
+        for_presentation: As in `read`.
+
+    Raises:
+        RadiographError: As in `read`.
+    """
+    declaration = declaration or Declaration()
+    kind = _kind(path, file)
+    if kind == "DICOM":
+        dicom = parse(path, file)
+        radiograph = _read_dicom(dicom, declaration, for_presentation=for_presentation)
+        return Source(radiograph, dicom.header, dicom.num_pixel_bytes)
+    image = read_image(path, file, kind)
     bits = _declared_bits(path, image.values, declaration.bits or image.bits, image.bits)
     inverted = image.white_is_zero if declaration.bone is None else declaration.bone == "dark"
     pixels = _complement(image.values, bits) if inverted else image.values
     relationship = "LOG" if for_presentation else declaration.relationship or "LOG"
-    return Radiograph(pixels=pixels, bits=bits, relationship=relationship, path=path)
+    return Source(Radiograph(pixels=pixels, bits=bits, relationship=relationship, path=path))
 
 
 def read_header(path: str | PathLike[str]) -> Header:

@@ -5,6 +5,7 @@ size sees. A network on a reduced image sees all of it and knows nothing of deta
 enlarged correction is where one at native size begins.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -47,4 +48,14 @@ class CoarseCorrection(nn.Module):
         rows, columns = (round(side * scale) for side in raw.shape[-2:])
         reduced = F.interpolate(raw, (rows, columns), mode="area")
         correction = self.unet(pad_to_stride(reduced))[..., :rows, :columns]
-        return F.interpolate(correction, raw.shape[-2:], mode="bicubic")
+        return enlarged(correction, raw.shape)
+
+
+def enlarged(correction: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the correction of a reduced image at the rows and columns of the image.
+
+    Args:
+        correction: Shape (N, 1, h, w).
+        shape: That of the image, of which the last two are rows and columns.
+    """
+    return F.interpolate(correction, tuple(shape[-2:]), mode="bicubic")
