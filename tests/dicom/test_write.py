@@ -143,7 +143,7 @@ def test_png_of_others_is_never_replaced(tmp_path):
 
 
 def test_png_refuses_values_out_of_range(tmp_path):
-    with pytest.raises(UsageError, match="span 0.0 to 2.0, expected values from 0 to 1"):
+    with pytest.raises(UsageError, match="span 1.0 to 2.0, expected values from 0 to 1"):
         write_png(tmp_path / "a.png", ramp() + 1)
     with pytest.raises(UsageError, match="rows, columns"):
         write_png(tmp_path / "a.png", np.zeros((1, 8, 8)))
