@@ -3,11 +3,10 @@
 One radiograph's way, which is also the order in which to read the code:
 
     training  dicom.read -> dataset -> network -> loss -> callbacks
-    use       dicom.read -> dataset -> network -> callbacks.prediction_writer (16-bit PNG)
+    use       dicom.read -> dataset -> network -> inference -> dicom.write
 
 `memory` lets the network train in fewer bytes, `strategies` divides it between devices, and
-`planning` says beforehand whether it fits. `radenhance predict` writes PNG files; `dicom.write` can
-write DICOM, but no command calls it yet.
+`planning` says beforehand whether it fits.
 
 The names in `__all__` are imported when they are first used, so that `radenhance --help` answers at
 once. EncoderDecoderStrategy and FullyShardedStrategy also register themselves with Lightning, for
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from radenhance.datamodule import RadiographDataModule
     from radenhance.dicom.read import read
     from radenhance.enhancer import ContrastEnhancer
+    from radenhance.inference.api import enhance
+    from radenhance.inference.model import open_enhancer
     from radenhance.memory.techniques import MemoryTechniques
     from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
 
@@ -36,6 +37,8 @@ __all__ = [
     "MemoryProfiler",
     "MemoryTechniques",
     "RadiographDataModule",
+    "enhance",
+    "open_enhancer",
     "read",
 ]
 
@@ -47,6 +50,8 @@ _MODULES = {
     "MemoryProfiler": "radenhance.callbacks.memory_profiler",
     "MemoryTechniques": "radenhance.memory.techniques",
     "RadiographDataModule": "radenhance.datamodule",
+    "enhance": "radenhance.inference.api",
+    "open_enhancer": "radenhance.inference.model",
     "read": "radenhance.dicom.read",
 }
 

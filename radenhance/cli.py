@@ -25,7 +25,10 @@ training (each with --help for all of its flags)
   fit          train; without --data.root on 60 synthetic radiographs, made once
   validate     measure a checkpoint on the validation radiographs
   test         measure a checkpoint on the test radiographs
-  predict      enhance the radiographs of a folder
+  predict      enhance the radiographs of a folder as PNG, with the flags of fit
+
+using what was trained
+  enhance      enhance radiographs: DICOM in, derived DICOM out, whatever lies among them
 
 before training
   plan         say how much GPU memory a run takes, and which techniques make it fit
@@ -49,7 +52,7 @@ examples
   radenhance fit --config original.yaml --data.root my_radiographs
   radenhance fit --config original.yaml --ckpt_path last
   radenhance prepare export/ my_radiographs && radenhance check my_radiographs
-  radenhance predict --data.predict_from exams/ --output.folder enhanced/
+  radenhance enhance best exams/ --out enhanced/
 
 options
   -h, --help     show this and exit
@@ -61,6 +64,7 @@ built-in recipes for --config
 
 COMMANDS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.run"),
+    "enhance": "radenhance.command_line.enhance",
     "prepare": "radenhance.prepare.command",
     "check": "radenhance.prepare.check.command",
     "synthesize": "radenhance.prepare.synthesize",

@@ -9,13 +9,15 @@ prints the message alone and leaves with `exit_code`; only a defect of ours show
     |- UsageError           something that was asked for does not exist, or does not go together
     |  `- ParameterError    one parameter has a wrong value
     |- RadiographError      one image file cannot be read, or not without guessing
+    |  `- NoRadiographError it is sound, and something else than a radiograph
     |- DatasetError         a dataset folder or its manifest is not what training needs
     |- ImageSizeError       an image is too small, or sizes do not go together
     |- DivergedError        the loss or a gradient is not a number any more
     |- GpuMemoryError       the GPU has no room for the step
     |- DiskError            a disk is full or fails
     |- MachineError         memory, file handles or processes ran out
-    `- StageError           one of two processes that share a network stopped
+    |- StageError           one of two processes that share a network stopped
+    `- BatchError           some images of many could not be enhanced
 """
 
 from functools import partial
@@ -62,6 +64,10 @@ class RadiographError(RadenhanceError):
     """An image file cannot be read, or not without guessing; the message names file and tag."""
 
 
+class NoRadiographError(RadiographError):
+    """A sound file holds something else than a radiograph of one frame in grey."""
+
+
 class DatasetError(RadenhanceError):
     """A dataset folder or its manifest is not what training needs."""
 
@@ -98,3 +104,16 @@ class StageError(RadenhanceError):
     """One of the processes that share a network stopped; the message says which, where and why."""
 
     exit_code = 5
+
+
+class BatchError(RadenhanceError):
+    """Some images of many could not be enhanced; a report lists them.
+
+    Args:
+        message: How many, and where they are listed.
+        exit_code: 2 if no image could be enhanced, 3 if memory ran out, 4 for other failures.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -50,9 +50,11 @@ class Attributes:
         self.big_endian = big_endian
         self._dataset = dataset
 
-    def error(self, keyword: str, complaint: str) -> RadiographError:
-        """Return an error about one element, to be raised by the caller."""
-        return RadiographError(f"{self.path}: {tag_name(keyword)} {complaint}")
+    def error(
+        self, keyword: str, complaint: str, kind: type[RadiographError] = RadiographError
+    ) -> RadiographError:
+        """Return an error of a kind about one element, to be raised by the caller."""
+        return kind(f"{self.path}: {tag_name(keyword)} {complaint}")
 
     def value(self, keyword: str) -> object:
         """Return the value as pydicom converts it, None when absent or empty."""

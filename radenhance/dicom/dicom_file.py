@@ -20,7 +20,7 @@ from pydicom.uid import (
 from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.bounded_file import BoundedFile, InflatedFile
 from radenhance.dicom.limits import MAX_HEADER_BYTES
-from radenhance.errors import RadenhanceError, RadiographError
+from radenhance.errors import NoRadiographError, RadenhanceError, RadiographError
 
 PREFIX_OFFSET = 128
 PREFIX = b"DICM"
@@ -160,6 +160,8 @@ def _recognized_syntax(file: BoundedFile) -> UID:
 
 
 def _check_is_image(path: Path, dataset: Dataset) -> None:
+    if dataset.get("DirectoryRecordSequence") is not None:
+        raise NoRadiographError(f"{path}: this is a DICOMDIR, a list of files, and no image")
     if "SOPClassUID" not in dataset:
         raise RadiographError(
             f"{path}: (0008,0016) SOP Class UID is missing; this is no DICOM image, or its "

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from radenhance.dicom.limits import MAX_IMAGE_FILE_BYTES, check_size
-from radenhance.errors import RadenhanceError, RadiographError
+from radenhance.errors import NoRadiographError, RadenhanceError, RadiographError
 
 _PNG_BITS_AND_COLOR = slice(24, 26)  # in IHDR, which comes first: ISO/IEC 15948 11.2.2
 _GRAY = 0
@@ -86,7 +86,7 @@ def read_image(path: Path, file: BinaryIO, kind: str) -> StoredImage:
 def _read_png(path: Path, data: bytes) -> StoredImage:
     bits, color = data[_PNG_BITS_AND_COLOR]
     if color != _GRAY or bits not in (8, 16):
-        raise RadiographError(
+        raise NoRadiographError(
             f"{path}: PNG of colour type {color} and {bits} bits, expected grayscale (0) of 8 or "
             "16 bits"
         )
@@ -122,7 +122,7 @@ def _check_tiff(path: Path, tags: Any, num_frames: int) -> tuple[int, int]:
     )
     for good, complaint in expected:
         if not good:
-            raise RadiographError(f"{path}: the TIFF file {complaint}")
+            raise NoRadiographError(f"{path}: the TIFF file {complaint}")
     return bits[0], photometric
 
 

@@ -3,6 +3,7 @@
 from pydicom.uid import UID
 
 from radenhance.dicom.attributes import Attributes
+from radenhance.errors import NoRadiographError
 
 _SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -32,21 +33,28 @@ def check_projection(attributes: Attributes) -> None:
         attributes: The image's elements.
 
     Raises:
-        RadiographError: The image has another modality, colour, or more than one frame.
+        NoRadiographError: The image has another modality, colour, or more than one frame.
+        RadiographError: An element that decides is missing or malformed.
     """
     sop_class = UID(attributes.text("SOPClassUID"))
     modality = attributes.text("Modality")
     if sop_class not in _SOP_CLASSES:
         raise attributes.error(
-            "SOPClassUID", f"is {sop_class.name}, expected an X-ray projection such as CR or DX"
+            "SOPClassUID",
+            f"is {sop_class.name}, expected an X-ray projection such as CR or DX",
+            NoRadiographError,
         )
     if modality not in _MODALITIES:
         raise attributes.error(
-            "Modality", f"is {modality}, expected an X-ray projection such as CR or DX"
+            "Modality",
+            f"is {modality}, expected an X-ray projection such as CR or DX",
+            NoRadiographError,
         )
     frames = attributes.integer("NumberOfFrames")
     if frames not in (None, 1):
-        raise attributes.error("NumberOfFrames", f"is {frames}, expected a single frame")
+        raise attributes.error(
+            "NumberOfFrames", f"is {frames}, expected a single frame", NoRadiographError
+        )
     _check_grayscale(attributes)
 
 
@@ -59,6 +67,7 @@ def _check_grayscale(attributes: Attributes) -> None:
             "PhotometricInterpretation",
             f"is {photometric}, expected MONOCHROME1 or MONOCHROME2; a colour image (a screenshot "
             "or a scan) does not hold X-ray intensities",
+            NoRadiographError,
         )
     if samples != 1:
         raise attributes.error("SamplesPerPixel", f"is {samples}, expected 1 (grayscale)")

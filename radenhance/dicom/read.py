@@ -31,7 +31,7 @@ from radenhance.dicom.projection import check_projection
 from radenhance.dicom.radiograph import Header, Radiograph, Relationship
 from radenhance.dicom.valid_area import valid_area
 from radenhance.dicom.voi import presentation_values
-from radenhance.errors import RadiographError
+from radenhance.errors import NoRadiographError, RadiographError
 
 __all__ = ["Declaration", "Source", "read", "read_header", "read_open"]
 
@@ -146,8 +146,11 @@ def _kind(path: Path, file: BinaryIO) -> str:
     # DICOM first: its preamble may begin with the magic number of TIFF (PS3.10 7.1).
     kind = "DICOM" if looks_like_dicom(start) else image_format(start)
     if kind is None:
-        got = f"starts with {start[:8].hex(' ')}" if start else "is empty"
-        raise RadiographError(f"{path}: the file {got}, expected DICOM, PNG, TIFF or NPY")
+        if not start:
+            raise RadiographError(f"{path}: the file is empty, expected DICOM, PNG, TIFF or NPY")
+        raise NoRadiographError(
+            f"{path}: the file starts with {start[:8].hex(' ')}, expected DICOM, PNG, TIFF or NPY"
+        )
     return kind
 
 

@@ -1,4 +1,4 @@
-"""Files that hold an enhanced image: DICOM and 16-bit PNG.
+"""Files that hold an enhanced image: DICOM, and PNG and TIFF of 16 bits.
 
 A radiograph cannot be taken again: a file is replaced only if this program wrote it, and only when
 the new one lies complete beside it.
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from PIL import Image
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
@@ -22,9 +23,10 @@ from radenhance.dicom.provenance import MANUFACTURER, written_by_radenhance
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
 
-__all__ = ["derive", "write", "write_png"]
+__all__ = ["derive", "is_ours", "write", "write_png", "write_tiff"]
 
 _AFTER_PNG_HEADER = 8 + 25  # bytes of signature and IHDR chunk; text may follow (PNG 5.6)
+_IMAGE_DESCRIPTION, _SOFTWARE = 270, 305  # TIFF 6.0
 _UNCOMPRESSED_IN_NO_LANGUAGE = b"\0\0\0\0\0"  # what iTXt has between keyword and text
 _OUR_PNG_TEXT = b"iTXtSoftware" + _UNCOMPRESSED_IN_NO_LANGUAGE + f"{MANUFACTURER} ".encode()
 
@@ -85,6 +87,44 @@ def write_png(
     replace_file(path, png[:_AFTER_PNG_HEADER] + text + png[_AFTER_PNG_HEADER:])
 
 
+def write_tiff(
+    path: str | Path,
+    enhanced: npt.NDArray[np.generic],
+    *,
+    bits: int = 16,
+    description: str = "",
+    software_version: str = "",
+) -> None:
+    """Write an enhanced image as greyscale TIFF of 16 bits, compressed by deflate without loss.
+
+    Args:
+        path: The file to write. An existing one is replaced only if this function wrote it.
+        enhanced: The pixels, as for `write_png`.
+        bits: Bits per pixel, as for `write_png`.
+        description: The model, its hash and settings; the file has them as (270) ImageDescription.
+        software_version: The version of this program; the file has it as (305) Software.
+
+    Raises:
+        ParameterError: `bits` is not in 8 to 16.
+        UsageError: `path` is a file that another program wrote, or `enhanced` holds values out of
+            range.
+        RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists() and not _is_our_tiff(path):
+        raise _not_ours(path)
+    image = Image.fromarray(integer_pixels(enhanced, bits))
+    encoded = io.BytesIO()
+    tags = {_SOFTWARE: f"{MANUFACTURER} {software_version}", _IMAGE_DESCRIPTION: description}
+    image.save(encoded, "TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
+    replace_file(path, encoded.getbuffer())
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a PNG or TIFF file was written here; of DICOM, see `written_by_radenhance`."""
+    return _is_our_png(path) or _is_our_tiff(path)
+
+
 def _check_replaceable(path: Path, dataset: Dataset) -> None:
     tags = ["SOPInstanceUID", "ContributingEquipmentSequence"]
     try:
@@ -113,6 +153,15 @@ def _is_our_png(path: Path) -> bool:
     with path.open("rb") as file:
         # A chunk is its length (4 bytes), its type, the data and a checksum.
         return _OUR_PNG_TEXT in file.read(_AFTER_PNG_HEADER + 4 + len(_OUR_PNG_TEXT))
+
+
+def _is_our_tiff(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=["TIFF"]) as image:
+            software = image.tag_v2.get(_SOFTWARE)  # type: ignore[attr-defined]
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):  # what Pillow makes of it
+        return False
+    return isinstance(software, str) and software.startswith(f"{MANUFACTURER} ")
 
 
 def _png_text(keyword: str, text: str) -> bytes:

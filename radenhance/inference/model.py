@@ -24,11 +24,11 @@ from radenhance.dataset.pairs import collate
 from radenhance.dataset.prediction import REDUCED, PredictAt, prediction_input
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.enhancer import Batch, ContrastEnhancer
-from radenhance.errors import ImageSizeError, MachineError, RadenhanceError
+from radenhance.errors import ImageSizeError, MachineError, ParameterError, RadenhanceError
 from radenhance.memory.banding.stages import BandRows
 from radenhance.prepare.target import sha256_of
 from radenhance.reference_enhancer.enhance import enhance as reference_enhance
-from radenhance.reference_enhancer.presets import ALGORITHM, PRESETS
+from radenhance.reference_enhancer.presets import ALGORITHM, AUTO, PRESETS, preset_for
 
 MIN_SIDE = 32
 """Least rows and columns that a network takes."""
@@ -44,6 +44,9 @@ class Enhancer(Protocol):
     description: str
     """What it is, so that somebody else can do the same; printable ASCII on one line."""
 
+    def describe(self, radiograph: Radiograph) -> str:
+        """Return the description of what it does to one radiograph."""
+
     def __call__(self, radiograph: Radiograph) -> Image:
         """Return the enhanced pixels, float32 in [0, 1], of the radiograph's rows and columns.
 
@@ -56,17 +59,35 @@ class ReferenceEnhancer:
     """The conventional enhancer.
 
     Args:
-        preset: A name of PRESETS.
+        preset: A name of PRESETS; auto chooses one by species and body part.
+
+    Raises:
+        ParameterError: There is no preset of that name.
     """
 
-    def __init__(self, preset: str = "default") -> None:
+    def __init__(self, preset: str = AUTO) -> None:
+        if preset not in (AUTO, *PRESETS):
+            raise ParameterError(
+                "preset", got=preset, expected=f"one of {', '.join((AUTO, *PRESETS))}"
+            )
         self.preset = preset
         self.name = preset
         self.description = (
             f"Contrast enhanced by the reference enhancer {ALGORITHM} of radenhance {__version__}, "
             f"preset {preset}"
         )
-        PRESETS[preset]  # the caller has checked it
+
+    def preset_of(self, radiograph: Radiograph) -> str:
+        """Return the name of the preset for one radiograph."""
+        header = radiograph.header
+        if self.preset != AUTO:
+            return self.preset
+        return preset_for(header.species, header.body_part)
+
+    def describe(self, radiograph: Radiograph) -> str:
+        """Return the description, with the preset that was chosen."""
+        chosen = f" ({self.preset_of(radiograph)})" if self.preset == AUTO else ""
+        return self.description + chosen
 
     def __call__(self, radiograph: Radiograph) -> Image:
         """Return the enhanced pixels."""
@@ -74,7 +95,7 @@ class ReferenceEnhancer:
             normalize(radiograph),
             valid=radiograph.valid,
             spacing_mm=radiograph.spacing_mm,
-            preset=self.preset,
+            preset=self.preset_of(radiograph),
         )
 
 
@@ -131,6 +152,10 @@ class NetworkEnhancer:
                 f"{MIN_SIDE} or more of each"
             )
         return self.enhance(self.batch_of(radiograph))
+
+    def describe(self, radiograph: Radiograph) -> str:
+        """Return the description."""
+        return self.description
 
     def batch_of(self, radiograph: Radiograph) -> Batch:
         """Return what the network takes of a radiograph."""

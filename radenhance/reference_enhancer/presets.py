@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from radenhance.dataset.field import FEATHER_PX
+from radenhance.dataset.species import SPECIES, species_of
 
 # Changes whenever the same parameters would give another image.
 ALGORITHM = "laplacian-power/1"
@@ -80,3 +81,30 @@ PRESETS: dict[str, Preset] = {
     "thorax": Preset(residual_gain=0.65),
     "exotic": Preset(octave_gains=_scaled(1.0, 1.0, 1.0, 1.15, 1.15, 1.15), residual_gain=0.6),
 }
+
+AUTO = "auto"
+"""In place of a preset's name: the one that `preset_for` gives."""
+
+_BODY_PARTS = {
+    "thorax": "CHEST THORAX LUNG HEART RIB RIBS STERNUM TRACHEA",
+    "soft": "ABDOMEN ABDOMENPELVIS STOMACH BLADDER KIDNEY LIVER NECK",
+    "bone": """ANKLE ARM BONE CALCANEUS CARPUS CLAVICLE COCCYX CSPINE CTSPINE ELBOW EXTREMITY FEMUR
+        FINGER FOOT FOREARM FORELIMB HAND HEAD HINDLIMB HIP HOCK HUMERUS JAW JOINT KNEE LEG LIMB
+        LSPINE LSSPINE MANDIBLE MAXILLA MAXILLOFACIAL METACARPUS METATARSUS ORBIT PAW PELVIS PES
+        MANUS RADIUS SCAPULA SHOULDER SIJOINT SKULL SPINE SSPINE STIFLE TARSUS THIGH THUMB TIBIA
+        TLSPINE TMJ TOE TSPINE ULNA WRIST""",
+}
+_PRESET_OF = {part: preset for preset, parts in _BODY_PARTS.items() for part in parts.split()}
+
+
+def preset_for(species: str, body_part: str) -> str:
+    """Return the name of the preset that suits an animal and a part of it; default if unknown.
+
+    Args:
+        species: A species, in the words of the header.
+        body_part: (0018,0015) Body Part Examined, a term of PS3.16 Annex L.
+    """
+    named = species_of(species)
+    if named in SPECIES and named not in ("cat", "dog"):
+        return "exotic"
+    return _PRESET_OF.get(body_part.upper().replace(" ", ""), "default")

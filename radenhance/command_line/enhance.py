@@ -1,0 +1,135 @@
+"""`radenhance enhance`: radiographs in, enhanced radiographs out."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from radenhance.console import Parser, say
+from radenhance.dataset.prediction import PredictAt
+from radenhance.dicom.declaration import Declaration
+from radenhance.errors import UsageError
+from radenhance.inference.batch import Batch, Settings, check_all_done, summary, write_report
+from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
+from radenhance.inference.outputs import Format, Output
+from radenhance.inference.sources import files_of
+from radenhance.reference_enhancer.presets import AUTO, PRESETS
+from radenhance.runs import find_checkpoint
+
+CHECKPOINT_SUFFIX = ".ckpt"
+OF_NEWEST_RUN = ("last", "best")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run `radenhance enhance [CHECKPOINT] INPUT... --out DIR`.
+
+    Raises:
+        UsageError: An input or a flag is not as it must be.
+        BatchError: Some radiographs could not be enhanced.
+    """
+    options = _parser().parse_args(arguments[1:])
+    checkpoint, inputs = _checkpoint_and_inputs(options.inputs)
+    files = files_of(inputs, leave_out=options.out)
+    settings = Settings(
+        _enhancer(checkpoint, options),
+        Output(options.format, options.bits),
+        Declaration(options.bone, options.declared_bits, options.relationship),
+    )
+    batch = Batch(options.out, settings, resume=options.resume)
+    begin = time.monotonic()
+    records = batch.run(files)
+    if options.report is not None:
+        write_report(options.report, batch.report(time.monotonic() - begin))
+    say(summary(batch, records))
+    check_all_done(batch, records)
+
+
+def _checkpoint_and_inputs(words: Sequence[str]) -> tuple[Path | None, list[Path]]:
+    """Return the checkpoint, if the first word names one, and the inputs."""
+    first, *rest = words
+    is_checkpoint = first in OF_NEWEST_RUN or first.endswith(CHECKPOINT_SUFFIX)
+    if not is_checkpoint:
+        return None, [Path(word) for word in words]
+    if not rest:
+        raise UsageError(
+            f"{first} is a checkpoint; name the radiographs, or their folder, after it"
+        )
+    return find_checkpoint(first, Path()), [Path(word) for word in rest]
+
+
+def _enhancer(checkpoint: Path | None, options: argparse.Namespace) -> Enhancer:
+    if checkpoint is None:
+        return ReferenceEnhancer(options.preset or AUTO)
+    if options.preset is not None:
+        raise UsageError("--preset is of the reference enhancer, which takes no CHECKPOINT")
+    return open_enhancer(checkpoint, at=options.at, device=options.device)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="radenhance enhance",
+        description="Enhance raw radiographs: DICOM in, derived DICOM out, at the rows and columns "
+        "of the source. Other files that lie among them are listed and left alone, and no file "
+        "that radenhance did not write is ever replaced.",
+        epilog="example: radenhance enhance best export/ --out enhanced --report run.json",
+    )
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="+",
+        metavar="[CHECKPOINT] INPUT",
+        help="a checkpoint (FILE.ckpt, or last or best of the newest run; without one the "
+        "reference enhancer), then files and folders, searched with all below them",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the enhanced images")
+    add(
+        "--continue",
+        dest="resume",
+        action="store_true",
+        help="go on where an earlier run into DIR stopped; files that failed are tried again",
+    )
+    add("--report", type=Path, metavar="FILE", help="write what became of each file, as JSON")
+    _add_flags_of_enhancer(parser)
+    _add_flags_of_files(parser)
+    return parser
+
+
+def _add_flags_of_enhancer(parser: Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--preset",
+        choices=(AUTO, *PRESETS),
+        help="preset of the reference enhancer; by default by species and body part",
+    )
+    add(
+        "--at",
+        choices=get_args(PredictAt),
+        default="auto",
+        help="size at which a network sees a radiograph: native; training, where its correction is "
+        "enlarged and added to all pixels of the source; or auto, which is training for "
+        "radiographs of more than 1.5 times that size (auto)",
+    )
+    add("--device", help="where a network runs: cpu, cuda or cuda:1 (a GPU, if there is one)")
+
+
+def _add_flags_of_files(parser: Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--format",
+        choices=get_args(Format),
+        default="auto",
+        help="kind of the enhanced images; auto is DICOM where the source is, else PNG (auto)",
+    )
+    add(
+        "--bits",
+        type=int,
+        help="bits per pixel, 8 to 16 (those of the source in DICOM, else 16)",
+    )
+    add("--bone", choices=("bright", "dark"), help="bone in files that are not DICOM (bright)")
+    add("--declared-bits", type=int, help="bits of files that are not DICOM (of their container)")
+    add(
+        "--relationship",
+        choices=("LIN", "LOG"),
+        help="whether values of files that do not say so are linear in the X-ray intensity (LOG)",
+    )

@@ -1,0 +1,243 @@
+"""A night's batch: each radiograph is enhanced, and each file accounted for, whatever it is.
+
+    look at all headers -> for each file: decode (ahead) -> enhance -> write -> note
+
+Only what would go wrong for all that follow ends the batch: a full disk, a folder that cannot be
+written to. A file that is no raw radiograph is skipped, and a damaged one is listed as failed.
+"""
+
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+from radenhance import __version__
+from radenhance.arrays import Image
+from radenhance.dicom.declaration import Declaration
+from radenhance.dicom.read import Source
+from radenhance.errors import (
+    BatchError,
+    DiskError,
+    MachineError,
+    NoRadiographError,
+    RadenhanceError,
+    UsageError,
+)
+from radenhance.files import replace_file
+from radenhance.inference.journal import JOURNAL, Journal, Outcome, Record
+from radenhance.inference.model import Enhancer
+from radenhance.inference.naming import output_name
+from radenhance.inference.outputs import Output
+from radenhance.inference.sources import Candidate, look_at, read_source, words_of
+from radenhance.prepare.identity import blacked_out, unwarned
+from radenhance.prepare.source import FoundFile, reason
+
+EXIT_CODES: dict[Outcome, int] = {"out of memory": 3, "failed": 4}
+NOTHING_ENHANCED = 2
+
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are enhanced and written.
+
+    Args:
+        enhancer: What enhances them.
+        output: How they are written.
+        declaration: What the user declares about files that do not.
+    """
+
+    enhancer: Enhancer
+    output: Output = Output()
+    declaration: Declaration = Declaration()
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """What decides what an output is, as text."""
+        return {
+            "enhancer": self.enhancer.description,
+            "output": repr(self.output),
+            "declaration": repr(self.declaration),
+        }
+
+
+class Batch:
+    """Enhances files into a folder.
+
+    Args:
+        out: The folder of the outputs; it is made.
+        settings: How.
+        resume: Whether to go on where an earlier batch into that folder stopped.
+
+    Raises:
+        UsageError: `out` is a file, or was begun with other settings.
+        RadenhanceError: The folder cannot be written to.
+    """
+
+    def __init__(self, out: Path, settings: Settings, *, resume: bool = False) -> None:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file, expected a folder for the enhanced images")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RadenhanceError(f"{out} cannot be made: {error.strerror}") from error
+        self.out = out
+        self.settings = settings
+        begin = Journal.resume if resume else Journal.begin
+        self.journal = begin(out, settings.recorded)
+        self.records: dict[str, Record] = {}
+        self._words: frozenset[str] = frozenset()
+
+    def run(self, files: Sequence[FoundFile]) -> list[Record]:
+        """Enhance files that are not done yet, and return what became of each of them.
+
+        Raises:
+            DiskError: The disk is full or fails; what was enhanced before stays.
+        """
+        candidates = [look_at(file) for file in files]
+        self._words |= words_of(candidates)
+        before = {c.key: self.journal.records[c.key] for c in candidates if self._is_done(c)}
+        self.records |= before
+        new = [candidate for candidate in candidates if candidate.key not in before]
+        shown = tqdm(total=len(candidates), initial=len(before), desc="Enhancing", unit="image")
+        with shown as progress, unwarned():
+            for candidate, source in _ahead(self._decode, new):
+                record = self._enhanced(candidate, source)
+                self.records[record.key] = record
+                self.journal.add(record)
+                progress.update()
+        return [self.records[candidate.key] for candidate in candidates]
+
+    def report(self, seconds: float) -> dict[str, object]:
+        """Return what the batch did, as plain values for JSON."""
+        return {
+            "radenhance": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            **self.settings.recorded,
+            "seconds": round(seconds, 1),
+            "counts": dict(Counter(record.outcome for record in self.records.values())),
+            "files": [asdict(record) for record in self.records.values()],
+        }
+
+    def _is_done(self, candidate: Candidate) -> bool:
+        record = self.journal.records.get(candidate.key)
+        if record is None or record.outcome not in ("enhanced", "skipped"):
+            return False
+        return not record.output or (self.out / record.output).is_file()
+
+    def _decode(self, candidate: Candidate) -> Source | RadenhanceError:
+        if candidate.error is not None:
+            return candidate.error
+        try:
+            return read_source(candidate, self.settings.declaration)
+        except RadenhanceError as error:
+            return error
+        except MemoryError:
+            return MachineError("memory ran out while it was read")
+
+    def _enhanced(self, candidate: Candidate, source: Source | RadenhanceError) -> Record:
+        begin = time.monotonic()
+        record = Record(candidate.key, blacked_out(candidate.found.name, self._words), "enhanced")
+        try:
+            if isinstance(source, RadenhanceError):
+                raise source
+            written = self._write(candidate, source, self.settings.enhancer(source.radiograph))
+            record = replace(record, output=written.relative_to(self.out).as_posix())
+        except DiskError:
+            raise
+        except (RadenhanceError, MemoryError) as error:
+            why = reason(error, candidate.found.path) or "memory ran out"
+            record = replace(
+                record, outcome=_outcome_of(error), reason=blacked_out(why, self._words)
+            )
+        return replace(record, seconds=round(time.monotonic() - begin, 3))
+
+    def _write(self, candidate: Candidate, source: Source, enhanced: Image) -> Path:
+        others = (record for key, record in self.journal.records.items() if key != candidate.key)
+        taken = {record.output.rpartition(".")[0] for record in others if record.output}
+        earlier = self.journal.records.get(candidate.key)
+        name = output_name(candidate.found.name, candidate.key, self._words, taken)
+        if earlier is not None and earlier.output:
+            name = earlier.output.rpartition(".")[0]
+        stem = self.out / name
+        if not stem.parent.resolve().is_relative_to(self.out.resolve()):
+            raise UsageError(f"{stem.parent} leads out of {self.out}; remove that link")
+        return self.settings.output.write(
+            stem,
+            source,
+            enhanced,
+            description=self.settings.enhancer.describe(source.radiograph),
+            series_uid=self.journal.series_uid(candidate.series_uid),
+        )
+
+
+def write_report(path: Path, report: dict[str, object]) -> None:
+    """Write what `Batch.report` returned as JSON.
+
+    Raises:
+        RadenhanceError: The file cannot be written.
+    """
+    replace_file(path, (json.dumps(report, indent=1) + "\n").encode())
+
+
+def summary(batch: Batch, records: Sequence[Record]) -> str:
+    """Return how many files came to what, and those that did not become an image, in lines."""
+    counts = Counter(record.outcome for record in records)
+    parts = [f"{number} {outcome}" for outcome, number in counts.items()]
+    lines = [f"{len(records)} files: {', '.join(parts)}. Images and list ({JOURNAL}): {batch.out}"]
+    others = [record for record in records if record.outcome != "enhanced"]
+    lines += [f"  {record.outcome:<8} {record.source}: {record.reason}" for record in others[:20]]
+    if len(others) > 20:
+        lines.append(f"  and {len(others) - 20} more, in {JOURNAL}")
+    return "\n".join(lines)
+
+
+def check_all_done(batch: Batch, records: Sequence[Record]) -> None:
+    """Raise what a batch ends with if not all radiographs in it were enhanced.
+
+    Raises:
+        BatchError: Some failed, or there was none.
+    """
+    counts = Counter(record.outcome for record in records)
+    if not counts["enhanced"] and not any(counts[outcome] for outcome in EXIT_CODES):
+        raise BatchError("no raw radiograph is among these files", NOTHING_ENHANCED)
+    for outcome, exit_code in EXIT_CODES.items():
+        if counts[outcome]:
+            bad = sum(counts[name] for name in EXIT_CODES)
+            raise BatchError(
+                f"{bad} of {len(records)} files could not be enhanced; {batch.out / JOURNAL} says "
+                f"why; put them right and run the command again with --continue",
+                exit_code,
+            )
+
+
+def _outcome_of(error: Exception) -> Outcome:
+    if isinstance(error, NoRadiographError):
+        return "skipped"
+    return "out of memory" if isinstance(error, MachineError | MemoryError) else "failed"
+
+
+def _ahead(
+    function: Callable[[_Argument], _Result], arguments: Iterable[_Argument]
+) -> Iterator[tuple[_Argument, _Result]]:
+    """Yield arguments with their results, computed one ahead in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: tuple[_Argument, Future[_Result]] | None = None
+        for argument in arguments:
+            following = argument, pool.submit(function, argument)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()

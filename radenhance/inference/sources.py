@@ -1,0 +1,151 @@
+"""The files that somebody wants enhanced, looked at without reading their pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from radenhance.dicom.attributes import Attributes, or_unknown
+from radenhance.dicom.declaration import Declaration
+from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
+from radenhance.dicom.facts import header_facts
+from radenhance.dicom.image_file import image_format
+from radenhance.dicom.projection import check_projection
+from radenhance.dicom.provenance import written_by_radenhance
+from radenhance.dicom.read import Source, read_open
+from radenhance.dicom.write import is_ours
+from radenhance.errors import NoRadiographError, RadiographError, UsageError
+from radenhance.inference.naming import key_of
+from radenhance.prepare.identity import identity_words, unwarned
+from radenhance.prepare.source import FoundFile, find_files
+
+_START_BYTES = 132
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may be a raw radiograph.
+
+    Args:
+        found: The file.
+        key: Its key, as `naming.key_of` gives it.
+        words: Words of its header that identify somebody.
+        series_uid: (0020,000E) Series Instance UID; empty if it is not DICOM.
+        error: Why it cannot be enhanced, if its header or first bytes say so.
+    """
+
+    found: FoundFile
+    key: str
+    words: frozenset[str] = frozenset()
+    series_uid: str = ""
+    error: RadiographError | None = None
+
+
+def files_of(inputs: Sequence[Path], *, leave_out: Path) -> list[FoundFile]:
+    """Return all files that inputs name, those of a folder in the order of their names.
+
+    Args:
+        inputs: Files and folders.
+        leave_out: A folder that is not searched, such as that of the outputs.
+
+    Raises:
+        UsageError: One does not exist, or is the folder to leave out.
+    """
+    files: dict[Path, FoundFile] = {}
+    for path in inputs:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder; name radiographs or their folder")
+        if path.is_dir() and path.resolve() == leave_out.resolve():
+            raise UsageError(
+                f"{path} is where the enhanced images go; choose another folder for them"
+            )
+        found = (
+            find_files(path, leave_out=[leave_out])
+            if path.is_dir()
+            else [FoundFile(path, path.name)]
+        )
+        for file in found:
+            files.setdefault(file.path.resolve(), file)
+    return list(files.values())
+
+
+def look_at(found: FoundFile) -> Candidate:
+    """Return what a file's header says; one that is no raw radiograph has an error."""
+    try:
+        with unwarned(), found.path.open("rb") as file:
+            start = file.read(_START_BYTES)
+            if not looks_like_dicom(start):
+                return _candidate_of_image(found, start)
+            dicom = parse(found.path, file)
+            return _candidate_of_dicom(found, dicom)
+    except RadiographError as error:
+        return Candidate(found, key_of(found.name, ""), error=error)
+    except OSError as error:
+        why = RadiographError(f"{found.path}: {error.strerror or 'the file cannot be read'}")
+        return Candidate(found, key_of(found.name, ""), error=why)
+
+
+def read_source(candidate: Candidate, declaration: Declaration | None = None) -> Source:
+    """Return the radiograph of a candidate, and its header.
+
+    Args:
+        candidate: A candidate without an error.
+        declaration: What the user declares about files that do not.
+
+    Raises:
+        RadiographError: The file cannot be read.
+    """
+    path = candidate.found.path
+    try:
+        with path.open("rb") as file:
+            return read_open(path, file, declaration=declaration)
+    except OSError as error:
+        raise RadiographError(f"{path}: {error.strerror or 'it cannot be read'}") from error
+
+
+def words_of(candidates: Sequence[Candidate]) -> frozenset[str]:
+    """Return the words of all headers that identify somebody."""
+    return frozenset[str]().union(*(candidate.words for candidate in candidates))
+
+
+def check_raw(dicom: DicomFile) -> None:
+    """Refuse an image that was processed for presentation already, above all one of ours.
+
+    Raises:
+        NoRadiographError: It is one.
+    """
+    attributes = dicom.attributes
+    if written_by_radenhance(dicom.header):
+        raise NoRadiographError(f"{attributes.path}: radenhance made this image")
+    if header_facts(attributes).intent == "FOR PRESENTATION":
+        raise attributes.error(
+            "PresentationIntentType",
+            "is FOR PRESENTATION: processed already, expected FOR PROCESSING",
+            NoRadiographError,
+        )
+
+
+def _candidate_of_image(found: FoundFile, start: bytes) -> Candidate:
+    key = key_of(found.name, "")
+    if not start:
+        raise RadiographError(f"{found.path}: the file is empty")
+    if image_format(start) is None:
+        raise NoRadiographError(f"{found.path}: neither DICOM, PNG, TIFF nor NPY")
+    if is_ours(found.path):
+        raise NoRadiographError(f"{found.path}: radenhance made this image")
+    return Candidate(found, key)
+
+
+def _candidate_of_dicom(found: FoundFile, dicom: DicomFile) -> Candidate:
+    attributes = dicom.attributes
+    words = identity_words(attributes)
+    key = key_of(found.name, _text(attributes, "SOPInstanceUID"))
+    try:
+        check_projection(attributes)
+        check_raw(dicom)
+    except RadiographError as error:
+        return Candidate(found, key, words, error=error)
+    return Candidate(found, key, words, _text(attributes, "SeriesInstanceUID"))
+
+
+def _text(attributes: Attributes, keyword: str) -> str:
+    return or_unknown(attributes.text, keyword, "")
