@@ -143,7 +143,9 @@ def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
         log_names=True,
     )
     data.setup("predict")
-    predicted = {batch["name"][0]: batch["raw"] for batch in data.predict_dataloader()}
+    predicted = {
+        batch["name"][0]: batch.get("reduced", batch["raw"]) for batch in data.predict_dataloader()
+    }
     data.setup("validate")
     for batch in data.val_dataloader():
         (case,) = batch["case"]

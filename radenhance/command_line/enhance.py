@@ -13,12 +13,16 @@ from radenhance.errors import UsageError
 from radenhance.inference.batch import Batch, Settings, check_all_done, summary, write_report
 from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
 from radenhance.inference.outputs import Format, Output
-from radenhance.inference.sources import files_of
+from radenhance.inference.preset_sheet import MOST_IMAGES, write_preset_sheet
+from radenhance.inference.sources import files_of, look_at
+from radenhance.prepare.identity import unwarned
+from radenhance.prepare.source import FoundFile
 from radenhance.reference_enhancer.presets import AUTO, PRESETS
 from radenhance.runs import find_checkpoint
 
 CHECKPOINT_SUFFIX = ".ckpt"
 OF_NEWEST_RUN = ("last", "best")
+SHEET = "presets.png"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,6 +40,9 @@ def main(arguments: Sequence[str]) -> None:
         Output(options.format, options.bits),
         Declaration(options.bone, options.declared_bits, options.relationship),
     )
+    if options.compare:
+        compare(files, options.out)
+        return
     batch = Batch(options.out, settings, resume=options.resume)
     begin = time.monotonic()
     records = batch.run(files)
@@ -45,6 +52,14 @@ def main(arguments: Sequence[str]) -> None:
     check_all_done(batch, records)
 
 
+def compare(files: Sequence[FoundFile], out: Path) -> None:
+    """Draw the presets side by side, and write nothing else."""
+    out.mkdir(parents=True, exist_ok=True)
+    with unwarned():
+        shown = write_preset_sheet(out / SHEET, [look_at(file) for file in files])
+    say(f"{out / SHEET} shows the presets on {shown} images; choose one with --preset NAME")
+
+
 def _checkpoint_and_inputs(words: Sequence[str]) -> tuple[Path | None, list[Path]]:
     """Return the checkpoint, if the first word names one, and the inputs."""
     first, *rest = words
@@ -52,9 +67,7 @@ def _checkpoint_and_inputs(words: Sequence[str]) -> tuple[Path | None, list[Path
     if not is_checkpoint:
         return None, [Path(word) for word in words]
     if not rest:
-        raise UsageError(
-            f"{first} is a checkpoint; name the radiographs, or their folder, after it"
-        )
+        raise UsageError(f"{first} is a checkpoint; name radiographs or their folder after it")
     return find_checkpoint(first, Path()), [Path(word) for word in rest]
 
 
@@ -109,6 +122,12 @@ def _add_flags_of_enhancer(parser: Parser) -> None:
         help="size at which a network sees a radiograph: native; training, where its correction is "
         "enlarged and added to all pixels of the source; or auto, which is training for "
         "radiographs of more than 1.5 times that size (auto)",
+    )
+    add(
+        "--compare",
+        action="store_true",
+        help=f"draw all presets side by side, whole and pixel by pixel, in DIR/{SHEET}, of at most "
+        f"{MOST_IMAGES} radiographs, and write nothing else",
     )
     add("--device", help="where a network runs: cpu, cuda or cuda:1 (a GPU, if there is one)")
 

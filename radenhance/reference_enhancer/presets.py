@@ -75,12 +75,29 @@ def _scaled(*factors: float) -> tuple[float, ...]:
 
 
 PRESETS: dict[str, Preset] = {
-    "soft": Preset(power=0.8, residual_gain=0.85),
+    "soft": Preset(power=0.9, residual_gain=1.0, octave_gains=_scaled(0.8, 0.8, 0.9), middle=0.5),
     "default": Preset(),
-    "bone": Preset(octave_gains=_scaled(1.2, 1.2, 1.2)),
-    "thorax": Preset(residual_gain=0.65),
-    "exotic": Preset(octave_gains=_scaled(1.0, 1.0, 1.0, 1.15, 1.15, 1.15), residual_gain=0.6),
+    "bone": Preset(
+        power=0.65,
+        octave_gains=_scaled(1.4, 1.5, 1.4, 1.2),
+        residual_gain=0.85,
+        black_percentile=4.0,
+        middle=0.37,
+        gammas=(0.6, 2.2),
+    ),
+    "thorax": Preset(
+        octave_gains=_scaled(1.0, 1.1, 1.2, 1.2, 1.2), residual_gain=0.45, middle=0.52
+    ),
+    "exotic": Preset(
+        power=0.6,
+        octave_gains=_scaled(1.0, 1.2, 1.4, 1.6, 1.5, 1.3),
+        residual_gain=0.4,
+        middle=0.42,
+    ),
 }
+"""soft keeps the look of film; bone darkens soft tissue for trabeculae and cortex; thorax brings
+lung and mediastinum together; exotic draws faint structures of every size, as under a shell.
+"""
 
 AUTO = "auto"
 """In place of a preset's name: the one that `preset_for` gives."""
