@@ -17,7 +17,7 @@ from typing_extensions import override
 from radenhance.dataset.cache import Cache, open_cache
 from radenhance.dataset.decoded import ImageSize
 from radenhance.dataset.description import DESCRIPTION, Declarations, load_declarations
-from radenhance.dataset.loader import DrawSampler, ResumableLoader
+from radenhance.dataset.loader import DrawSampler, EachOnceSampler, ResumableLoader
 from radenhance.dataset.manifest import (
     MANIFEST,
     Pair,
@@ -215,12 +215,7 @@ class RadiographDataModule(LightningDataModule):
             seed=self.seed,
         )
         dataset = self._dataset("train", draw)
-        trainer = self.trainer
-        replicas = (trainer.distributed_sampler_kwargs if trainer else None) or {
-            "num_replicas": 1,
-            "rank": 0,
-        }
-        sampler = DrawSampler(dataset, seed=self.seed, **replicas)
+        sampler = DrawSampler(dataset, seed=self.seed, **self._replicas())
         return ResumableLoader(
             dataset, sampler=sampler, batch_size=self.batch_size, **self._loader_options()
         )
@@ -246,7 +241,16 @@ class RadiographDataModule(LightningDataModule):
             declaration=self._declarations.raw,
             black_outside=self.outside_field == "black",
         )
-        return DataLoader(files, **self._loader_options())
+        # a process may have no file, if there are fewer files than processes
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        sampler = EachOnceSampler(files, **self._replicas())
+        return DataLoader(files, sampler=sampler, **self._loader_options())
+
+    def _replicas(self) -> dict[str, Any]:
+        """Return how many processes share the images, and which of them this is."""
+        trainer = self.trainer
+        replicas = trainer.distributed_sampler_kwargs if trainer else None
+        return replicas or {"num_replicas": 1, "rank": 0}
 
     def _dataset(self, split: Split, augmentation: Augmentation | None = None) -> PairDataset:
         pairs = [pair for pair in self.pairs if pair.split == split]

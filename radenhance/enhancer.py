@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -325,14 +326,26 @@ class ContrastEnhancer(LightningModule):
         Where the batch has reduced images as well, what the network adds to those is enlarged and
         added to the images, which keep all of their detail.
         """
-        if REDUCED not in batch:
-            return self.enhanced(batch).float().clamp(0, 1)
-        small, small_field = batch[REDUCED], batch.get(REDUCED_FIELD)
-        correction = (self(small, small_field) - small).float()
+        with self._in_bands_on_a_cpu():
+            if REDUCED not in batch:
+                return self.enhanced(batch).float().clamp(0, 1)
+            small, small_field = batch[REDUCED], batch.get(REDUCED_FIELD)
+            correction = (self(small, small_field) - small).float()
         enhanced: Tensor = batch["raw"] + enlarged(correction, batch["raw"].shape)
         if "field" in batch:
             enhanced *= batch["field"] / OPAQUE
         return enhanced.clamp_(0, 1)
+
+    @contextmanager
+    def _in_bands_on_a_cpu(self) -> Iterator[None]:
+        """Run in bands on a CPU, where they cost no time, unless a strategy runs the network."""
+        memory = self.memory
+        if self.device.type == "cpu" and "network" not in vars(self):
+            self.memory = memory.in_bands
+        try:
+            yield
+        finally:
+            self.memory = memory
 
     @property
     def _is_frozen(self) -> bool:

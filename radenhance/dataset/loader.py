@@ -6,7 +6,7 @@ the number of batches, because order and augmentation are functions of (seed, ep
 the sampler yields `(epoch, index)`, and no worker has a random state of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
@@ -31,6 +31,27 @@ class DrawSampler(DistributedSampler[Draw]):
         skip, self.skip = self.skip, 0
         indices = cast("list[int]", list(super().__iter__()))
         return iter([(self.epoch, index) for index in indices[skip:]])
+
+
+class EachOnceSampler(DistributedSampler[int]):
+    """All indices in order, each for one process; there may be fewer than processes.
+
+    It is a DistributedSampler, so that Lightning does not replace it by one that needs an index for
+    each process.
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the indices of this process."""
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        """Return the number of indices of this process."""
+        return len(self._own)
+
+    @property
+    def _own(self) -> range:
+        dataset = cast("Sized", self.dataset)
+        return range(self.rank, len(dataset), self.num_replicas)
 
 
 class ResumableLoader(DataLoader[Any]):

@@ -5,7 +5,6 @@ there, the image in bands on the CPU. All of them compute the same function. Wha
 an image is not tried again for one of that size or larger.
 """
 
-import dataclasses
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from radenhance.dataset.prediction import REDUCED, PredictAt, prediction_input
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.enhancer import Batch, ContrastEnhancer
 from radenhance.errors import ImageSizeError, MachineError, ParameterError, RadenhanceError
-from radenhance.memory.banding.stages import BandRows
 from radenhance.prepare.target import sha256_of
 from radenhance.reference_enhancer.enhance import enhance as reference_enhance
 from radenhance.reference_enhancer.presets import ALGORITHM, AUTO, PRESETS, preset_for
@@ -105,16 +103,16 @@ class Rung:
 
     Args:
         device: Where.
-        band_rows: Rows of its bands, or auto; 0 for whole images.
+        in_bands: Whether in bands of rows, or whole images at once.
     """
 
     device: torch.device
-    band_rows: BandRows
+    in_bands: bool
 
     def __str__(self) -> str:
         """Return what to call it in a sentence."""
         where = "the CPU" if self.device.type == "cpu" else "the GPU"
-        return f"{'in bands' if self.band_rows else 'whole'} on {where}"
+        return f"{'in bands' if self.in_bands else 'whole'} on {where}"
 
 
 class NetworkEnhancer:
@@ -136,12 +134,13 @@ class NetworkEnhancer:
         device: str | None = None,
     ) -> None:
         self.network = ContrastEnhancer.from_checkpoint(checkpoint).eval()
+        self._memory = self.network.memory
         self.input = checkpoint.input
         self.at = at
         self.name = "network"
         self.description = _described(checkpoint, sha256)
         first = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.rungs = list(_ladder(first, banded=checkpoint.memory.quantization == "none"))
+        self.rungs = list(_ladder(first))
         self._too_large: dict[Rung, int] = {}
 
     def __call__(self, radiograph: Radiograph) -> Image:
@@ -195,7 +194,7 @@ class NetworkEnhancer:
     @torch.inference_mode()
     def _run(self, batch: Batch, rung: Rung) -> Image:
         network = self.network.to(rung.device)
-        network.memory = dataclasses.replace(network.memory, band_rows=rung.band_rows)
+        network.memory = network.memory.in_bands if rung.in_bands else self._memory
         moved = {name: tensor.to(rung.device) for name, tensor in batch.items()}
         enhanced: Image = network.predict_step(moved, 0)[0, 0].cpu().numpy()
         if not np.isfinite(enhanced).all():
@@ -228,12 +227,10 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
-def _ladder(first: torch.device, *, banded: bool) -> Iterator[Rung]:
-    # on a CPU bands cost nothing, and every byte counts
-    bands: list[BandRows] = ["auto"] if banded else []
-    cpu = torch.device("cpu")
-    yield from (Rung(first, rows) for rows in ([0, *bands] if first.type != "cpu" else []))
-    yield Rung(cpu, bands[0] if bands else 0)
+def _ladder(first: torch.device) -> Iterator[Rung]:
+    if first.type != "cpu":
+        yield from (Rung(first, in_bands) for in_bands in (False, True))
+    yield Rung(torch.device("cpu"), in_bands=True)
 
 
 def _described(checkpoint: Checkpoint, sha256: str) -> str:

@@ -1,8 +1,10 @@
 """Which techniques are on, and the one place where they are put together."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Self
 
 import segmentation_models_pytorch as smp
 import torch
@@ -80,6 +82,13 @@ class MemoryTechniques:
     def chosen(self) -> list[Technique]:
         """The techniques that are on."""
         return [technique for technique in self.known if technique.is_on]
+
+    @property
+    def in_bands(self) -> Self:
+        """The same techniques with bands, or as they are where bands are excluded."""
+        if self.band_rows or self.quantization != "none":
+            return self
+        return dataclasses.replace(self, band_rows="auto")
 
     def stages_of(self, unet: smp.Unet) -> list[Stage]:
         """Return the stages that the techniques make of a network, for one forward pass.
