@@ -125,13 +125,13 @@ class Checkpoint:
     name: str = "the checkpoint"
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: str | Path) -> Self:
         """Return the checkpoint in a file, read and checked.
 
         Raises:
             UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
         """
-        content = read_torch_file(path)
+        content = read_torch_file(Path(path))
         if not isinstance(content, Mapping):
             raise UsageError(f"{path} is not a checkpoint of radenhance: it holds no settings")
         checkpoint = cls(content, str(path))

@@ -203,7 +203,7 @@ class NetworkEnhancer:
 
 
 def open_enhancer(
-    checkpoint: Path, *, at: PredictAt = "auto", device: str | None = None
+    checkpoint: str | Path, *, at: PredictAt = "auto", device: str | None = None
 ) -> NetworkEnhancer:
     """Return the network in a file.
 
@@ -216,7 +216,7 @@ def open_enhancer(
         UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
     """
     opened = Checkpoint.open(checkpoint)
-    return NetworkEnhancer(opened, sha256=sha256_of(checkpoint), at=at, device=device)
+    return NetworkEnhancer(opened, sha256=sha256_of(Path(checkpoint)), at=at, device=device)
 
 
 def is_out_of_memory(error: Exception) -> bool:
