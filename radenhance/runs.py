@@ -12,26 +12,25 @@ LOGS = "lightning_logs"
 NAMES = ("last", "best")
 
 
-def find_checkpoint(name: str, root: Path) -> Path:
+def find_checkpoint(name: str, root: Path, *, parameter: str = "Trainer.fit.ckpt_path") -> Path:
     """Return the checkpoint that `name` means: a path, or the newest run's last or best.
 
     Args:
         name: A path, or one of NAMES.
         root: The folder that holds lightning_logs.
+        parameter: What messages call it.
 
     Raises:
         UsageError: It is not there.
     """
     if name not in NAMES:
         if not Path(name).is_file():
-            raise UsageError(
-                f"Trainer.fit.ckpt_path {name}: no such file; give a checkpoint, last or best"
-            )
+            raise UsageError(f"{parameter} {name}: no such file; give a checkpoint, last or best")
         return Path(name)
     newest = newest_checkpoint(name, root)
     if newest is None:
         raise UsageError(
-            f"Trainer.fit.ckpt_path {name}: no run under {root / LOGS} has a checkpoint of that "
+            f"{parameter} {name}: no run under {root / LOGS} has a checkpoint of that "
             f"name yet; start one with `radenhance fit`, or give a path"
         )
     return newest

@@ -18,10 +18,9 @@ from radenhance.inference.sources import files_of, look_at
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.source import FoundFile
 from radenhance.reference_enhancer.presets import AUTO, PRESETS
-from radenhance.runs import find_checkpoint
+from radenhance.runs import NAMES, find_checkpoint
 
 CHECKPOINT_SUFFIX = ".ckpt"
-OF_NEWEST_RUN = ("last", "best")
 SHEET = "presets.png"
 
 
@@ -63,12 +62,13 @@ def compare(files: Sequence[FoundFile], out: Path) -> None:
 def _checkpoint_and_inputs(words: Sequence[str]) -> tuple[Path | None, list[Path]]:
     """Return the checkpoint, if the first word names one, and the inputs."""
     first, *rest = words
-    is_checkpoint = first in OF_NEWEST_RUN or first.endswith(CHECKPOINT_SUFFIX)
+    is_checkpoint = first in NAMES or first.endswith(CHECKPOINT_SUFFIX)
     if not is_checkpoint:
         return None, [Path(word) for word in words]
     if not rest:
         raise UsageError(f"{first} is a checkpoint; name radiographs or their folder after it")
-    return find_checkpoint(first, Path()), [Path(word) for word in rest]
+    checkpoint = find_checkpoint(first, Path(), parameter="CHECKPOINT")
+    return checkpoint, [Path(word) for word in rest]
 
 
 def _enhancer(checkpoint: Path | None, options: argparse.Namespace) -> Enhancer:

@@ -12,6 +12,7 @@ FLAGS = {
     "MemoryProfiler": "--memory_profiler.",
     "LastCheckpoint": "--last_checkpoint.",
     "PredictionWriter": "--output.",
+    "Output": "--",
     "Trainer.fit": "--",
     "Trainer": "--trainer.",
 }

@@ -105,7 +105,7 @@ def _encoded(dataset: Dataset) -> io.BytesIO:
         implicit = dataset.original_encoding[0]
         meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     copy = Dataset(dataset)
-    copy.file_meta = meta
+    copy.file_meta, copy.preamble = meta, None
     try:
         copy.save_as(file, enforce_file_format=True)
     except Exception as error:  # pydicom raises whatever a malformed element provokes

@@ -139,8 +139,7 @@ class NetworkEnhancer:
         self.at = at
         self.name = "network"
         self.description = _described(checkpoint, sha256)
-        first = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.rungs = list(_ladder(first))
+        self.rungs = list(_ladder(_device(device)))
         self._too_large: dict[Rung, int] = {}
 
     def __call__(self, radiograph: Radiograph) -> Image:
@@ -225,6 +224,20 @@ def is_out_of_memory(error: Exception) -> bool:
         return True
     words = "DefaultCPUAllocator", "can't allocate memory", "CUDA out of memory"
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def _device(name: str | None) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    try:
+        device = torch.device(name or ("cuda" if has_gpu else "cpu"))
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not has_gpu):
+        gpus = f"cuda or cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+        raise ParameterError(
+            "device", got=name, expected=f"cpu, {gpus}" if has_gpu else "cpu; there is no GPU here"
+        )
+    return device
 
 
 def _ladder(first: torch.device) -> Iterator[Rung]:
