@@ -26,6 +26,7 @@ import torch
 
 import radenhance
 from radenhance.checkpoint import LIGHTNING, OF_DATA, OF_MODEL, WholeFileCheckpointIO
+from radenhance.compat.glibc import keep_heap_small
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.inference.model import NetworkEnhancer, open_enhancer
 from radenhance.phantoms.radiograph import dataset_of, phantom
@@ -44,6 +45,7 @@ def write_radiograph(path: Path, side: int) -> None:
 
 def enhance(way: str, radiograph: Path, checkpoint: Path) -> tuple[float, float]:
     """Return seconds, and the process's largest memory in GiB."""
+    keep_heap_small()  # as the command does
     at = way.rpartition(" ")[2]
     network = way.startswith("network")
     enhancer = open_enhancer(checkpoint, at=at, device="cpu") if network else None  # type: ignore[arg-type]

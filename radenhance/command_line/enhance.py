@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from radenhance.compat.glibc import keep_heap_small
 from radenhance.console import Parser, say
 from radenhance.dataset.prediction import PredictAt
 from radenhance.dicom.declaration import Declaration
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         BatchError: Some radiographs could not be enhanced.
     """
     options = _parser().parse_args(arguments[1:])
+    keep_heap_small()
     checkpoint, inputs = _checkpoint_and_inputs(options.inputs)
     files = files_of(inputs, leave_out=options.out)
     settings = Settings(
