@@ -133,7 +133,7 @@ def test_modules_and_what_is_in_them_exist(page):
 def has_name(dotted):
     """Whether a module of ours, or one that defines the rest of the name, is there."""
     parts = dotted.split(".")
-    for length in range(len(parts), 1, -1):
+    for length in range(len(parts), 0, -1):
         path = ROOT.joinpath(*parts[:length])
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if path.exists():

@@ -18,5 +18,4 @@ def keep_heap_small() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MIB)
-        mallopt(_MIB = 2**20
-_M_TRIM_THRESHOLD, _MIB)
+        mallopt(_M_TRIM_THRESHOLD, _MIB)

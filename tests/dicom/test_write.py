@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_charset_files, get_testdata_file
 
-from radenhance.dicom.write import derive, write, write_png
+from radenhance.dicom.write import derive, is_ours, write, write_png, write_tiff
 from radenhance.errors import RadenhanceError, UsageError
 
 MADE_BY = {"description": "unet 1a2b3c, tile 512", "software_version": "1.0"}
@@ -221,3 +222,42 @@ def test_dcmdump_reads_the_file_without_complaint(digital_xray, tmp_path):
     )
     assert result.stderr == b""
     assert b"PixelData" in result.stdout
+
+
+def test_tiff_has_the_pixels_and_says_what_made_them(tmp_path):
+    path = tmp_path / "a.tif"
+    write_tiff(path, ramp(), bits=12, description="network 7", software_version="1.2")
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.rint(ramp() * 4095))
+        assert image.tag_v2[270] == "network 7"
+        assert image.tag_v2[305] == "radenhance 1.2"
+    write_tiff(path, 1 - ramp())
+    assert is_ours(path)
+
+
+@pytest.mark.parametrize("theirs", ["tiff", "text", "folder", "empty"])
+def test_tiff_of_others_is_never_replaced(tmp_path, theirs):
+    path = tmp_path / "a.tif"
+    if theirs == "folder":
+        path.mkdir()
+    elif theirs == "tiff":
+        cv2.imwrite(str(path), np.zeros((ROWS, COLUMNS), np.uint16))
+    else:
+        path.write_text("hello" * (theirs == "text"))
+    with pytest.raises(UsageError, match="was not written by radenhance"):
+        write_tiff(path, ramp())
+
+
+def test_the_16_bit_values_of_a_png_become_a_dicom_image_of_fewer_bits(digital_xray):
+    levels = np.rint(ramp() * 65535).astype(np.uint16)
+    derived = derive(digital_xray, levels, bits=12, bits_given=16, **MADE_BY)
+    np.testing.assert_array_equal(derived.pixel_array, np.rint(levels / 65535 * 4095))
+    with pytest.raises(UsageError, match="bits_given=16"):
+        derive(digital_xray, levels, bits=12, **MADE_BY)
+
+
+def test_lossy_compression_of_a_source_read_without_pixels_has_a_ratio(computed_radiograph):
+    computed_radiograph.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.51"
+    del computed_radiograph.PixelData
+    derived = derive(computed_radiograph, ramp(), num_source_bytes=288, **MADE_BY)
+    assert derived.LossyImageCompressionRatio == 4.0
