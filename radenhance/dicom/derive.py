@@ -10,6 +10,8 @@ Sections are those of DICOM PS3.3 (2024e) unless another part is named.
 
 import copy
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -41,6 +43,8 @@ _DERIVED_CLASS = {
 }
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Rows", "Columns")
+
+_BYTES_OF_A_WORD = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 # Elements that describe pixel values that no longer exist. Those that every image has are
 # overwritten, and not listed here.
@@ -117,15 +121,38 @@ def derive(  # noqa: PLR0913
     _check_text("software_version", software_version, longest=64)
     _check_shape(source, enhanced)
     levels = integer_pixels(enhanced, bits, bits_given=bits_given)
-    made = _in_zone_of(source, now or datetime.now(UTC))
+    with _header_errors(source):
+        derived = _derived(source, levels, bits, num_source_bytes, description)
+        made = _in_zone_of(source, now or datetime.now(UTC))
+        _identify(derived, made, series_uid or generate_uid(prefix=None), series_number)
+        record_equipment(derived, made, software_version)
+    return derived
+
+
+def _derived(
+    source: Dataset,
+    levels: npt.NDArray[np.uint16],
+    bits: int,
+    num_source_bytes: int | None,
+    description: str,
+) -> Dataset:
     derived = _header_without_old_pixels(source)
-    _identify(derived, made, series_uid or generate_uid(prefix=None), series_number)
+    derived.SOPClassUID = _DERIVED_CLASS[source.SOPClassUID]
     _set_pixels(derived, levels, bits)
     _set_grayscale(derived, bits)
     inherit_losses(derived, source, num_source_bytes or len(source.get("PixelData") or b""))
     record_derivation(derived, source, description)
-    record_equipment(derived, made, software_version)
     return derived
+
+
+@contextmanager
+def _header_errors(source: Dataset) -> Iterator[None]:
+    """Turn what pydicom raises at malformed elements, almost any type, into a sentence."""
+    try:
+        yield
+    except Exception as error:
+        name = getattr(source, "filename", None) or "the source"
+        raise RadiographError(f"{name}: its header cannot be copied; repair it") from error
 
 
 def _check_source(source: Dataset) -> None:
@@ -144,11 +171,6 @@ def _check_source(source: Dataset) -> None:
     if (source.get("NumberOfFrames") or 1) > 1:
         raise RadiographError(
             f"{name} has (0028,0008) Number of Frames {source.NumberOfFrames}, expected one frame"
-        )
-    if source.original_encoding[1] is False:
-        raise RadiographError(
-            f"{name} has (0002,0010) Transfer Syntax UID Explicit VR Big Endian, retired in 2006; "
-            "convert it to little endian first, as with dcmconv +te"
         )
 
 
@@ -182,11 +204,28 @@ def _header_without_old_pixels(source: Dataset) -> Dataset:
     derived = copy.deepcopy(source[0x00080000:0x7FE00000])
     for keyword in _OF_OLD_PIXELS:
         derived.pop(keyword, None)
+    if source.original_encoding[1] is False:
+        _turn_to_little_endian(derived)
+        derived.set_original_encoding(False, True, derived.original_character_set)
     for group in range(0x6000, 0x6100, 2):
         _keep_overlay_if_whole(derived, group)
     derived.file_meta = FileMetaDataset()
     derived.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return derived
+
+
+def _turn_to_little_endian(dataset: Dataset) -> None:
+    """Swap the bytes of what pydicom keeps as bytes, and leave out what nobody knows to swap."""
+    for element in list(dataset):
+        width = _BYTES_OF_A_WORD.get(element.VR)
+        if element.VR == "SQ":
+            for item in element.value:
+                _turn_to_little_endian(item)
+        elif element.VR == "UN":
+            del dataset[element.tag]
+        elif width and isinstance(element.value, bytes):
+            words = np.frombuffer(element.value, f">u{width}")
+            element.value = words.astype(f"<u{width}").tobytes()
 
 
 def _keep_overlay_if_whole(derived: Dataset, group: int) -> None:
@@ -202,7 +241,6 @@ def _identify(derived: Dataset, made: datetime, series_uid: str, series_number: 
     source_number = derived.get("SeriesNumber") or 0
     name = str(derived.get("SeriesDescription") or "")
     note = " (enhanced)"
-    derived.SOPClassUID = _DERIVED_CLASS[derived.SOPClassUID]
     derived.SOPInstanceUID = generate_uid(prefix=None)
     derived.SeriesInstanceUID = series_uid
     derived.SeriesNumber = 1000 + source_number if series_number is None else series_number

@@ -20,7 +20,7 @@ from pydicom.errors import InvalidDicomError
 from radenhance.dicom.derive import derive
 from radenhance.dicom.integer_pixels import integer_pixels
 from radenhance.dicom.provenance import MANUFACTURER, written_by_radenhance
-from radenhance.errors import UsageError
+from radenhance.errors import RadiographError, UsageError
 from radenhance.files import replace_file
 
 __all__ = ["derive", "is_ours", "write", "write_png", "write_tiff"]
@@ -41,6 +41,7 @@ def write(path: str | Path, dataset: Dataset) -> None:
 
     Raises:
         UsageError: `path` is the source, or a file that another program wrote.
+        RadiographError: An element that was copied from the source is malformed.
         RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
     """
     path = Path(path)
@@ -48,7 +49,12 @@ def write(path: str | Path, dataset: Dataset) -> None:
         _check_replaceable(path, dataset)
     # In memory first: pydicom loses the error number of a failed write to a file.
     encoded = io.BytesIO()
-    dataset.save_as(encoded, enforce_file_format=True)
+    try:
+        dataset.save_as(encoded, enforce_file_format=True)
+    except Exception as error:  # pydicom raises whatever a malformed element provokes
+        raise RadiographError(
+            f"{path}: an element of the source's header cannot be written; repair it"
+        ) from error
     replace_file(path, encoded.getbuffer())
 
 

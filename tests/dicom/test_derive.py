@@ -1,15 +1,19 @@
+import copy
+import json
 from datetime import UTC, datetime
 from io import BytesIO
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.data import get_charset_files, get_testdata_file
 from pydicom.pixels import apply_voi_lut
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from saved_files import save
 
 from radenhance.dicom.derive import derive
+from radenhance.dicom.write import write
 from radenhance.errors import ImageSizeError, RadiographError, UsageError
 
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
@@ -365,8 +369,47 @@ def test_source_that_is_no_single_radiograph_is_refused(digital_xray, keyword, v
         derive(source, ramp(), **MADE_BY)
 
 
-def test_big_endian_source_is_refused_with_a_way_out():
-    source = pydicom.dcmread(get_testdata_file("MR_small_bigendian.dcm"))
-    source.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    with pytest.raises(RadiographError, match="Big Endian.*dcmconv"):
-        derive(source, np.zeros((source.Rows, source.Columns)), **MADE_BY)
+def test_big_endian_source_gives_what_its_little_endian_twin_gives(digital_xray, tmp_path):
+    item = Dataset()
+    item.add_new(0x00282002, "UN", b"abcd")
+    item.RedPaletteColorLookupTableData = bytes(range(6))
+    digital_xray.add_new(0x60003000, "OW", bytes(range(100)))
+    digital_xray.add_new(0x60000010, "US", 24)
+    digital_xray.AcquisitionContextSequence = [item]
+    digital_xray.ExposureInmAs = 2.5
+    twins = {}
+    for syntax in (ExplicitVRLittleEndian, ExplicitVRBigEndian):
+        path = save(copy.deepcopy(digital_xray), tmp_path / "source.dcm", syntax)
+        source = pydicom.dcmread(path, stop_before_pixels=True)
+        if syntax == ExplicitVRBigEndian:  # pydicom writes bytes as they are
+            swap(source)
+        derived = derive(source, ramp(), now=NOW, series_uid="2.25.9", **MADE_BY)
+        derived.SOPInstanceUID = "2.25.10"
+        write(tmp_path / "derived.dcm", derived)
+        twins[syntax] = pydicom.dcmread(tmp_path / "derived.dcm")
+    little, big = twins.values()
+    assert "DataPointRows" not in big
+    del little.AcquisitionContextSequence[0][0x00282002]
+    assert json.loads(big.to_json()) == json.loads(little.to_json())
+    assert big.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+def swap(dataset):
+    """Turn words in bytes, as they stand in a big endian file."""
+    overlay = dataset[0x60003000]
+    item = dataset.AcquisitionContextSequence[0]["RedPaletteColorLookupTableData"]
+    for element in (overlay, item):
+        element.value = np.frombuffer(element.value, "<u2").astype(">u2").tobytes()
+
+
+def test_malformed_element_is_a_sentence(digital_xray, tmp_path):
+    digital_xray["SeriesNumber"]._value = "four"
+    with pytest.raises(RadiographError, match="header cannot be copied"):
+        derive(digital_xray, ramp(), **MADE_BY)
+    digital_xray.SeriesNumber = 4
+    derived = derive(digital_xray, ramp(), **MADE_BY)
+    derived["KVP"] = DataElement(0x00180060, "US", 1)
+    derived["KVP"]._value = "many"
+    with pytest.raises(RadiographError, match="cannot be written"):
+        write(tmp_path / "a.dcm", derived)
+    assert list(tmp_path.iterdir()) == []

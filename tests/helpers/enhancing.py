@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import torch
-from saved_files import SAMPLES
+from saved_files import SAMPLES, with_pixels
 from small_checkpoint import small_content
 
 from radenhance.checkpoint import WholeFileCheckpointIO
@@ -16,19 +16,11 @@ from radenhance.inference.sources import files_of
 REAL = ("RG1_UNCR.dcm", "RG3_UNCR.dcm")
 
 
-def reduced(dataset, step=8):
-    """A real radiograph of one pixel in `step` of each direction, with its header."""
-    pixels = np.ascontiguousarray(dataset.pixel_array[::step, ::step])
-    dataset.decompress() if dataset.file_meta.TransferSyntaxUID.is_compressed else None
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.PixelData = pixels.tobytes()
-    return dataset
-
-
-def real_radiograph(number=0, **elements):
-    """A small real radiograph with other elements."""
-    dataset = reduced(pydicom.dcmread(SAMPLES / REAL[number % 2]))
-    del dataset[0xFFFCFFFC]
+def real_radiograph(number=0, step=8, **elements):
+    """A real radiograph of one pixel in `step` of each direction, with other elements."""
+    dataset = pydicom.dcmread(SAMPLES / REAL[number % 2])
+    del dataset[0xFFFCFFFC]  # trailing padding
+    with_pixels(dataset, np.ascontiguousarray(dataset.pixel_array[::step, ::step]))
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     return dataset
