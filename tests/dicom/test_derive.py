@@ -371,7 +371,7 @@ def test_source_that_is_no_single_radiograph_is_refused(digital_xray, keyword, v
 
 def test_big_endian_source_gives_what_its_little_endian_twin_gives(digital_xray, tmp_path):
     item = Dataset()
-    item.add_new(0x00282002, "UN", b"abcd")
+    item.add_new(0x00991001, "UN", b"abcd")
     item.RedPaletteColorLookupTableData = bytes(range(6))
     digital_xray.add_new(0x60003000, "OW", bytes(range(100)))
     digital_xray.add_new(0x60000010, "US", 24)
@@ -389,7 +389,7 @@ def test_big_endian_source_gives_what_its_little_endian_twin_gives(digital_xray,
         twins[syntax] = pydicom.dcmread(tmp_path / "derived.dcm")
     little, big = twins.values()
     assert "DataPointRows" not in big
-    del little.AcquisitionContextSequence[0][0x00282002]
+    del little.AcquisitionContextSequence[0][0x00991001]
     assert json.loads(big.to_json()) == json.loads(little.to_json())
     assert big.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
