@@ -80,6 +80,8 @@ def commands(home, who):
         ["fit", *data, *network, "2", "--ckpt_path=last"],
         ["validate", *data],
         ["predict", *data, f"--data.predict_from={who.institution}"],
+        ["enhance", who.institution, "--out=png", "--format=png", "--report=run.json"],
+        ["enhance", "last", who.institution, "--out=tiff", "--format=tiff", "--device=cpu"],
         ["plan", *data, *network, "1"],
     ]
 
