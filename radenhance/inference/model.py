@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from radenhance import __version__
 from radenhance.arrays import Image
@@ -30,6 +31,9 @@ from radenhance.reference_enhancer.presets import ALGORITHM, AUTO, PRESETS, pres
 
 MIN_SIDE = 32
 """Least rows and columns that a network takes."""
+
+SYMMETRIES = [(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
+"""Quarter turns, and whether mirrored before: those of a square. The first changes nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +127,8 @@ class NetworkEnhancer:
         sha256: SHA-256 of the file that it came from, in hex.
         at: The size at which it sees a radiograph.
         device: Where to begin; the GPU when None, where there is one.
+        symmetric: Whether to take the mean over the eight mirrored and turned images, which the
+            network sees one after the other, for eight times the time.
     """
 
     def __init__(
@@ -132,13 +138,16 @@ class NetworkEnhancer:
         sha256: str,
         at: PredictAt = "auto",
         device: str | None = None,
+        symmetric: bool = False,
     ) -> None:
         self.network = ContrastEnhancer.from_checkpoint(checkpoint).eval()
         self._memory = self.network.memory
         self.input = checkpoint.input
         self.at = at
+        self.sha256 = sha256
+        self.symmetries = SYMMETRIES if symmetric else SYMMETRIES[:1]
         self.name = "network"
-        self.description = _described(checkpoint, sha256)
+        self.description = _described(checkpoint, sha256, symmetric=symmetric)
         self.rungs = list(_ladder(_device(device)))
         self._too_large: dict[Rung, int] = {}
 
@@ -195,14 +204,23 @@ class NetworkEnhancer:
         network = self.network.to(rung.device)
         network.memory = network.memory.in_bands if rung.in_bands else self._memory
         moved = {name: tensor.to(rung.device) for name, tensor in batch.items()}
-        enhanced: Image = network.predict_step(moved, 0)[0, 0].cpu().numpy()
+        total = sum(
+            _turned_back(network.predict_step(_turned(moved, *symmetry), 0), *symmetry)
+            for symmetry in self.symmetries
+        )
+        assert isinstance(total, Tensor)
+        enhanced: Image = (total / len(self.symmetries))[0, 0].cpu().numpy()
         if not np.isfinite(enhanced).all():
             raise RadenhanceError("the network gives values that are infinite or not a number")
         return enhanced
 
 
 def open_enhancer(
-    checkpoint: str | Path, *, at: PredictAt = "auto", device: str | None = None
+    checkpoint: str | Path,
+    *,
+    at: PredictAt = "auto",
+    device: str | None = None,
+    symmetric: bool = False,
 ) -> NetworkEnhancer:
     """Return the network in a file.
 
@@ -210,12 +228,15 @@ def open_enhancer(
         checkpoint: A checkpoint.
         at: The size at which it sees a radiograph.
         device: Where to begin, as `NetworkEnhancer` has it.
+        symmetric: Whether to take the mean over mirrored and turned images.
 
     Raises:
         UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
     """
     opened = Checkpoint.open(checkpoint)
-    return NetworkEnhancer(opened, sha256=sha256_of(Path(checkpoint)), at=at, device=device)
+    return NetworkEnhancer(
+        opened, sha256=sha256_of(Path(checkpoint)), at=at, device=device, symmetric=symmetric
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -246,7 +267,22 @@ def _ladder(first: torch.device) -> Iterator[Rung]:
     yield Rung(torch.device("cpu"), in_bands=True)
 
 
-def _described(checkpoint: Checkpoint, sha256: str) -> str:
+def _turned(batch: Batch, quarters: int, mirrored: bool) -> Batch:
+    if not (quarters or mirrored):  # torch.rot90 would copy it
+        return batch
+
+    def turned(image: Tensor) -> Tensor:
+        return torch.rot90(image.flip(-1) if mirrored else image, quarters, (-2, -1))
+
+    return {name: turned(image).contiguous() for name, image in batch.items()}
+
+
+def _turned_back(image: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    back = torch.rot90(image, -quarters, (-2, -1)) if quarters else image
+    return back.flip(-1) if mirrored else back
+
+
+def _described(checkpoint: Checkpoint, sha256: str, *, symmetric: bool) -> str:
     settings = ", ".join(
         f"{name.rpartition('.')[2]} {value}"
         for name, value in checkpoint.flags.items()
@@ -254,5 +290,5 @@ def _described(checkpoint: Checkpoint, sha256: str) -> str:
     )
     return (
         f"Contrast enhanced by a neural network of radenhance {__version__}: {settings}, "
-        f"checkpoint SHA-256 {sha256}"
+        f"{'mean of mirrored and turned images, ' if symmetric else ''}checkpoint SHA-256 {sha256}"
     )
