@@ -40,6 +40,9 @@ _DERIVED_CLASS = {
     _INTRAORAL_FOR_PROCESSING: _INTRAORAL_FOR_PRESENTATION,
 }
 
+DERIVED_CLASSES = frozenset(_DERIVED_CLASS.values())
+"""SOP classes that derived images have."""
+
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Rows", "Columns")
 
 # Elements that describe pixel values that no longer exist. Those that every image has are
