@@ -14,7 +14,7 @@ from radenhance.errors import UsageError
 from radenhance.inference.batch import Batch, Settings, check_all_done, summary, write_report
 from radenhance.inference.journal import Record
 from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
-from radenhance.inference.outputs import Format, Output
+from radenhance.inference.outputs import BURNED_IN, Format, Output
 from radenhance.inference.sources import files_of
 from radenhance.inference.watch import Stop, Watch
 from radenhance.prepare.source import FoundFile
@@ -23,10 +23,6 @@ from radenhance.runs import find_checkpoint
 
 CHECKPOINT_SUFFIX = ".ckpt"
 OF_NEWEST_RUN = ("last", "best")
-BURNED_IN = (
-    "Identities were left out of the headers. Text that is burned into pixels stays: look at each "
-    "image whose (0028,0301) Burned In Annotation is YES before you pass it on."
-)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,23 +1,19 @@
 """`radenhance serve`: radiographs by DICOM from one node, enhanced radiographs to the next."""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from radenhance.command_line.enhance import (
-    BURNED_IN,
-    CHECKPOINT_SUFFIX,
-    OF_NEWEST_RUN,
-    add_flags_of_enhancer,
-    enhancer_of,
-)
+from radenhance.command_line.enhance import add_flags_of_enhancer, enhancer_of
 from radenhance.console import Parser, say, say_error
 from radenhance.errors import UsageError
 from radenhance.extras import require_extra
 from radenhance.inference.batch import Batch, Settings
 from radenhance.inference.nodes import Caller, Node, Tls, title_of
-from radenhance.inference.outputs import Output
+from radenhance.inference.outputs import BURNED_IN, Output
 from radenhance.inference.spool import Spool
 from radenhance.inference.watch import Stop
 from radenhance.runs import find_checkpoint
@@ -33,53 +29,60 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments[1:])
     require_extra("serve", "radenhance serve")
-    from radenhance.inference.serve import Forwarder, Receiver, Reception, serve
-
     title, tls = title_of(options.aet), _tls(options.tls_cert, options.tls_key, options.tls_ca)
     forward = Node.parse(options.forward) if options.forward else None
     callers = [Caller.parse(each) for each in options.allow.split(",")]
     if options.forward_tls and (tls is None or forward is None):
         raise UsageError("--forward-tls needs --forward, --tls-cert and --tls-key")
+    checkpoint = find_checkpoint(options.checkpoint, Path()) if options.checkpoint else None
     settings = Settings(
-        enhancer_of(_checkpoint(options.checkpoint), options),
+        enhancer_of(checkpoint, options),
         Output("dicom", options.bits, options.deidentify),
     )
-    with ExitStack() as running:
-        spool = Spool(options.spool, max_bytes=int(options.max_gib * GIB))
-        running.callback(spool.close)
-        batch = _batch(spool, settings)
-        stop = running.enter_context(Stop())
-        reception = Reception(
-            options.bind,
-            options.port,
-            title,
-            callers,
-            max_associations=options.max_associations,
-            max_object_bytes=int(options.max_mib * MIB),
-            tls=tls.for_server() if tls else None,
-        )
-        receiver = Receiver(reception, spool)
-        running.enter_context(receiver.running())
-        if forward is not None:
-            called = tls.for_client() if tls and options.forward_tls else None
-            forwarder = Forwarder(forward, title, spool, tls=called)
-            running.enter_context(forwarder.running())
-        if tls is None and not _is_loopback(options.bind):
-            say_error("nothing is encrypted: who is on this network can read what is sent")
-        place = f"{options.bind} port {receiver.port}"
-        say(f"{title} listens at {place}; stop it with Ctrl-C or SIGTERM")
-        counts = serve(batch, spool, stop)
+    counts = _served(options, settings, _Nodes(title, callers, forward, tls))
     say(", ".join(f"{number} {outcome}" for outcome, number in counts.items()) or "nothing came")
     if options.deidentify:
         say(BURNED_IN)
 
 
-def _checkpoint(word: str | None) -> Path | None:
-    if word is None:
-        return None
-    if word not in OF_NEWEST_RUN and not word.endswith(CHECKPOINT_SUFFIX):
-        raise UsageError(f"{word} is no checkpoint, expected last, best or a file *.ckpt")
-    return find_checkpoint(word, Path())
+@dataclass(frozen=True)
+class _Nodes:
+    title: str
+    callers: Sequence[Caller]
+    forward: Node | None
+    tls: Tls | None
+
+
+def _served(options: argparse.Namespace, settings: Settings, nodes: _Nodes) -> Counter[str]:
+    """Serve until somebody asks to stop."""
+    from radenhance.inference.serve import Forwarder, Receiver, Reception, serve
+
+    title, tls = nodes.title, nodes.tls
+    reception = Reception(
+        options.bind,
+        options.port,
+        title,
+        nodes.callers,
+        max_associations=options.max_associations,
+        max_object_bytes=int(options.max_mib * MIB),
+        tls=tls.for_server() if tls else None,
+    )
+    called = tls.for_client() if tls and options.forward_tls else None
+    with ExitStack() as running:
+        spool = Spool(options.spool, max_bytes=int(options.max_gib * GIB))
+        running.callback(spool.close)
+        batch = _batch(spool, settings)
+        stop = running.enter_context(Stop())
+        receiver = Receiver(reception, spool)
+        running.enter_context(receiver.running())
+        if nodes.forward is not None:
+            forwarder = Forwarder(nodes.forward, title, spool, tls=called)
+            running.enter_context(forwarder.running())
+        if tls is None and not _is_loopback(options.bind):
+            say_error("nothing is encrypted: who is on this network can read what is sent")
+        place = f"{options.bind} port {receiver.port}"
+        say(f"{title} listens at {place}; stop it with Ctrl-C or SIGTERM")
+        return serve(batch, spool, stop)
 
 
 def _tls(cert: Path | None, key: Path | None, ca: Path | None) -> Tls | None:

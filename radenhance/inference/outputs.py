@@ -27,6 +27,12 @@ Format = Literal["auto", "dicom", "png", "tiff"]
 SUFFIXES = {"dicom": ".dcm", "png": ".png", "tiff": ".tif"}
 BITS = range(8, 17)
 
+BURNED_IN = (
+    "Identities were left out of the headers. Text that is burned into pixels stays: look at each "
+    "image whose (0028,0301) Burned In Annotation is YES before you pass it on."
+)
+"""What to say where identities are left out."""
+
 
 @dataclass(frozen=True)
 class Output:

@@ -61,7 +61,7 @@ def test_other_settings_begin_another_list_and_keep_the_former(stopped):
         (["--forward=PACS"], "'PACS' names no node, expected AET@HOST:PORT"),
         (["--forward=P@127.0.0.1:1", "--forward-tls"], "--forward-tls needs --forward, --tls-cert"),
         (["--aet=much too long for one"], "is no AE title"),
-        (["export"], "export is no checkpoint, expected last, best or a file"),
+        (["export"], "export: no such file; give a checkpoint, last or best"),
     ],
 )
 def test_flags_that_do_not_go_together_are_said(flags, message, capsys):
