@@ -188,6 +188,8 @@ class Batch:
         taken = {record.output.rpartition(".")[0] for record in others if record.output}
         earlier = self.journal.records.get(candidate.key)
         name = output_name(candidate.found.name, candidate.key, self._words, taken)
+        if self.settings.output.deidentify:  # a file may be called after its UID, or a folder
+            name = f"image-{self.journal.pseudonym_of(candidate.key)}"
         if earlier is not None and earlier.output:
             name = earlier.output.rpartition(".")[0]
         stem = self.out / name

@@ -117,6 +117,10 @@ class Journal:
         """Return the UID of what this run makes of something with a UID."""
         return uid_within(self.salt, source_uid)
 
+    def pseudonym_of(self, key: str) -> str:
+        """Return 16 hexadecimal digits that stand for a source, and that only this list tells."""
+        return uuid.uuid5(uuid.UUID(hex=self.salt), key).hex[:16]
+
     def _write_anew(self) -> None:
         begun = {"salt": self.salt, "settings": dict(self.settings)}
         lines = [begun, *(asdict(record) for record in self.records.values())]

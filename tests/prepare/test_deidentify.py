@@ -1,3 +1,4 @@
+import re
 import shutil
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from clinic_files import named_dataset, save
+from fake_enhancer import FakeEnhancer
 from pydicom import DataElement, Dataset
 from pydicom.sequence import Sequence
 
@@ -17,6 +19,7 @@ from radenhance.dicom.provenance import written_by_radenhance
 from radenhance.dicom.read import read, read_header, read_open
 from radenhance.dicom.write import write_png
 from radenhance.errors import RadiographError
+from radenhance.inference.batch import Batch, Settings
 from radenhance.inference.naming import uid_within
 from radenhance.inference.outputs import Output
 from radenhance.prepare.deidentify import write_without_identity
@@ -340,6 +343,17 @@ def test_uids_are_replaced_alike_by_ones_that_only_the_run_can_tell():
     assert source == uid_within("0" * 32, first.SOPInstanceUID)
     for uid in (first.SOPInstanceUID, first.StudyInstanceUID, first.SeriesInstanceUID):
         assert uid.encode() not in path.read_bytes()
+
+
+def test_files_and_folders_that_are_called_after_uids_or_patients_lend_no_name():
+    dataset = named_dataset()
+    path = Path("in") / dataset.StudyInstanceUID / f"{dataset.SOPInstanceUID}.dcm"
+    settings = Settings(FakeEnhancer(), Output(deidentify=True))
+    batch = Batch(Path("out"), settings, quiet=True)
+    (record,) = batch.run([FoundFile(save(dataset, path), path.as_posix())])
+    assert re.fullmatch(r"image-[0-9a-f]{16}\.dcm", record.output)
+    assert record.key not in record.output
+    assert (Path("out") / record.output).is_file()
 
 
 def test_dciodvfy_finds_no_error_in_a_derived_image_that_its_twin_with_identities_has_not():
