@@ -42,7 +42,7 @@ from radenhance.errors import DiskError, RadenhanceError, UsageError
 from radenhance.foreign_text import one_line
 from radenhance.inference.batch import Batch
 from radenhance.inference.journal import Record
-from radenhance.inference.nodes import Caller, Node
+from radenhance.inference.nodes import Caller, Node, plain_address
 from radenhance.inference.spool import Spool
 from radenhance.inference.watch import Stop
 
@@ -88,6 +88,12 @@ class Reception:
     max_object_bytes: int = 2**29
     tls: SSLContext | None = None
 
+    @property
+    def addresses(self) -> frozenset[str] | None:
+        """Addresses that callers may have; None where a title will do."""
+        named = [caller.addresses for caller in self.callers if caller.addresses is not None]
+        return frozenset().union(*named) if len(named) == len(self.callers) else None
+
 
 class Receiver:
     """Takes objects into a spool while it is entered.
@@ -124,6 +130,7 @@ class Receiver:
                 f"{place[0]} port {place[1]} cannot be listened at: {error.strerror}; choose "
                 f"another port, or end what listens there"
             ) from error
+        self._server.known = reception.addresses
         self._server.max_connections = reception.max_associations + CONNECTIONS_BEYOND
         self.port: int = self._server.server_address[1]
 
@@ -169,6 +176,7 @@ class _Server(AssociationServer):  # type: ignore[misc]
     """Listens; a silent or greedy caller keeps nobody else waiting."""
 
     max_connections = CONNECTIONS_BEYOND
+    known: frozenset[str] | None = None
 
     @override
     def get_request(self) -> tuple[Any, Any]:
@@ -183,6 +191,10 @@ class _Server(AssociationServer):  # type: ignore[misc]
 
     @override
     def verify_request(self, request: Any, client_address: Any) -> bool:
+        address = plain_address(client_address[0])
+        if self.known is not None and address not in self.known:
+            say_error(f"refused a connection from {address}, where nobody on the list is")
+            return False
         return len(self.active_associations) < self.max_connections
 
     @override
@@ -283,7 +295,7 @@ class Forwarder:
         if association.is_established:
             association.release()
         if answers["taken"]:
-            say(f"{self.node} took {answers['taken']} images")
+            say(f"sent to {self.node}: {answers['taken']}")
         num_waiting = len(images) - answers["taken"] - answers["refused"]
         if num_waiting and not self._ended.is_set():
             self._say_down(num_waiting)

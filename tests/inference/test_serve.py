@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from clinic_files import SECRETS, named_dataset, save
+from clinic_files import OWNER, SECRETS, named_dataset, save
 from fake_enhancer import FakeEnhancer
 from processes import free_port
 from pydicom.data import get_testdata_file
@@ -150,7 +150,7 @@ def test_a_radiograph_comes_in_and_its_derived_image_goes_on(capfd):
     assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
     assert listed() == ["enhanced"]
     said = "".join(capfd.readouterr()) + (SPOOL / "enhanced/enhance.jsonl").read_text()
-    assert "PACS took 1 images" in said
+    assert "sent to PACS: 1" in said
     assert not any(secret in said for secret in SECRETS)
 
 
@@ -158,7 +158,7 @@ def test_a_radiograph_comes_in_and_its_derived_image_goes_on(capfd):
     ("callers", "options"),
     [
         ([Caller("CR1")], {"title": "CR2"}),
-        ([Caller("CR1", frozenset({"127.0.0.9"}))], {}),
+        ([Caller("CR1", frozenset({"127.0.0.9"})), Caller("CR3")], {}),
         ([Caller("CR1")], {"called": "OTHER"}),
     ],
 )
@@ -168,6 +168,14 @@ def test_who_is_not_on_the_list_or_calls_somebody_else_is_refused(callers, optio
         assert association.is_rejected
         assert sent(port, named_dataset(), **options) is None
     assert not files("received", "enhanced")
+
+
+def test_nobody_gets_as_far_as_a_title_from_an_address_that_is_not_on_the_list(capfd):
+    with serving(callers=[Caller("CR1", frozenset({"127.0.0.9"}))]) as port:
+        association = associated(port)
+        assert not association.is_established
+        assert not association.is_rejected
+    assert "refused a connection from 127.0.0.1, where nobody" in capfd.readouterr().err
 
 
 def test_a_caller_with_its_address_is_accepted():
@@ -237,19 +245,28 @@ def test_what_the_next_node_has_no_room_for_waits_and_what_it_refuses_is_put_asi
     assert len(files("refused")) == 1
 
 
-def test_a_defect_puts_one_object_aside_and_no_other(capfd):
-    def fail_at_the_second():
-        if enhancer.seen[-1] == enhancer.seen[1]:
-            raise KeyError("Quillfeather")
+class Defective(FakeEnhancer):
+    """Fails at one object, in a way that nobody thought of."""
 
-    enhancer = FakeEnhancer(fail_at_the_second)
-    with serving(enhancer=enhancer) as port:
-        assert sent(port, *(named_dataset(seed=i) for i in range(3))) == [STORED] * 3
+    def __init__(self, dataset):
+        super().__init__()
+        self.uid = dataset.SOPInstanceUID
+
+    def __call__(self, radiograph):
+        if radiograph.header.sop_instance_uid == self.uid:
+            raise KeyError(OWNER)
+        return super().__call__(radiograph)
+
+
+def test_a_defect_puts_one_object_aside_and_no_other(capfd):
+    datasets = [named_dataset(seed=i) for i in range(3)]
+    with serving(enhancer=Defective(datasets[1])) as port:
+        assert sent(port, *datasets) == [STORED] * 3
         eventually(lambda: not files("received"))
     assert (len(files("failed")), len(files("enhanced"))) == (1, 2)
     said = capfd.readouterr().err
     assert "a defect of radenhance: KeyError in line" in said
-    assert "Quillfeather" not in said
+    assert OWNER not in said
 
 
 def test_what_lies_among_derived_images_and_is_none_is_put_aside():
