@@ -55,15 +55,18 @@ SYNTAXES = [*UNCOMPRESSED, DeflatedExplicitVRLittleEndian, *CODECS]
 
 STORED, NO_RESOURCES, WITH_A_WARNING = 0x0000, 0xA700, 0xB000  # PS3.4 B.2.3
 LATER = (0x0110,)  # Processing Failure (PS3.7 C), as while a database starts
-REJECTED_FOR_GOOD, BY_USER, UNKNOWN_CALLER = 0x01, 0x01, 0x03  # PS3.8 9.3.4
+UNKNOWN_CALLER = 0x01, 0x01, 0x03  # rejected for good (PS3.8 9.3.4)
+TOO_MANY = 0x02, 0x03, 0x02  # rejected for now
 
 AT_ONCE = 8
 """Objects between two looks at the folder; each is decoded while the one before is enhanced."""
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 POLL_SECONDS = 0.5
 TIMEOUT_SECONDS = 60.0
-CONNECTIONS_BEYOND = 4
-"""Connections, besides those of associations, in which nothing was said yet."""
+CONNECTIONS_BEYOND = 32
+"""Connections, besides those of associations, in which nothing was said yet; pynetdicom takes those
+that were closed again for such until a title is due."""
+TITLE_DUE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ class Receiver:
     def __init__(self, reception: Reception, spool: Spool) -> None:
         self.reception, self.spool = reception, spool
         entity = _entity(reception.title)
-        entity.maximum_associations = reception.max_associations
+        connections = reception.max_associations + CONNECTIONS_BEYOND
+        entity.maximum_associations = connections
         entity.require_called_aet = True
         entity.add_supported_context(VERIFICATION)
         for context in AllStoragePresentationContexts:
@@ -131,7 +135,7 @@ class Receiver:
                 f"another port, or end what listens there"
             ) from error
         self._server.known = reception.addresses
-        self._server.max_connections = reception.max_associations + CONNECTIONS_BEYOND
+        self._server.max_connections = connections
         self.port: int = self._server.server_address[1]
 
     @contextmanager
@@ -155,8 +159,16 @@ class Receiver:
         address = association.requestor.address
         if not any(caller.is_who_calls(title, address) for caller in self.reception.callers):
             say_error(f"refused a caller that is not on the list: {title} at {address}")
-            association.acse.send_reject(REJECTED_FOR_GOOD, BY_USER, UNKNOWN_CALLER)
-            association.kill()
+            self._reject(association, UNKNOWN_CALLER)
+        elif self._num_established() >= self.reception.max_associations:
+            self._reject(association, TOO_MANY)
+
+    def _reject(self, association: Association, why: tuple[int, int, int]) -> None:
+        association.acse.send_reject(*why)
+        association.kill()
+
+    def _num_established(self) -> int:
+        return sum(each.is_established for each in self._server.active_associations)
 
     def _echo(self, event: Event) -> int:
         event.assoc.dul.socket.recv.renew()
@@ -388,6 +400,6 @@ def _line(record: Record) -> str:
 def _entity(title: str) -> AE:
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     entity = AE(title)
-    entity.acse_timeout = entity.network_timeout = entity.dimse_timeout = TIMEOUT_SECONDS
-    entity.connection_timeout = TIMEOUT_SECONDS / 2
+    entity.network_timeout = entity.dimse_timeout = TIMEOUT_SECONDS
+    entity.acse_timeout = entity.connection_timeout = TITLE_DUE_SECONDS
     return entity

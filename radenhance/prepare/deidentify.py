@@ -166,12 +166,7 @@ def without_identity(
         found = (_code(item, identity) for item in derived.get(keyword) or [])
         if codes := [code for code in found if code is not None]:
             setattr(copy, keyword, codes)
-    (source,), (reference,) = derived.SourceImageSequence, copy.SourceImageSequence
-    reference.SpatialLocationsPreserved = source.SpatialLocationsPreserved
-    reference.PurposeOfReferenceCodeSequence = source.PurposeOfReferenceCodeSequence
-    equipment = deepcopy(derived.ContributingEquipmentSequence[-1])
-    del equipment.ContributionDateTime
-    copy.ContributingEquipmentSequence = [equipment]
+    _say_origin(copy, derived)
     copy.BurnedInAnnotation = derived.get("BurnedInAnnotation") or "YES"  # nobody looked
     copy.LongitudinalTemporalInformationModified = "REMOVED"
     copy.DeidentificationMethod = METHOD_OF_DERIVED
@@ -179,6 +174,15 @@ def without_identity(
     copy.file_meta = FileMetaDataset()
     copy.file_meta.TransferSyntaxUID = derived.file_meta.TransferSyntaxUID
     return copy
+
+
+def _say_origin(copy: Dataset, derived: Dataset) -> None:
+    (source,), (reference,) = derived.SourceImageSequence, copy.SourceImageSequence
+    reference.SpatialLocationsPreserved = source.SpatialLocationsPreserved
+    reference.PurposeOfReferenceCodeSequence = source.PurposeOfReferenceCodeSequence
+    equipment = deepcopy(derived.ContributingEquipmentSequence[-1])
+    del equipment.ContributionDateTime
+    copy.ContributingEquipmentSequence = [equipment]
 
 
 def _dicom_without_identity(source: Source) -> bytes:

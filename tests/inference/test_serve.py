@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from clinic_files import OWNER, SECRETS, named_dataset, save
@@ -243,6 +244,27 @@ def test_what_the_next_node_has_no_room_for_waits_and_what_it_refuses_is_put_asi
         assert sent(own, *(named_dataset(seed=i) for i in range(3))) == [STORED] * 3
         eventually(lambda: pacs.answers == 5 and all_done())
     assert len(files("refused")) == 1
+
+
+def test_garbage_ends_its_own_connection_and_nothing_else(capfd):
+    random = np.random.default_rng(0)
+    associate = (
+        b"\x01\0" + (200).to_bytes(4) + b"\0\1\0\0" + b"RADENHANCE".ljust(16) + b"CR1".ljust(16)
+    )
+    garbage = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x04\0" + (2**32 - 1).to_bytes(4) + bytes(100),  # a unit of 4 GiB
+        associate.ljust(206, b"\xff"),
+        associate,  # cut off
+        *(random.bytes(300) for _ in range(5)),
+        *(bytes([kind, 0, 0, 0, 0, 100]) + random.bytes(100) for kind in range(1, 8)),
+    ]
+    with serving(max_associations=1) as port:
+        for content in garbage:
+            with socket.create_connection((HOST, port)) as connection:
+                connection.sendall(content)
+        assert sent(port, named_dataset()) == [STORED]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 class Defective(FakeEnhancer):
