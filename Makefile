@@ -39,8 +39,8 @@ lowest: $(VENV)/checkers  ## run the quickstart with the oldest versions that py
 constraints: $(VENV)/checkers  ## pin what pyproject.toml asks for and is not pinned yet; UPGRADE=1 pins all anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(if $(UPGRADE),--upgrade) --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
-# What `pip install radenhance[demo,onnx]` takes, with the hashes of its files: for audit and release.
-WHAT_RUNS = $(BIN)/uv pip compile --quiet --python-version 3.11 --extra demo --extra onnx --constraint constraints.txt --no-header --no-annotate --generate-hashes pyproject.toml
+# What `pip install radenhance[demo,onnx,serve]` takes, with the hashes of its files: for audit and release.
+WHAT_RUNS = $(BIN)/uv pip compile --quiet --python-version 3.11 --extra demo --extra onnx --extra serve --constraint constraints.txt --no-header --no-annotate --generate-hashes pyproject.toml
 
 audit: $(VENV)/releasers  ## ask the advisory database about the pinned versions (needs the network)
 	@mkdir -p build
@@ -67,7 +67,7 @@ $(VENV)/python: Makefile
 
 $(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt
 	@echo "Installing radenhance into $(VENV): PyTorch and its CUDA libraries, about 3 GB, some minutes"
-	$(PIP) --editable '.[demo,onnx]'
+	$(PIP) --editable '.[demo,onnx,serve]'
 	@touch $@
 
 $(VENV)/tests: $(VENV)/installed

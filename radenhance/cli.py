@@ -29,6 +29,7 @@ training (each with --help for all of its flags)
 
 using what was trained
   enhance      enhance radiographs: DICOM in, derived DICOM out, whatever lies among them
+  serve        receive radiographs by C-STORE, and send enhanced ones on
 
 before training
   plan         say how much GPU memory a run takes, and which techniques make it fit
@@ -65,6 +66,7 @@ built-in recipes for --config
 COMMANDS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.run"),
     "enhance": "radenhance.command_line.enhance",
+    "serve": "radenhance.command_line.serve",
     "prepare": "radenhance.prepare.command",
     "check": "radenhance.prepare.check.command",
     "synthesize": "radenhance.prepare.synthesize",

@@ -7,9 +7,11 @@ or looks like a line of ours.
 import argparse
 import logging
 import os
+import stat
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 from typing_extensions import override
@@ -39,6 +41,16 @@ def say_error(message: str) -> None:
     """Print in one line why a command ends, on standard error."""
     joined = " ".join(message.split("\n"))
     _write(sys.stderr, f"radenhance: {one_line(joined, LONGEST_MESSAGE)}")
+
+
+def leave_terminal() -> None:
+    """Write nowhere instead of to a terminal that is gone, which would be an error."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for output in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):
+                os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 def hush_libraries() -> None:

@@ -7,7 +7,11 @@ from importlib.util import find_spec
 
 from radenhance.errors import UsageError
 
-EXTRAS = {"demo": ("data_store",), "onnx": ("onnx", "onnxruntime", "onnxscript")}
+EXTRAS = {
+    "demo": ("data_store",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "serve": ("pynetdicom",),
+}
 """Extra of pyproject.toml -> the modules that its packages install."""
 
 

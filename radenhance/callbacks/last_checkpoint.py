@@ -11,12 +11,9 @@ what to free and how to go on from the checkpoint before, which stays whole. Cur
 matter: a run without them has lost nothing (`log_points.without_curves`).
 """
 
-import os
 import signal
-import stat
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +25,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 from radenhance.compat.lightning import begin_next_epoch
+from radenhance.console import leave_terminal
 
 FILE_NAME = "last.ckpt"
 HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
@@ -95,7 +93,7 @@ class LastCheckpoint(Checkpoint):
 
     def _hold_back(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGHUP:
-            _leave_terminal()
+            leave_terminal()
         elif signum == signal.SIGINT and self._asked is not None:
             raise KeyboardInterrupt
         elif signum == signal.SIGINT:
@@ -129,16 +127,6 @@ class LastCheckpoint(Checkpoint):
 
 def _path(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / FILE_NAME
-
-
-def _leave_terminal() -> None:
-    """Write nowhere instead of to a terminal that is gone, which would be an error."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for output in (1, 2):
-        with suppress(OSError):
-            if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):
-                os.dup2(nowhere, output)
-    os.close(nowhere)
 
 
 def _on_any_rank(trainer: Trainer, decision: bool) -> bool:

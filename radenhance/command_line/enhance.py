@@ -1,6 +1,7 @@
 """`radenhance enhance`: radiographs in, enhanced radiographs out."""
 
 import argparse
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ from radenhance.dataset.prediction import PredictAt
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import UsageError
 from radenhance.inference.batch import Batch, Settings, check_all_done, summary, write_report
+from radenhance.inference.journal import Record
 from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
-from radenhance.inference.outputs import Format, Output
+from radenhance.inference.outputs import BURNED_IN, Format, Output
 from radenhance.inference.preset_sheet import MOST_IMAGES, write_preset_sheet
 from radenhance.inference.sources import files_of, look_at
+from radenhance.inference.watch import Stop, Watch
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.source import FoundFile
 from radenhance.reference_enhancer.presets import AUTO, PRESETS
@@ -37,8 +40,8 @@ def main(arguments: Sequence[str]) -> None:
     checkpoint, inputs = _checkpoint_and_inputs(options.inputs)
     files = files_of(inputs, leave_out=options.out)
     settings = Settings(
-        _enhancer(checkpoint, options),
-        Output(options.format, options.bits),
+        enhancer_of(checkpoint, options),
+        Output(options.format, options.bits, options.deidentify),
         Declaration(options.bone, options.declared_bits, options.relationship),
     )
     if options.compare:
@@ -46,11 +49,36 @@ def main(arguments: Sequence[str]) -> None:
         return
     batch = Batch(options.out, settings, resume=options.resume)
     begin = time.monotonic()
-    records = batch.run(files)
+    watched = options.watch is not None
+    records = _watched(batch, inputs, options.watch) if watched else batch.run(files)
     if options.report is not None:
         write_report(options.report, batch.report(time.monotonic() - begin))
     say(summary(batch, records))
-    check_all_done(batch, records)
+    if options.deidentify:
+        say(BURNED_IN)
+    check_all_done(batch, records, may_be_none=watched)
+
+
+def _watched(batch: Batch, inputs: Sequence[Path], seconds: float) -> list[Record]:
+    def look() -> list[FoundFile]:
+        # a share may be gone for a while
+        return files_of([path for path in inputs if path.exists()], leave_out=batch.out)
+
+    with Stop() as stop:
+        Watch(batch, look, stop).run(seconds)
+    return list(batch.records.values())
+
+
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"got {word}, expected seconds, such as 10; name files and folders before --watch"
+        )
+    return seconds
 
 
 def compare(files: Sequence[FoundFile], out: Path) -> None:
@@ -73,7 +101,12 @@ def _checkpoint_and_inputs(words: Sequence[str]) -> tuple[Path | None, list[Path
     return checkpoint, [Path(word) for word in rest]
 
 
-def _enhancer(checkpoint: Path | None, options: argparse.Namespace) -> Enhancer:
+def enhancer_of(checkpoint: Path | None, options: argparse.Namespace) -> Enhancer:
+    """Return what enhances, as the flags of `add_flags_of_enhancer` say.
+
+    Raises:
+        UsageError: The checkpoint cannot be used, or flags do not go together.
+    """
     if checkpoint is None:
         return ReferenceEnhancer(options.preset or AUTO)
     if options.preset is not None:
@@ -105,12 +138,22 @@ def _parser() -> Parser:
         help="go on where an earlier run into DIR stopped; files that failed are tried again",
     )
     add("--report", type=Path, metavar="FILE", help="write what became of each file, as JSON")
-    _add_flags_of_enhancer(parser)
+    add(
+        "--watch",
+        nargs="?",
+        type=_seconds,
+        const=10.0,
+        metavar="SECONDS",
+        help="go on looking for new files, after so many seconds each time (10), until Ctrl-C or "
+        "SIGTERM; a file is taken when it did not change between two looks",
+    )
+    add_flags_of_enhancer(parser)
     _add_flags_of_files(parser)
     return parser
 
 
-def _add_flags_of_enhancer(parser: Parser) -> None:
+def add_flags_of_enhancer(parser: Parser) -> None:
+    """Add the flags that say what enhances, and what of the source its images keep."""
     add = parser.add_argument
     add(
         "--preset",
@@ -132,6 +175,17 @@ def _add_flags_of_enhancer(parser: Parser) -> None:
         f"{MOST_IMAGES} radiographs, and write nothing else",
     )
     add("--device", help="where a network runs: cpu, cuda or cuda:1 (a GPU, if there is one)")
+    add(
+        "--bits",
+        type=int,
+        help="bits per pixel, 8 to 16 (those of the source in DICOM, else 16)",
+    )
+    add(
+        "--deidentify",
+        action="store_true",
+        help="leave names, numbers, dates, free text and private elements out of derived DICOM, "
+        "and replace UIDs; text that is burned into pixels stays",
+    )
 
 
 def _add_flags_of_files(parser: Parser) -> None:
@@ -141,11 +195,6 @@ def _add_flags_of_files(parser: Parser) -> None:
         choices=get_args(Format),
         default="auto",
         help="kind of the enhanced images; auto is DICOM where the source is, else PNG (auto)",
-    )
-    add(
-        "--bits",
-        type=int,
-        help="bits per pixel, 8 to 16 (those of the source in DICOM, else 16)",
     )
     add("--bone", choices=("bright", "dark"), help="bone in files that are not DICOM (bright)")
     add("--declared-bits", type=int, help="bits of files that are not DICOM (of their container)")

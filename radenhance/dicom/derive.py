@@ -42,6 +42,9 @@ _DERIVED_CLASS = {
     _INTRAORAL_FOR_PROCESSING: _INTRAORAL_FOR_PRESENTATION,
 }
 
+DERIVED_CLASSES = frozenset(_DERIVED_CLASS.values())
+"""SOP classes that derived images have."""
+
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Rows", "Columns")
 
 _BYTES_OF_A_WORD = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}

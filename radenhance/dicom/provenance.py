@@ -36,14 +36,14 @@ def record_derivation(derived: Dataset, source: Dataset, description: str) -> No
         description: (0008,2111) Derivation Description.
     """
     derived.DerivationDescription = description
-    derived.DerivationCodeSequence = [_code(*_EDGE_ENHANCEMENT)]  # the nearest in CID 7203
+    derived.DerivationCodeSequence = [dicom_code(*_EDGE_ENHANCEMENT)]  # the nearest in CID 7203
     reference = Dataset()
     reference.ReferencedSOPClassUID = source.SOPClassUID
     reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
     reference.SpatialLocationsPreserved = "YES"
     for_processing = source.get("PresentationIntentType") == "FOR PROCESSING"
     purpose = _FOR_PROCESSING_PREDECESSOR if for_processing else _SOURCE_IMAGE  # CID 7202
-    reference.PurposeOfReferenceCodeSequence = [_code(*purpose)]
+    reference.PurposeOfReferenceCodeSequence = [dicom_code(*purpose)]
     derived.SourceImageSequence = [reference]
 
 
@@ -56,7 +56,7 @@ def record_equipment(derived: Dataset, made: datetime, software_version: str) ->
         software_version: (0018,1020) Software Versions.
     """
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [_code(*_PROCESSING_EQUIPMENT)]  # CID 7005
+    item.PurposeOfReferenceCodeSequence = [dicom_code(*_PROCESSING_EQUIPMENT)]  # CID 7005
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = MANUFACTURER
     item.SoftwareVersions = software_version
@@ -102,7 +102,8 @@ def inherit_losses(derived: Dataset, source: Dataset, num_source_bytes: int) -> 
         derived.BurnedInAnnotation = derived.get("BurnedInAnnotation") or "YES"
 
 
-def _code(value: str, meaning: str) -> Dataset:
+def dicom_code(value: str, meaning: str) -> Dataset:
+    """Return the item of a code sequence for a code of DICOM's own (PS3.16 Annex D)."""
     item = Dataset()
     item.CodeValue = value
     item.CodingSchemeDesignator = "DCM"

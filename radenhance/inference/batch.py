@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,13 +79,16 @@ class Batch:
         out: The folder of the outputs; it is made.
         settings: How.
         resume: Whether to go on where an earlier batch into that folder stopped.
+        quiet: Whether to show no progress.
 
     Raises:
         UsageError: `out` is a file, or was begun with other settings.
         RadenhanceError: The folder cannot be written to.
     """
 
-    def __init__(self, out: Path, settings: Settings, *, resume: bool = False) -> None:
+    def __init__(
+        self, out: Path, settings: Settings, *, resume: bool = False, quiet: bool = False
+    ) -> None:
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out} is a file, expected a folder for the enhanced images")
         try:
@@ -93,13 +97,20 @@ class Batch:
             raise RadenhanceError(f"{out} cannot be made: {error.strerror}") from error
         self.out = out
         self.settings = settings
+        self.quiet = quiet
         begin = Journal.resume if resume else Journal.begin
         self.journal = begin(out, settings.recorded)
         self.records: dict[str, Record] = {}
         self._words: frozenset[str] = frozenset()
 
-    def run(self, files: Sequence[FoundFile]) -> list[Record]:
-        """Enhance files that are not done yet, and return what became of each of them.
+    def run(
+        self, files: Sequence[FoundFile], *, stop: Callable[[], bool] = lambda: False
+    ) -> list[Record]:
+        """Enhance files that are not done yet, and return what became of each of them, in order.
+
+        Args:
+            files: The files.
+            stop: Whether to leave out those that follow, asked after each image.
 
         Raises:
             DiskError: The disk is full or fails; what was enhanced before stays.
@@ -109,14 +120,23 @@ class Batch:
         before = {c.key: self.journal.records[c.key] for c in candidates if self._is_done(c)}
         self.records |= before
         new = [candidate for candidate in candidates if candidate.key not in before]
-        shown = tqdm(total=len(candidates), initial=len(before), desc="Enhancing", unit="image")
+        shown = tqdm(
+            total=len(candidates),
+            initial=len(before),
+            desc="Enhancing",
+            unit="image",
+            disable=self.quiet or not new,
+        )
         with shown as progress, unwarned():
             for candidate, source in _ahead(self._decode, new):
                 record = self._enhanced(candidate, source)
                 self.records[record.key] = record
                 self.journal.add(record)
                 progress.update()
-        return [self.records[candidate.key] for candidate in candidates]
+                if stop():
+                    break
+        ended = takewhile(lambda candidate: candidate.key in self.records, candidates)
+        return [self.records[candidate.key] for candidate in ended]
 
     def report(self, seconds: float) -> dict[str, object]:
         """Return what the batch did, as plain values for JSON."""
@@ -168,6 +188,8 @@ class Batch:
         taken = {record.output.rpartition(".")[0] for record in others if record.output}
         earlier = self.journal.records.get(candidate.key)
         name = output_name(candidate.found.name, candidate.key, self._words, taken)
+        if self.settings.output.deidentify:  # a file may be called after its UID, or a folder
+            name = f"image-{self.journal.pseudonym_of(candidate.key)}"
         if earlier is not None and earlier.output:
             name = earlier.output.rpartition(".")[0]
         stem = self.out / name
@@ -178,7 +200,7 @@ class Batch:
             source,
             enhanced,
             description=self.settings.enhancer.describe(source.radiograph),
-            series_uid=self.journal.series_uid(candidate.series_uid),
+            uid_of=self.journal.uid_of,
         )
 
 
@@ -203,14 +225,20 @@ def summary(batch: Batch, records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def check_all_done(batch: Batch, records: Sequence[Record]) -> None:
+def check_all_done(batch: Batch, records: Sequence[Record], *, may_be_none: bool = False) -> None:
     """Raise what a batch ends with if not all radiographs in it were enhanced.
+
+    Args:
+        batch: The batch.
+        records: What became of the files.
+        may_be_none: Whether it is all right that none of them is a radiograph.
 
     Raises:
         BatchError: Some failed, or there was none.
     """
     counts = Counter(record.outcome for record in records)
-    if not counts["enhanced"] and not any(counts[outcome] for outcome in EXIT_CODES):
+    none = not counts["enhanced"] and not may_be_none
+    if none and not any(counts[outcome] for outcome in EXIT_CODES):
         raise BatchError("no raw radiograph is among these files", NOTHING_ENHANCED)
     for outcome, exit_code in EXIT_CODES.items():
         if counts[outcome]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
+from radenhance.inference.naming import uid_within
 from radenhance.text_files import read_text
 
 JOURNAL = "enhance.jsonl"
@@ -52,7 +53,7 @@ class Journal:
     Args:
         path: The file.
         settings: What decides what an output is; text by name.
-        salt: Hexadecimal digits of a UUID that this run's series are named by.
+        salt: Hexadecimal digits of a UUID that this run's UIDs are made of.
         records: What was done before, by key.
     """
 
@@ -112,15 +113,13 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
-    def series_uid(self, source_series_uid: str) -> str | None:
-        """Return the Series Instance UID of what is made of a source series; None without one.
+    def uid_of(self, source_uid: str) -> str:
+        """Return the UID of what this run makes of something with a UID."""
+        return uid_within(self.salt, source_uid)
 
-        It is a UUID (PS3.5 B.2), so that two runs never share a series, and one run that went on
-        does.
-        """
-        if not source_series_uid:
-            return None
-        return f"2.25.{uuid.uuid5(uuid.UUID(hex=self.salt), source_series_uid).int}"
+    def pseudonym_of(self, key: str) -> str:
+        """Return 16 hexadecimal digits that stand for a source, and that only this list tells."""
+        return uuid.uuid5(uuid.UUID(hex=self.salt), key).hex[:16]
 
     def _write_anew(self) -> None:
         begun = {"salt": self.salt, "settings": dict(self.settings)}

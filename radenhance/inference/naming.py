@@ -8,6 +8,7 @@ is left out, and such a file is called after a hash.
 import hashlib
 import os
 import re
+import uuid
 from collections.abc import Collection, Container
 from pathlib import PurePosixPath
 
@@ -29,6 +30,19 @@ def key_of(name: str, sop_instance_uid: str) -> str:
         sop_instance_uid: (0008,0018) SOP Instance UID; empty if it is not DICOM.
     """
     return hashlib.sha256(f"{sop_instance_uid}\0{name}".encode()).hexdigest()[:16]
+
+
+def uid_within(salt: str, source_uid: str) -> str:
+    """Return the UID of what is made of something with a UID: a UUID (PS3.5 B.2).
+
+    Equal UIDs become equal ones within a run, so that a series stays one, and an image that is made
+    once more replaces itself. Two runs share none, and only who has the salt can tell whose one is.
+
+    Args:
+        salt: Hexadecimal digits of a UUID, those of the run.
+        source_uid: The UID of the source.
+    """
+    return f"2.25.{uuid.uuid5(uuid.UUID(hex=salt), source_uid).int}"
 
 
 def output_name(name: str, key: str, words: Collection[str], taken: Container[str]) -> str:

@@ -29,14 +29,12 @@ class Candidate:
         found: The file.
         key: Its key, as `naming.key_of` gives it.
         words: Words of its header that identify somebody.
-        series_uid: (0020,000E) Series Instance UID; empty if it is not DICOM.
         error: Why it cannot be enhanced, if its header or first bytes say so.
     """
 
     found: FoundFile
     key: str
     words: frozenset[str] = frozenset()
-    series_uid: str = ""
     error: RadiographError | None = None
 
 
@@ -144,7 +142,7 @@ def _candidate_of_dicom(found: FoundFile, dicom: DicomFile) -> Candidate:
         check_raw(dicom)
     except RadiographError as error:
         return Candidate(found, key, words, error=error)
-    return Candidate(found, key, words, _text(attributes, "SeriesInstanceUID"))
+    return Candidate(found, key, words)
 
 
 def _text(attributes: Attributes, keyword: str) -> str:

@@ -4,10 +4,16 @@ The module lists what is kept, not what is removed, so that an element of which 
 removed. That is more than the Basic Application Level Confidentiality Profile of DICOM PS3.15 Annex
 E demands: no free text, date, name, device number, overlay or private element is left. Text that is
 burned into the pixels is not searched for.
+
+Derived images go through the same list (`without_identity`) and keep besides what says how they
+were made. They name the profile by its code, which is true of them: `prepare` keeps the sex, as a
+dataset needs it, and claims no profile.
 """
 
 import io
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
+from copy import deepcopy
 from pathlib import Path
 
 import pydicom
@@ -16,12 +22,14 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, generate_uid
 
 from radenhance.dicom.dicom_file import parse
+from radenhance.dicom.provenance import dicom_code
 from radenhance.errors import RadiographError
 from radenhance.files import replace_file
 from radenhance.prepare.identity import blacked_out
 from radenhance.prepare.source import Source
 
 METHOD = "radenhance prepare --anonymize"
+METHOD_OF_DERIVED = "radenhance enhance --deidentify"
 
 _KEPT = (
     "ImageType",
@@ -51,6 +59,51 @@ _EMPTY = (
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 _TABLE_PARTS = ("LUTDescriptor", "LUTData", "ModalityLUTType")
 _NUMBERS_AND_CODES = ("CS", "DS", "FD", "FL", "IS", "SL", "SS", "UL", "US", "US or SS")
+_OF_DERIVED = ("DerivationDescription", "DerivationCodeSequence", "PresentationLUTShape")  # ours
+_EMPTY_IN_DERIVED = (
+    "PatientSex",
+    "PatientSexNeutered",
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+    "AcquisitionContextSequence",
+    "PositionReferenceIndicator",
+)  # type 2 of some images
+_ABOUT_PIXELS = (
+    "SOPClassUID",
+    "ImageType",
+    "PresentationIntentType",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "PixelIntensityRelationship",
+    "PixelIntensityRelationshipSign",
+    "PixelData",
+)
+"""Elements that `derive` writes, and that somebody's number may equal by chance."""
+_CODED = ("AnatomicRegionSequence", "ViewCodeSequence", "ViewModifierCodeSequence")
+_CODE_VALUES = {
+    "SCT": re.compile(r"\d{6,18}"),
+    "SRT": re.compile(r"[A-Z]-[0-9A-F]{4,5}"),
+    "SNM3": re.compile(r"[A-Z]-[0-9A-F]{4,5}"),
+}
+"""Designator of SNOMED CT (PS3.16 8.1) -> what its codes look like."""
+_PROFILES = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113105", "Clean Descriptors Option"),  # (0008,2111) and (0018,A003) stay, in words of ours
+)
+"""Of PS3.16 CID 7050."""
 _ACQUISITION, _IMAGE = 0x0018, 0x0028
 _PNG_START = 8
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # ISO/IEC 15948 11.2 and 11.3.2
@@ -81,13 +134,64 @@ def write_without_identity(path: Path, source: Source) -> None:
     replace_file(path, content)
 
 
+def without_identity(
+    derived: Dataset,
+    identity: Collection[str],
+    *,
+    patient: str,
+    species: str,
+    other_uid: Callable[[str], str],
+) -> Dataset:
+    """Return a copy of a derived image that has its pixels and no identity.
+
+    Args:
+        derived: An image that `dicom.derive.derive` returned.
+        identity: Words of the header that identify a patient or an owner.
+        patient: (0010,0020) Patient ID of the copy: a pseudonym.
+        species: (0010,2201) Patient Species Description of the copy.
+        other_uid: What a UID of the source becomes: equal ones become equal ones.
+    """
+    copy = _kept(derived, identity, other_uid)
+    for element in copy:
+        text = "" if element.keyword in _ABOUT_PIXELS or element.VR == "UI" else str(element.value)
+        if blacked_out(text, identity) != text:
+            element.value = None
+    for keyword in _EMPTY_IN_DERIVED:
+        if keyword in derived:
+            setattr(copy, keyword, None)
+    copy.PatientID, copy.PatientSpeciesDescription = patient, species
+    for keyword in _OF_DERIVED:
+        copy.add(derived[keyword])
+    for keyword in _CODED:
+        found = (_code(item, identity) for item in derived.get(keyword) or [])
+        if codes := [code for code in found if code is not None]:
+            setattr(copy, keyword, codes)
+    _say_origin(copy, derived)
+    copy.BurnedInAnnotation = derived.get("BurnedInAnnotation") or "YES"  # nobody looked
+    copy.LongitudinalTemporalInformationModified = "REMOVED"
+    copy.DeidentificationMethod = METHOD_OF_DERIVED
+    copy.DeidentificationMethodCodeSequence = [dicom_code(*profile) for profile in _PROFILES]
+    copy.file_meta = FileMetaDataset()
+    copy.file_meta.TransferSyntaxUID = derived.file_meta.TransferSyntaxUID
+    return copy
+
+
+def _say_origin(copy: Dataset, derived: Dataset) -> None:
+    (source,), (reference,) = derived.SourceImageSequence, copy.SourceImageSequence
+    reference.SpatialLocationsPreserved = source.SpatialLocationsPreserved
+    reference.PurposeOfReferenceCodeSequence = source.PurposeOfReferenceCodeSequence
+    equipment = deepcopy(derived.ContributingEquipmentSequence[-1])
+    del equipment.ContributionDateTime
+    copy.ContributingEquipmentSequence = [equipment]
+
+
 def _dicom_without_identity(source: Source) -> bytes:
     original = source.found.path
     try:
         with original.open("rb") as file:
             syntax = parse(original, file).syntax
         dataset = pydicom.dcmread(original, force=True)
-        copy = _kept(dataset, source.identity)
+        copy = _kept(dataset, source.identity, _other_uid)
         copy.PatientID = source.header.patient
         copy.PatientSpeciesDescription = source.header.species
         copy.file_meta = FileMetaDataset()
@@ -104,7 +208,7 @@ def _dicom_without_identity(source: Source) -> bytes:
     return encoded.getvalue()
 
 
-def _kept(dataset: Dataset, identity: Collection[str]) -> Dataset:
+def _kept(dataset: Dataset, identity: Collection[str], other_uid: Callable[[str], str]) -> Dataset:
     copy = Dataset()
     copy.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _EMPTY:
@@ -114,12 +218,14 @@ def _kept(dataset: Dataset, identity: Collection[str]) -> Dataset:
             copy.add(element)
     for keyword in _UIDS:
         if dataset.get(keyword):
-            setattr(copy, keyword, _other_uid(dataset[keyword].value))
+            setattr(copy, keyword, other_uid(dataset[keyword].value))
     for keyword in _TABLES:
         if dataset.get(keyword):
             setattr(copy, keyword, [_table(item) for item in dataset[keyword].value])
     if dataset.get("SourceImageSequence"):
-        copy.SourceImageSequence = [_reference(item) for item in dataset.SourceImageSequence]
+        copy.SourceImageSequence = [
+            _reference(item, other_uid) for item in dataset.SourceImageSequence
+        ]
     copy.PatientIdentityRemoved = "YES"
     copy.DeidentificationMethod = METHOD
     return copy
@@ -148,11 +254,22 @@ def _table(item: Dataset) -> Dataset:
     return table
 
 
-def _reference(item: Dataset) -> Dataset:
+def _reference(item: Dataset, other_uid: Callable[[str], str]) -> Dataset:
     reference = Dataset()
     reference.ReferencedSOPClassUID = item.ReferencedSOPClassUID
-    reference.ReferencedSOPInstanceUID = _other_uid(item.ReferencedSOPInstanceUID)
+    reference.ReferencedSOPInstanceUID = other_uid(item.ReferencedSOPInstanceUID)
     return reference
+
+
+def _code(item: Dataset, identity: Collection[str]) -> Dataset | None:
+    # The meaning is text that anyone may have typed, and the value stands for it; type 1 both.
+    value, scheme = str(item.get("CodeValue")), str(item.get("CodingSchemeDesignator"))
+    looks_right = scheme in _CODE_VALUES and _CODE_VALUES[scheme].fullmatch(value)
+    if not looks_right or blacked_out(value, identity) != value:
+        return None
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, value
+    return code
 
 
 def _png_without_text(content: bytes) -> bytes:

@@ -1,5 +1,9 @@
+import re
+import shutil
 import struct
+import subprocess
 import zlib
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -7,12 +11,17 @@ import numpy as np
 import pydicom
 import pytest
 from clinic_files import named_dataset, save
+from fake_enhancer import FakeEnhancer
 from pydicom import DataElement, Dataset
 from pydicom.sequence import Sequence
 
-from radenhance.dicom.read import read, read_header
+from radenhance.dicom.provenance import written_by_radenhance
+from radenhance.dicom.read import read, read_header, read_open
 from radenhance.dicom.write import write_png
 from radenhance.errors import RadiographError
+from radenhance.inference.batch import Batch, Settings
+from radenhance.inference.naming import uid_within
+from radenhance.inference.outputs import Output
 from radenhance.prepare.deidentify import write_without_identity
 from radenhance.prepare.source import FoundFile, identify
 
@@ -210,3 +219,149 @@ def test_tiff_is_refused_with_what_to_do():
     cv2.imwrite("a.tif", np.zeros((64, 64), np.uint16))
     with pytest.raises(RadiographError, match="convert it to PNG"):
         without_identity(Path("a.tif"))
+
+
+# Derived images
+
+
+NUMBER, UID = "774411", "1.2.840.774411.5"
+READ = """
+    SOPClassUID SOPInstanceUID Rows Columns BitsAllocated BitsStored HighBit
+    PixelRepresentation SamplesPerPixel PhotometricInterpretation PixelIntensityRelationship
+    RescaleIntercept PixelIntensityRelationshipSign RescaleSlope RescaleType
+    PresentationIntentType ImageType Modality NumberOfFrames PixelData PatientName PatientID
+    SpecificCharacterSet TimezoneOffsetFromUTC PixelPaddingValue PixelPaddingRangeLimit
+    PatientSpeciesDescription ContributingEquipmentSequence ModalityLUTSequence
+    PresentationLUTShape DirectoryRecordSequence SourceImageSequence
+"""
+VALUES = {
+    **dict.fromkeys(TEXT_VRS, SECRET),
+    **dict.fromkeys(("OB", "OW", "UN"), SECRET.ljust(14).encode()),
+    **dict.fromkeys(("IS", "DS"), NUMBER),
+    **dict.fromkeys(("UL", "SL", "FL", "FD", "UV", "SV"), int(NUMBER)),
+    "CS": SECRET.upper(),
+    "AS": "774Y",
+    "DA": DATE,
+    "DT": f"{DATE}101112",
+    "TM": "101112.774411",
+    "UI": UID,
+}
+
+
+def planted():
+    """A radiograph in whose header each element that reading can do without holds an identity."""
+    dataset = named_dataset()
+    dataset.PatientID, dataset.PatientName = NUMBER, f"{SECRET}^{SECRET}"
+    for tag, (vr, *_, keyword) in pydicom.datadict.DicomDictionary.items():
+        if keyword in READ.split() or tag >> 16 in (0, 2, 4, 0xFFFA, 0xFFFC) or tag >> 16 >= 0x5400:
+            continue
+        value = [_item(SECRET), _dated(DATE)] if vr == "SQ" else VALUES.get(vr)
+        if value is not None:
+            dataset.add(DataElement(tag, vr, value, validation_mode=0))
+    dataset.add_new(0x00090010, "LO", "VENDOR")
+    for i, (vr, value) in enumerate(VALUES.items()):
+        dataset.add(DataElement(0x00091000 + i, vr, value, validation_mode=0))
+    dataset.add(DataElement(0x60003000, "OB", SECRET.ljust(14).encode()))
+    return dataset
+
+
+def _dated(date):
+    item = Dataset()
+    item.StudyDate, item.StudyInstanceUID, item.CodeValue = date, UID, NUMBER
+    item.CodingSchemeDesignator, item.CodeMeaning = "SCT", SECRET
+    return item
+
+
+def derived(dataset, output=None):
+    """What is derived of a file without identities, as a file and as a dataset."""
+    path = save(dataset, Path("source.dcm"))
+    with path.open("rb") as file:
+        source = read_open(path, file)
+    pixels = np.zeros(source.radiograph.shape, np.float32)
+    output = output or Output("dicom", deidentify=True)
+    written = output.write(
+        Path("derived"), source, pixels, description="A test", uid_of=partial(uid_within, "0" * 32)
+    )
+    return written, pydicom.dcmread(written)
+
+
+def test_no_name_date_number_or_uid_survives_wherever_it_stood():
+    path, dataset = derived(planted())
+    assert_gone(path, SECRET, DATE, NUMBER, "774Y")
+    left = [e.keyword for e in dataset.iterall() if getattr(e.value, "real", 0) == int(NUMBER)]
+    assert left == []
+    assert not any(element.tag.is_private for element in dataset.iterall())
+
+
+def test_the_search_finds_what_is_planted():
+    content = derived(planted(), Output("dicom"))[0].read_bytes()
+    for secret in (SECRET, SECRET.upper(), DATE, NUMBER, UID):
+        assert content.count(secret.encode()) > 10
+
+
+def test_methods_are_named_by_the_codes_of_the_profile_that_is_kept():
+    _, dataset = derived(named_dataset())
+    codes = [item.CodeValue for item in dataset.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", "113105"]
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert dataset.DeidentificationMethod == "radenhance enhance --deidentify"
+    assert dataset.LongitudinalTemporalInformationModified == "REMOVED"
+    assert dataset.PatientSex == ""  # which the profile wants empty
+
+
+@pytest.mark.parametrize(("declared", "says"), [(None, "YES"), ("YES", "YES"), ("NO", "NO")])
+def test_text_in_the_pixels_is_taken_to_be_there_unless_the_source_denies_it(declared, says):
+    dataset = named_dataset()
+    dataset.BurnedInAnnotation = declared
+    assert derived(dataset)[1].BurnedInAnnotation == says
+
+
+def test_a_derived_image_still_says_how_it_was_made_and_is_known_as_one():
+    dataset = named_dataset()
+    view = Dataset()
+    view.CodeValue, view.CodingSchemeDesignator, view.CodeMeaning = "399348003", "SCT", SECRET
+    dataset.ViewCodeSequence = [view]
+    path, dataset = derived(dataset)
+    assert dataset.DerivationDescription == "A test"
+    assert written_by_radenhance(dataset)
+    assert dataset.ViewCodeSequence[0].CodeValue == "399348003"
+    assert dataset.PresentationLUTShape == "IDENTITY"
+    assert read_header(path).species == "dog"
+    assert dataset.PixelData
+
+
+def test_uids_are_replaced_alike_by_ones_that_only_the_run_can_tell():
+    first, second = named_dataset(seed=1), named_dataset(seed=2)
+    second.StudyInstanceUID = first.StudyInstanceUID
+    second.SeriesInstanceUID = first.SeriesInstanceUID
+    (path, one), (_, other) = derived(first), derived(second)
+    assert one.StudyInstanceUID == other.StudyInstanceUID
+    assert one.SeriesInstanceUID == other.SeriesInstanceUID
+    assert one.SOPInstanceUID != other.SOPInstanceUID
+    source = one.SourceImageSequence[0].ReferencedSOPInstanceUID
+    assert source not in (first.SOPInstanceUID, one.SOPInstanceUID)
+    assert source == uid_within("0" * 32, first.SOPInstanceUID)
+    for uid in (first.SOPInstanceUID, first.StudyInstanceUID, first.SeriesInstanceUID):
+        assert uid.encode() not in path.read_bytes()
+
+
+def test_files_and_folders_that_are_called_after_uids_or_patients_lend_no_name():
+    dataset = named_dataset()
+    path = Path("in") / dataset.StudyInstanceUID / f"{dataset.SOPInstanceUID}.dcm"
+    settings = Settings(FakeEnhancer(), Output(deidentify=True))
+    batch = Batch(Path("out"), settings, quiet=True)
+    (record,) = batch.run([FoundFile(save(dataset, path), path.as_posix())])
+    assert re.fullmatch(r"image-[0-9a-f]{16}\.dcm", record.output)
+    assert record.key not in record.output
+    assert (Path("out") / record.output).is_file()
+
+
+def test_dciodvfy_finds_no_error_in_a_derived_image_that_its_twin_with_identities_has_not():
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed")
+    errors = []
+    for output in (Output("dicom"), Output("dicom", deidentify=True)):
+        path, _ = derived(named_dataset(), output)
+        result = subprocess.run(["dciodvfy", path], capture_output=True, text=True)
+        errors.append({line for line in result.stderr.splitlines() if line.startswith("Error")})
+    assert errors[1] <= errors[0]
