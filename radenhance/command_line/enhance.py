@@ -4,6 +4,7 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +14,7 @@ from radenhance.dataset.prediction import PredictAt
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import UsageError
 from radenhance.inference.batch import Batch, Settings, check_all_done, summary, write_report
+from radenhance.inference.ensemble import Ensemble
 from radenhance.inference.journal import Record
 from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
 from radenhance.inference.outputs import BURNED_IN, Format, Output
@@ -37,12 +39,13 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments[1:])
     keep_heap_small()
-    checkpoint, inputs = _checkpoint_and_inputs(options.inputs)
+    checkpoints, inputs = _checkpoints_and_inputs(options.inputs)
     files = files_of(inputs, leave_out=options.out)
     settings = Settings(
-        enhancer_of(checkpoint, options),
+        enhancer_of(checkpoints, options),
         Output(options.format, options.bits, options.deidentify),
         Declaration(options.bone, options.declared_bits, options.relationship),
+        options.disagreement,
     )
     if options.compare:
         compare(files, options.out)
@@ -89,29 +92,38 @@ def compare(files: Sequence[FoundFile], out: Path) -> None:
     say(f"{out / SHEET} shows the presets on {shown} images; choose one with --preset NAME")
 
 
-def _checkpoint_and_inputs(words: Sequence[str]) -> tuple[Path | None, list[Path]]:
-    """Return the checkpoint, if the first word names one, and the inputs."""
-    first, *rest = words
-    is_checkpoint = first in NAMES or first.endswith(CHECKPOINT_SUFFIX)
-    if not is_checkpoint:
-        return None, [Path(word) for word in words]
-    if not rest:
-        raise UsageError(f"{first} is a checkpoint; name radiographs or their folder after it")
-    checkpoint = find_checkpoint(first, Path(), parameter="CHECKPOINT")
-    return checkpoint, [Path(word) for word in rest]
+def _checkpoints_and_inputs(words: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """Return the checkpoints that the first words name, and the inputs after them."""
+    names = list(takewhile(_is_checkpoint, words))
+    inputs = [Path(word) for word in words[len(names) :]]
+    if not inputs:
+        raise UsageError(f"{words[-1]} is a checkpoint; name radiographs or their folder after it")
+    return [find_checkpoint(name, Path(), parameter="CHECKPOINT") for name in names], inputs
 
 
-def enhancer_of(checkpoint: Path | None, options: argparse.Namespace) -> Enhancer:
+def _is_checkpoint(word: str) -> bool:
+    return word in NAMES or word.endswith(CHECKPOINT_SUFFIX)
+
+
+def enhancer_of(checkpoints: Sequence[Path], options: argparse.Namespace) -> Enhancer:
     """Return what enhances, as the flags of `add_flags_of_enhancer` say.
+
+    Args:
+        checkpoints: A network, or several whose mean is taken; none for the reference enhancer.
+        options: The flags.
 
     Raises:
         UsageError: The checkpoint cannot be used, or flags do not go together.
     """
-    if checkpoint is None:
+    if not checkpoints:
         return ReferenceEnhancer(options.preset or AUTO)
     if options.preset is not None:
         raise UsageError("--preset is of the reference enhancer, which takes no CHECKPOINT")
-    return open_enhancer(checkpoint, at=options.at, device=options.device)
+    networks = [
+        open_enhancer(path, at=options.at, device=options.device, symmetric=options.symmetric)
+        for path in checkpoints
+    ]
+    return networks[0] if len(networks) == 1 else Ensemble(networks)
 
 
 def _parser() -> Parser:
@@ -126,9 +138,9 @@ def _parser() -> Parser:
     add(
         "inputs",
         nargs="+",
-        metavar="[CHECKPOINT] INPUT",
-        help="a checkpoint (FILE.ckpt, or last or best of the newest run; without one the "
-        "reference enhancer), then files and folders, searched with all below them",
+        metavar="[CHECKPOINT...] INPUT",
+        help="a checkpoint (FILE.ckpt, or last or best of the newest run; of several the mean; "
+        "without one the reference enhancer), then files and folders, searched with all below them",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the enhanced images")
     add(
@@ -136,6 +148,12 @@ def _parser() -> Parser:
         dest="resume",
         action="store_true",
         help="go on where an earlier run into DIR stopped; files that failed are tried again",
+    )
+    add(
+        "--disagreement",
+        action="store_true",
+        help="write a second image, NAME.disagreement.png: the standard deviation of the pixels "
+        "over several networks, on the scale of the pixels",
     )
     add("--report", type=Path, metavar="FILE", help="write what became of each file, as JSON")
     add(
@@ -173,6 +191,11 @@ def add_flags_of_enhancer(parser: Parser) -> None:
         action="store_true",
         help=f"draw all presets side by side, whole and pixel by pixel, in DIR/{SHEET}, of at most "
         f"{MOST_IMAGES} radiographs, and write nothing else",
+    )
+    add(
+        "--symmetric",
+        action="store_true",
+        help="take the mean over mirrored and turned images, in eight times the time",
     )
     add("--device", help="where a network runs: cpu, cuda or cuda:1 (a GPU, if there is one)")
     add(

@@ -36,13 +36,10 @@ def main(arguments: Sequence[str]) -> None:
     callers = [Caller.parse(each) for each in options.allow.split(",")]
     if options.forward_tls and (tls is None or forward is None):
         raise UsageError("--forward-tls needs --forward, --tls-cert and --tls-key")
-    checkpoint = (
-        find_checkpoint(options.checkpoint, Path(), parameter="CHECKPOINT")
-        if options.checkpoint
-        else None
-    )
+    names = [options.checkpoint] if options.checkpoint else []
+    checkpoints = [find_checkpoint(name, Path(), parameter="CHECKPOINT") for name in names]
     settings = Settings(
-        enhancer_of(checkpoint, options),
+        enhancer_of(checkpoints, options),
         Output("dicom", options.bits, options.deidentify),
     )
     counts = _served(options, settings, _Nodes(title, callers, forward, tls))

@@ -23,7 +23,9 @@ from tqdm import tqdm
 from radenhance import __version__
 from radenhance.arrays import Image
 from radenhance.dicom.declaration import Declaration
+from radenhance.dicom.radiograph import Radiograph
 from radenhance.dicom.read import Source
+from radenhance.dicom.write import write_png
 from radenhance.errors import (
     BatchError,
     DiskError,
@@ -33,6 +35,7 @@ from radenhance.errors import (
     UsageError,
 )
 from radenhance.files import replace_file
+from radenhance.inference.ensemble import Ensemble
 from radenhance.inference.journal import JOURNAL, Journal, Outcome, Record
 from radenhance.inference.model import Enhancer
 from radenhance.inference.naming import output_name
@@ -43,6 +46,9 @@ from radenhance.prepare.source import FoundFile, reason
 
 EXIT_CODES: dict[Outcome, int] = {"out of memory": 3, "failed": 4}
 NOTHING_ENHANCED = 2
+
+DISAGREEMENT = ".disagreement.png"
+"""What the second image of an output is called, after its name."""
 
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
@@ -56,11 +62,22 @@ class Settings:
         enhancer: What enhances them.
         output: How they are written.
         declaration: What the user declares about files that do not.
+        disagreement: Whether a second image shows where the networks of an Ensemble disagree.
+
+    Raises:
+        UsageError: There is only one network to disagree with itself.
     """
 
     enhancer: Enhancer
     output: Output = Output()
     declaration: Declaration = Declaration()
+    disagreement: bool = False
+
+    def __post_init__(self) -> None:
+        if self.disagreement and not isinstance(self.enhancer, Ensemble):
+            raise UsageError(
+                "a disagreement is that of several networks; name two or more, or leave it out"
+            )
 
     @property
     def recorded(self) -> dict[str, str]:
@@ -69,6 +86,7 @@ class Settings:
             "enhancer": self.enhancer.description,
             "output": repr(self.output),
             "declaration": repr(self.declaration),
+            "disagreement": repr(self.disagreement),
         }
 
 
@@ -101,6 +119,8 @@ class Batch:
         begin = Journal.resume if resume else Journal.begin
         self.journal = begin(out, settings.recorded)
         self.records: dict[str, Record] = {}
+        done = self.journal.records.values()
+        self._names = {record.output.rpartition(".")[0] for record in done if record.output}
         self._words: frozenset[str] = frozenset()
 
     def run(
@@ -172,7 +192,7 @@ class Batch:
         try:
             if isinstance(source, RadenhanceError):
                 raise source
-            written = self._write(candidate, source, self.settings.enhancer(source.radiograph))
+            written = self._write(candidate, source, *self._pixels(source.radiograph))
             record = replace(record, output=written.relative_to(self.out).as_posix())
         except DiskError:
             raise
@@ -183,25 +203,38 @@ class Batch:
             )
         return replace(record, seconds=round(time.monotonic() - begin, 3))
 
-    def _write(self, candidate: Candidate, source: Source, enhanced: Image) -> Path:
-        others = (record for key, record in self.journal.records.items() if key != candidate.key)
-        taken = {record.output.rpartition(".")[0] for record in others if record.output}
+    def _pixels(self, radiograph: Radiograph) -> tuple[Image, Image | None]:
+        """Return the enhanced pixels, and where networks disagree if that is asked for."""
+        enhancer = self.settings.enhancer
+        if self.settings.disagreement:
+            assert isinstance(enhancer, Ensemble)
+            return enhancer.with_disagreement(radiograph)
+        return enhancer(radiograph), None
+
+    def _name_of(self, candidate: Candidate) -> str:
         earlier = self.journal.records.get(candidate.key)
-        name = output_name(candidate.found.name, candidate.key, self._words, taken)
-        if self.settings.output.deidentify:  # a file may be called after its UID, or a folder
-            name = f"image-{self.journal.pseudonym_of(candidate.key)}"
         if earlier is not None and earlier.output:
-            name = earlier.output.rpartition(".")[0]
+            return earlier.output.rpartition(".")[0]
+        if self.settings.output.deidentify:  # a file may be called after its UID, or a folder
+            return f"image-{self.journal.pseudonym_of(candidate.key)}"
+        return output_name(candidate.found.name, candidate.key, self._words, self._names)
+
+    def _write(
+        self, candidate: Candidate, source: Source, enhanced: Image, disagreement: Image | None
+    ) -> Path:
+        name = self._name_of(candidate)
+        self._names.add(name)
         stem = self.out / name
         if not stem.parent.resolve().is_relative_to(self.out.resolve()):
             raise UsageError(f"{stem.parent} leads out of {self.out}; remove that link")
-        return self.settings.output.write(
-            stem,
-            source,
-            enhanced,
-            description=self.settings.enhancer.describe(source.radiograph),
-            uid_of=self.journal.uid_of,
+        description = self.settings.enhancer.describe(source.radiograph)
+        path = self.settings.output.write(
+            stem, source, enhanced, description=description, uid_of=self.journal.uid_of
         )
+        if disagreement is not None:
+            shown = stem.with_name(stem.name + DISAGREEMENT)
+            write_png(shown, disagreement, description=description, software_version=__version__)
+        return path
 
 
 def write_report(path: Path, report: dict[str, object]) -> None:
