@@ -18,7 +18,7 @@ import torch
 from radenhance import __version__
 from radenhance.arrays import Image
 from radenhance.checkpoint import Checkpoint
-from radenhance.dataset.decoded import decoded
+from radenhance.dataset.decoded import Decoded, decoded
 from radenhance.dataset.normalize import normalize
 from radenhance.dataset.pairs import collate
 from radenhance.dataset.prediction import REDUCED, PredictAt, prediction_input
@@ -118,6 +118,7 @@ class NetworkEnhancer:
         self.input = checkpoint.input
         self.at = at
         self.name = "network"
+        self.sha256 = sha256
         self.description = _described(checkpoint, sha256)
         first = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.rungs = list(_ladder(first, banded=checkpoint.memory.quantization == "none"))
@@ -134,8 +135,12 @@ class NetworkEnhancer:
 
     def batch_of(self, radiograph: Radiograph) -> Batch:
         """Return what the network takes of a radiograph."""
+        return self.batch_of_decoded(decoded(radiograph))
+
+    def batch_of_decoded(self, raw: Decoded) -> Batch:
+        """Return what the network takes of a radiograph that was decoded, and perhaps reduced."""
         sample = prediction_input(
-            decoded(radiograph),
+            raw,
             image_size=self.input["image_size"],
             at=self.at,
             auto_range=self.input["intensity_range"] == "auto",
