@@ -134,12 +134,16 @@ def _num_pairs(data: RadiographDataModule, split: Split) -> int:
 
 
 def _title(options: argparse.Namespace, dataset: PairDataset) -> str:
-    num_patients = len({pair.patient for pair in dataset.pairs})
+    patients = {pair.patient for pair in dataset.pairs}
     size = "native size" if options.size == "native" else f"{options.size} px"
     return (
-        f"{dataset.pairs[0].split} of {options.dataset}: {len(dataset)} radiographs of "
-        f"{num_patients} patients, whole, {size}"
+        f"{dataset.pairs[0].split} of {options.dataset}: {_count(len(dataset), 'radiograph')} of "
+        f"{_count(len(patients), 'patient')}, whole, {size}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _notes(dataset: PairDataset, data: RadiographDataModule) -> Iterator[str]:
