@@ -97,7 +97,7 @@ def _claims(evaluation: Evaluation) -> list[str]:
             found = {m: evaluation.difference(network, others[m], m) for m in SIMILARITIES}
             lines += _differences(f"  {opponent}", found)
             sentences.append(_sentence(network, RAW if opponent == RAW else BEST, found))
-    return [*lines, "", *sentences]
+    return [*lines, "", *dict.fromkeys(sentences)]
 
 
 def _differences(name: str, found: Mapping[str, Mean]) -> list[str]:
@@ -110,10 +110,7 @@ def _differences(name: str, found: Mapping[str, Mean]) -> list[str]:
 def _sentence(method: str, other: str, found: Mapping[str, Mean]) -> str:
     """Return what may be claimed of differences, measure by measure."""
     if not any(mean.interval for mean in found.values()):
-        return (
-            f"Nothing is claimed of {method} and {other}: fewer than {FEWEST_PATIENTS} patients "
-            f"have no interval."
-        )
+        return f"Nothing is claimed of fewer than {FEWEST_PATIENTS} patients."
     measures: dict[Verdict, list[str]] = {}
     for measure, mean in found.items():
         verdict = mean.verdict(higher_is_better=measure != metric_names.MAE)

@@ -28,7 +28,7 @@ def test_a_difference_that_chance_explains_is_no_claim():
 
 def test_few_patients_are_no_claim_however_much_better_the_network_is():
     text = said({"raw": 0.1, "network": 0.9}, num_cases=5)
-    assert "Nothing is claimed of network and raw: fewer than 6 patients have no interval" in text
+    assert text.count("Nothing is claimed of fewer than 6 patients.") == 1
     assert "beats" not in text
 
 
