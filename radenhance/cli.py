@@ -42,6 +42,7 @@ data
 results
   dashboard    show runs in the browser: memory, losses, images, a table of all runs
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
+  evaluate     measure a checkpoint on whole radiographs, beside what needs no network
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
   reproduce    remake the paper's tables and figures, its numbers beside ours
 
@@ -73,6 +74,7 @@ COMMANDS = {
     "dashboard": "radenhance.command_line.dashboard",
     "plan": "radenhance.command_line.plan",
     "quantize": "radenhance.command_line.quantize",
+    "evaluate": "radenhance.command_line.evaluate",
     "showcase": "radenhance.command_line.showcase",
     "reproduce": "radenhance.reproduce.command",
     "completion": "radenhance.completion",

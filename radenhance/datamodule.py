@@ -47,7 +47,9 @@ SPLITS_OF: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
     "validate": ("val",),
     "test": ("test",),
+    "evaluate": (),
 }
+"""Stage -> splits that it needs; the last is none of Lightning's, and asks for its split itself."""
 
 
 class RadiographDataModule(LightningDataModule):
@@ -166,7 +168,7 @@ class RadiographDataModule(LightningDataModule):
         """Read the manifest, and check that it has the splits of a stage.
 
         Args:
-            stage: fit, validate, test or predict.
+            stage: fit, validate, test, predict, or evaluate, which needs no split yet.
 
         Raises:
             DatasetError: There is no dataset, or a split that the stage needs is empty.
@@ -252,6 +254,15 @@ class RadiographDataModule(LightningDataModule):
         replicas = trainer.distributed_sampler_kwargs if trainer else None
         return replicas or {"num_replicas": 1, "rank": 0}
 
+    def whole_images(self, split: Split) -> PairDataset:
+        """Return the pairs of a split as they are: whole, in order, without augmentation.
+
+        Raises:
+            DatasetError: It has none.
+        """
+        self._check_not_empty(split)
+        return self._dataset(split)
+
     def _dataset(self, split: Split, augmentation: Augmentation | None = None) -> PairDataset:
         pairs = [pair for pair in self.pairs if pair.split == split]
         return PairDataset(
@@ -267,8 +278,9 @@ class RadiographDataModule(LightningDataModule):
         )
 
     def _rule_outside(self) -> OutsideField:
-        if self._declarations.outside_field is not None:
-            return self._declarations.outside_field
+        declared = self._declarations.outside_field
+        if declared is not None or not self.pairs:
+            return declared or "keep"
         return rule_outside(self._dataset(self.pairs[0].split)) or "keep"
 
     def _named_cases(self) -> dict[Pair, str]:

@@ -7,6 +7,9 @@ GRADIENT_NORM = "train/gradient_norm"
 LOSS, MS_SSIM, SSIM, PSNR, MAE = "loss", "ms_ssim", "ssim", "psnr", "mae"
 """Measures of an image, behind `val/`, `test/` or `identity/`."""
 
+CNR, EME = "cnr", "eme"
+"""Contrast of an image, which only `radenhance evaluate` measures."""
+
 VAL, TEST, IDENTITY = "val", "test", "identity"
 VAL_LOSS = f"{VAL}/{LOSS}"
 VAL_MS_SSIM = f"{VAL}/{MS_SSIM}"

@@ -112,7 +112,7 @@ def test_a_checkpoint_holds_the_coarse_correction_and_needs_its_file_no_more(wit
     assert all(torch.equal(state[name], weights) for name, weights in reduced.items())
     assert main(["validate", *flags, "--ckpt_path=last.ckpt"]) == 0
     assert main(["fit", *flags, "--ckpt_path=last.ckpt", "--trainer.max_epochs=2"]) == 0
-    made = Checkpoint.open(Path("lightning_logs/version_2/checkpoints/last.ckpt"))
+    made = Checkpoint.open(Path("lightning_logs/version_1/checkpoints/last.ckpt"))
     assert made.content["global_step"] == 6
     assert made.coarse == checkpoint.coarse
 
@@ -327,7 +327,7 @@ def test_lightning_restores_what_was_checked():
 COMMANDS = {
     command: [command, "--ckpt_path=x.ckpt"]
     for command in ("fit", "validate", "test", "predict", "plan", "quantize", "showcase")
-}
+} | {"evaluate": ["evaluate", "x.ckpt", "."]}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -334,3 +334,21 @@ def test_only_a_fit_compares_its_data_with_what_a_checkpoint_says(tiny_dataset, 
 def test_a_lower_dose_needs_quanta_to_take_away_from(settings, message):
     with pytest.raises(ParameterError, match=re.escape(f"RadiographDataModule.{message}")):
         RadiographDataModule(**settings)
+
+
+def test_an_evaluation_takes_whole_images_of_the_split_that_it_asks_for(tiny_dataset):
+    data = RadiographDataModule(tiny_dataset, image_size="native", num_workers=0, cache=False)
+    data.setup("evaluate")
+    images = data.whole_images("train")
+    assert [tuple(sample["raw"].shape) for sample in images] == [(1, 70 + i, 80) for i in range(6)]
+    with pytest.raises(DatasetError, match="no pair in split test"):
+        data.whole_images("test")
+
+
+def test_a_dataset_without_an_accepted_pair_says_so_when_its_images_are_asked_for(tiny_dataset):
+    pairs = [replace(pair, accept=0) for pair in listed_pairs(tiny_dataset)]
+    write_manifest(tiny_dataset, pairs)
+    data = RadiographDataModule(tiny_dataset, cache=False)
+    data.setup("evaluate")
+    with pytest.raises(DatasetError, match="no pair in split val"):
+        data.whole_images("val")

@@ -77,6 +77,10 @@ def commands(home, who):
         ["check", root, "--json=check.json", "--sheet=check.png", "--processes=1"],
         ["fit", *data, *network, "1"],
         ["showcase", f"--root={root}"],
+        [
+            *("evaluate", "best", root, "--size=64", "--at=compare"),
+            *("--csv=figures.csv", "--json=figures.json", "--sheet=figures.png"),
+        ],
         ["fit", *data, *network, "2", "--ckpt_path=last"],
         ["validate", *data],
         ["predict", *data, f"--data.predict_from={who.institution}"],
@@ -120,7 +124,7 @@ def home_of_another(tmp_path_factory, home):
     """The same radiographs of another owner, as far as pictures of them are drawn."""
     folder = tmp_path_factory.mktemp("other")
     shutil.copytree(home / "data", folder / f"{OTHER.owner} {OTHER.date}" / "data")
-    return worked_on(folder, OTHER, 4)
+    return worked_on(folder, OTHER, 5)
 
 
 def written(home):
@@ -147,6 +151,7 @@ def traces_in(content, who=ONE):
 def test_every_kind_of_file_was_written(home):
     names = [path.name for path in written(home)]
     assert {"pairs.csv", "rejected.csv", "dataset.yaml", "check.json", "check.png"} <= {*names}
+    assert {"figures.csv", "figures.json", "figures.png"} <= {*names}
     assert {"config.yaml", "hparams.yaml", "last.ckpt", "best.ckpt"} <= {*names}
     assert any(name.startswith("events.out.tfevents.") for name in names)
 
@@ -178,7 +183,7 @@ def test_no_name_of_a_file_in_a_run_or_a_dataset_tells_either(home):
 def test_a_prediction_has_the_name_of_its_raw_file_and_nothing_else_of_it(home):
     predicted = sorted(path.name for path in (home / "enhanced").rglob("*.png"))
     assert predicted == [f"{ONE.number}_{i}.png" for i in range(NUM_CASES)]
-    assert not list(home.glob("lightning_logs/version_2"))  # a prediction is no run
+    assert not list(home.glob("lightning_logs/version_1"))  # nor is a validation a run
 
 
 def test_no_text_in_a_picture_is_packed_where_the_search_cannot_see_it(home):
@@ -188,7 +193,8 @@ def test_no_text_in_a_picture_is_packed_where_the_search_cannot_see_it(home):
 
 def pictures(home):
     """All pictures that a command drew, by file and tag, decoded."""
-    drawn = {name: cv2.imread(str(home / name)) for name in ("check.png", "contact_sheet.png")}
+    sheets = ("check.png", "contact_sheet.png", "figures.png")
+    drawn = {name: cv2.imread(str(home / name)) for name in sheets}
     for path in sorted(home.glob("lightning_logs/version_*")):
         events = EventAccumulator(str(path), size_guidance={"images": 0}).Reload()
         for tag in events.Tags()["images"]:
@@ -200,7 +206,7 @@ def pictures(home):
 
 def test_no_picture_has_a_name_burned_in(home, home_of_another):
     ours, theirs = pictures(home), pictures(home_of_another)
-    assert len(theirs) == 4  # two sheets, and the best and the worst of an epoch
+    assert len(theirs) == 5  # three sheets, and the best and the worst of an epoch
     assert theirs.keys() <= ours.keys()
     assert [name for name in theirs if not np.array_equal(ours[name], theirs[name])] == []
 

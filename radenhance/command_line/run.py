@@ -17,17 +17,22 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import HangUpException
+from radenhance.command_line.measures import measures_table
 from radenhance.command_line.trainer import make_trainer
 from radenhance.command_line.wording import log_in_flags
 from radenhance.compat.lightning import is_restoring
 from radenhance.compat.torch import hush_unmade_loaders
-from radenhance.console import guard_logs, hush_libraries
+from radenhance.console import guard_logs, hush_libraries, say
+from radenhance.datamodule import SPLITS_OF
 from radenhance.errors import GpuMemoryError, RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
 from radenhance.planning.advice import out_of_memory, plan_and_warning
 from radenhance.planning.pipeline import best_cut, strategy_of
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.strategies.encoder_decoder.options import AUTO_CUT, FIRST_DECODER_STAGE
+
+VERBOSE = "verbose"
+"""Argument of validate and test: whether to print what was measured."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -56,8 +61,15 @@ def run(flags: ParsedFlags) -> None:
     if flags.command == "fit":
         warn_of_memory(flags, trainer)
     method = getattr(trainer, flags.command)
+    options = {name: made[name] for name in flags.of_method}
+    is_wanted = options.get(VERBOSE)
+    if is_wanted is not None:
+        options[VERBOSE] = False  # Lightning's table has names, and no words
     with memory_errors(flags), restored_or_refused(flags, trainer):
-        method(made.model, datamodule=made.data, **{name: made[name] for name in flags.of_method})
+        measured = method(made.model, datamodule=made.data, **options)
+    if is_wanted and trainer.is_global_zero:
+        for measures in measured:
+            say(measures_table(measures, SPLITS_OF[flags.command][0]))
 
 
 def seed(flags: ParsedFlags) -> None:

@@ -1,7 +1,8 @@
 """The trainer of a run: with its folder, its logger, and the callbacks that every run has.
 
 A run that goes on from its own last checkpoint goes on in its own folder, so that its curves do.
-Where a logger cannot write, the run goes on without it.
+Where a logger cannot write, the run goes on without it. Commands that train nothing have no folder,
+unless a logger is asked for.
 """
 
 from typing import Any
@@ -40,13 +41,13 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     """
     options = dict(vars(made.trainer))
     options["callbacks"] = [*_listed(options["callbacks"]), *_of_every_run(flags, made)]
-    if not options["fast_dev_run"] and flags.command != "predict":
+    options["logger"] = _logger(flags, options["logger"])
+    # without a logger there is no folder of the run, and only a fit is repeated from its flags
+    is_kept = flags.command == "fit" or (options["logger"] and flags.command != "predict")
+    if is_kept and not options["fast_dev_run"]:
         options["callbacks"].append(
             SaveConfigCallback(flags.parser, _settings_to_keep(flags), overwrite=True)
         )
-    if options["logger"] in (None, True):
-        # there is nothing to log of a prediction
-        options["logger"] = False if flags.command == "predict" else _tensorboard(flags)
     options["plugins"] = _listed(options["plugins"])
     if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
         options["plugins"].append(WholeFileCheckpointIO())
@@ -90,6 +91,18 @@ def _settings_to_keep(flags: ParsedFlags) -> Namespace:
     if flags.settings.data.log_names:
         return flags.settings
     return without_places(flags.settings, flags.parser.get_defaults(skip_validation=True))
+
+
+def _logger(flags: ParsedFlags, asked: Any) -> Any:
+    """Return the logger: what was asked for, else TensorBoard's for a fit.
+
+    One value of each measure draws no curve: the others print what they measured, and log where
+    they are asked to. Of a prediction there is nothing to log.
+    """
+    if asked not in (None, True):
+        return asked
+    is_wanted = flags.command == "fit" or (asked and flags.command != "predict")
+    return _tensorboard(flags) if is_wanted else False
 
 
 def _tensorboard(flags: ParsedFlags) -> TensorBoardLogger:

@@ -18,7 +18,7 @@ from torch import Tensor
 from radenhance import __version__
 from radenhance.arrays import Image
 from radenhance.checkpoint import Checkpoint
-from radenhance.dataset.decoded import decoded
+from radenhance.dataset.decoded import Decoded, decoded
 from radenhance.dataset.normalize import normalize
 from radenhance.dataset.pairs import collate
 from radenhance.dataset.prediction import REDUCED, PredictAt, prediction_input
@@ -166,8 +166,12 @@ class NetworkEnhancer:
 
     def batch_of(self, radiograph: Radiograph) -> Batch:
         """Return what the network takes of a radiograph."""
+        return self.batch_of_decoded(decoded(radiograph))
+
+    def batch_of_decoded(self, raw: Decoded) -> Batch:
+        """Return what the network takes of a radiograph that was decoded, and perhaps reduced."""
         sample = prediction_input(
-            decoded(radiograph),
+            raw,
             image_size=self.input["image_size"],
             at=self.at,
             auto_range=self.input["intensity_range"] == "auto",

@@ -1,0 +1,184 @@
+"""`radenhance evaluate`: what a network is worth on a dataset, beside what needs none."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from radenhance.command_line.evaluation_table import report
+from radenhance.console import Parser, say
+from radenhance.datamodule import RadiographDataModule
+from radenhance.dataset.decoded import ImageSize
+from radenhance.dataset.pair import Split
+from radenhance.dataset.pairs import PairDataset
+from radenhance.inference.evaluation import (
+    NETWORK,
+    EvaluateAt,
+    evaluate,
+    num_by_reference,
+    ways_to_run,
+)
+from radenhance.inference.evaluation_files import write_csv, write_json, write_sheet
+from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, open_enhancer
+from radenhance.runs import find_checkpoint
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run `radenhance evaluate CHECKPOINT DATASET`.
+
+    Raises:
+        RadenhanceError: A checkpoint or the dataset is not there or not right.
+    """
+    options = _parser().parse_args(arguments[1:])
+    names = [options.checkpoint, *options.also]
+    opened = [
+        open_enhancer(find_checkpoint(name, Path(), parameter="CHECKPOINT")) for name in names
+    ]
+    data = _data(options, opened[0])
+    dataset = data.whole_images(options.split or _default_split(data))
+    evaluation = evaluate(dataset, _networks(opened, options.at), trained_on=_that_train(data))
+    say(report(evaluation, title=_title(options, dataset), notes=list(_notes(dataset, data))))
+    if options.csv:
+        write_csv(options.csv, evaluation)
+    if options.json:
+        write_json(options.json, evaluation, _asked(options, data, dataset))
+    if options.sheet:
+        write_sheet(options.sheet, evaluation, dataset)
+        say(f"Picture (best, median and worst: raw | target | network): {options.sheet.resolve()}")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="radenhance evaluate",
+        description="Measure a network on whole radiographs of a dataset, beside the raw images, "
+        "one tone curve, CLAHE, and the reference enhancer where it did not make the targets.",
+        epilog="example: radenhance evaluate best my_radiographs --json evaluation.json",
+    )
+    add = parser.add_argument
+    add("checkpoint", help="a checkpoint, or last or best of the newest run")
+    add("dataset", type=Path, help="folder of the dataset")
+    add(
+        "--split",
+        choices=get_args(Split),
+        help="split to measure; by default test where it has pairs, else val",
+    )
+    add(
+        "--size",
+        type=_size,
+        default="native",
+        metavar="PIXELS",
+        help="shorter side of the images that are measured; native for those of the files (native)",
+    )
+    add(
+        "--at",
+        choices=[*get_args(get_args(EvaluateAt)[0]), "compare"],
+        default="auto",
+        help="size at which the network sees them: native; training, where its correction is "
+        "enlarged and added to all pixels; auto, which is training for radiographs of more than "
+        "1.5 times that size; or compare, for both ways and which is better (auto)",
+    )
+    add(
+        "--also",
+        action="append",
+        default=[],
+        metavar="CHECKPOINT",
+        help="a further network to measure; may be repeated",
+    )
+    add("--csv", type=Path, metavar="FILE", help="write a line per radiograph and method")
+    add("--json", type=Path, metavar="FILE", help="write all figures, versions and hashes")
+    add("--sheet", type=Path, metavar="FILE", help="draw the best, the median and the worst")
+    add("--log-names", action="store_true", help="name files, not numbers of cases")
+    return parser
+
+
+def _size(text: str) -> ImageSize:
+    if text == "native":
+        return "native"
+    if not text.isdecimal() or int(text) < MIN_SIDE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size, expected native or a number of pixels from {MIN_SIDE}"
+        )
+    return int(text)
+
+
+def _networks(opened: Sequence[NetworkEnhancer], at: EvaluateAt) -> dict[str, NetworkEnhancer]:
+    networks: dict[str, NetworkEnhancer] = {}
+    for number, network in enumerate(opened, 1):
+        name = NETWORK if number == 1 else f"{NETWORK} {number}"
+        networks |= ways_to_run(network, name, at)
+    return networks
+
+
+def _data(options: argparse.Namespace, network: NetworkEnhancer) -> RadiographDataModule:
+    """Return the dataset with the raw images as the network sees them, shut as its targets are."""
+    data = RadiographDataModule(
+        options.dataset,
+        image_size=options.size,
+        intensity_range=network.input["intensity_range"],
+        num_workers=0,
+        cache=options.size != "native",  # these take as much room as the dataset, for one look
+        log_names=options.log_names,
+    )
+    data.setup("evaluate")
+    return data
+
+
+def _default_split(data: RadiographDataModule) -> Split:
+    return "test" if _num_pairs(data, "test") else "val"
+
+
+def _that_train(data: RadiographDataModule) -> PairDataset | None:
+    return data.whole_images("train") if _num_pairs(data, "train") else None
+
+
+def _num_pairs(data: RadiographDataModule, split: Split) -> int:
+    return sum(pair.split == split for pair in data.pairs)
+
+
+def _title(options: argparse.Namespace, dataset: PairDataset) -> str:
+    patients = {pair.patient for pair in dataset.pairs}
+    size = "native size" if options.size == "native" else f"{options.size} px"
+    return (
+        f"{dataset.pairs[0].split} of {options.dataset}: {_count(len(dataset), 'radiograph')} of "
+        f"{_count(len(patients), 'patient')}, whole, {size}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _notes(dataset: PairDataset, data: RadiographDataModule) -> Iterator[str]:
+    made = num_by_reference(dataset.pairs)
+    if made:
+        yield (f"The reference enhancer has no line: it made {made} of the {len(dataset)} targets.")
+    if not _num_pairs(data, "train"):
+        yield "No pair trains, to fit a lookup table to: a fixed tone curve takes its place."
+    if dataset.black_outside:
+        yield "What is outside the exposed field is black in all images, as in the targets."
+    split = dataset.pairs[0].split
+    if split == "train":
+        yield "The lookup table is fitted to these radiographs; the network may be, too."
+    if split == "val":
+        yield "These radiographs may have chosen which epoch is best.ckpt; a test split did not."
+
+
+def _asked(
+    options: argparse.Namespace, data: RadiographDataModule, dataset: PairDataset
+) -> dict[str, Any]:
+    """Return what was asked for, without names of the user unless they are wanted."""
+    asked: dict[str, Any] = {
+        "split": dataset.pairs[0].split,
+        "size": options.size,
+        "at": options.at,
+        "outside_field": data.outside_field,
+        **data.state_dict(),  # a hash of the dataset
+        "notes": list(_notes(dataset, data)),
+    }
+    if options.log_names:
+        asked |= {
+            "checkpoint": options.checkpoint,
+            "also": options.also,
+            "dataset": str(options.dataset),
+        }
+    return asked
