@@ -90,7 +90,8 @@ class BoundedFile:
         """Return up to `size` bytes, all of the rest if negative.
 
         Raises:
-            RadiographError: More bytes were asked for, and are there, than the allowance.
+            RadiographError: More bytes were asked for, and are there, than the allowance; or what
+                was deflated is damaged.
         """
         size = self._within_file(size)
         if not 0 <= size <= self._left:
@@ -98,7 +99,12 @@ class BoundedFile:
                 f"{self._path}: more than {self._allowance} bytes would have to be read for what "
                 "the header describes; the file is damaged or not a single radiograph"
             )
-        data = self._file.read(size)
+        try:
+            data = self._file.read(size)
+        except zlib.error as error:
+            raise RadiographError(
+                f"{self._path}: the deflated data are damaged after {self._file.tell()} bytes"
+            ) from error
         self._left -= len(data)
         return data
 

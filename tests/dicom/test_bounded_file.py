@@ -62,3 +62,21 @@ def test_inflated_file_does_not_seek_ahead():
     file = InflatedFile(deflated(DATA))
     file.read(10)
     assert file.seek(10**9) <= len(DATA)
+
+
+def test_damaged_deflated_data_are_a_sentence_wherever_they_are_read():
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    whole = deflater.compress(bytes(range(256)) * 4096) + deflater.flush()
+    messages = []
+    for position in range(0, len(whole), max(len(whole) // 200, 1)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        inflated = InflatedFile(io.BytesIO(bytes(damaged)))
+        file = BoundedFile(inflated, path=Path("a.dcm"), size=None, allowance=2**30)
+        try:
+            while file.read(4096):
+                pass
+        except RadiographError as error:
+            messages.append(str(error))
+    assert messages
+    assert all(one.startswith("a.dcm: the deflated data are damaged after") for one in messages)
