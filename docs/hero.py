@@ -3,9 +3,8 @@
     make demo
     python docs/hero.py data/synthetic/raw/cat020.dcm docs/images/hero.png
 
-The network sees the image at the size that it was trained at; its correction is enlarged and added
-to the image at native size, so that what is sharp stays sharp. The radiograph is one of the
-validation set, which the network has not been trained on.
+The pixels are those of `radenhance enhance best data/synthetic/raw/cat020.dcm`, of a radiograph
+that the network has not been trained on.
 """
 
 import argparse
@@ -15,11 +14,9 @@ import cv2
 import numpy as np
 
 from radenhance.arrays import Image
-from radenhance.checkpoint import Checkpoint
-from radenhance.dataset.field import OPAQUE
-from radenhance.dataset.prediction import RadiographFiles
+from radenhance.dicom.read import read
 from radenhance.files import replace_file
-from radenhance.network.coarse import CoarseCorrection
+from radenhance.inference.model import open_enhancer
 from radenhance.runs import find_checkpoint
 
 GAP = 12
@@ -33,13 +30,10 @@ def main() -> None:
     flags.add_argument("picture", type=Path, help="PNG file to write")
     flags.add_argument("--ckpt_path", default="best", help="checkpoint (best of the newest run)")
     options = flags.parse_args()
-    settings, state = Checkpoint.open(find_checkpoint(options.ckpt_path, Path())).as_coarse()
-    coarse = CoarseCorrection(**settings)
-    coarse.load_state_dict(state)
-    (raw,) = RadiographFiles([options.raw], image_size="native", black_outside=True)
-    image, inside = raw["raw"], raw["field"] / OPAQUE
-    enhanced = (image + coarse(image[None])[0]).clamp(0, 1) * inside
-    replace_file(options.picture, side_by_side((image[0].numpy(), enhanced[0].numpy())))
+    enhancer = open_enhancer(find_checkpoint(options.ckpt_path, Path()))
+    radiograph = read(options.raw)
+    seen = enhancer.batch_of(radiograph)["raw"][0, 0].numpy()
+    replace_file(options.picture, side_by_side((seen, enhancer(radiograph))))
 
 
 def side_by_side(images: tuple[Image, Image]) -> bytes:
