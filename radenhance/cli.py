@@ -39,6 +39,7 @@ results
   dashboard    show runs in the browser: memory, losses, images, a table of all runs
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
+  package      make a model to hand on of a checkpoint, or check one that was received
   reproduce    remake the paper's tables and figures, its numbers beside ours
 
 shell
@@ -68,6 +69,7 @@ COMMANDS = {
     "plan": "radenhance.command_line.plan",
     "quantize": "radenhance.command_line.quantize",
     "showcase": "radenhance.command_line.showcase",
+    "package": "radenhance.command_line.package",
     "reproduce": "radenhance.reproduce.command",
     "completion": "radenhance.completion",
 }

@@ -26,7 +26,7 @@ from radenhance.dicom.radiograph import Radiograph
 from radenhance.enhancer import Batch, ContrastEnhancer
 from radenhance.errors import ImageSizeError, MachineError, RadenhanceError
 from radenhance.memory.banding.stages import BandRows
-from radenhance.prepare.target import sha256_of
+from radenhance.package_file import model_sha256
 from radenhance.reference_enhancer.enhance import enhance as reference_enhance
 from radenhance.reference_enhancer.presets import ALGORITHM, PRESETS
 
@@ -101,7 +101,7 @@ class NetworkEnhancer:
 
     Args:
         checkpoint: Its weights and settings.
-        sha256: SHA-256 of the file that it came from, in hex.
+        sha256: SHA-256 of the file that it came from, of a package of its weights, in hex.
         at: The size at which it sees a radiograph.
         device: Where to begin; the GPU when None, where there is one.
     """
@@ -181,10 +181,10 @@ class NetworkEnhancer:
 def open_enhancer(
     checkpoint: Path, *, at: PredictAt = "auto", device: str | None = None
 ) -> NetworkEnhancer:
-    """Return the network in a file.
+    """Return the network in a checkpoint or in a model package.
 
     Args:
-        checkpoint: A checkpoint.
+        checkpoint: A checkpoint, or a package.
         at: The size at which it sees a radiograph.
         device: Where to begin, as `NetworkEnhancer` has it.
 
@@ -192,7 +192,7 @@ def open_enhancer(
         UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
     """
     opened = Checkpoint.open(checkpoint)
-    return NetworkEnhancer(opened, sha256=sha256_of(checkpoint), at=at, device=device)
+    return NetworkEnhancer(opened, sha256=model_sha256(checkpoint), at=at, device=device)
 
 
 def is_out_of_memory(error: Exception) -> bool:
