@@ -40,6 +40,7 @@ results
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
   package      make a model to hand on of a checkpoint, or check one that was received
+  export       make an ONNX model of a checkpoint, for other programs
   reproduce    remake the paper's tables and figures, its numbers beside ours
 
 shell
@@ -70,6 +71,7 @@ COMMANDS = {
     "quantize": "radenhance.command_line.quantize",
     "showcase": "radenhance.command_line.showcase",
     "package": "radenhance.command_line.package",
+    "export": "radenhance.command_line.export",
     "reproduce": "radenhance.reproduce.command",
     "completion": "radenhance.completion",
 }
