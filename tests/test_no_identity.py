@@ -68,7 +68,7 @@ def export(folder, who):
 
 
 def commands(home, who):
-    """Every command that writes, but for `quantize`, whose one file its own test searches."""
+    """Every command that writes, but for `quantize` and `export`: their own tests search those."""
     root = str(home / who.pet)
     data = [f"--data.root={root}", f"--trainer.default_root_dir={home}", *SMALL]
     network = ["--model.encoder=tu-mobilenetv3_small_050", "--trainer.max_epochs"]
@@ -81,6 +81,7 @@ def commands(home, who):
         ["validate", *data],
         ["predict", *data, f"--data.predict_from={who.institution}"],
         ["plan", *data, *network, "1"],
+        ["package", "last", f"model of {who.pet}", f"--dataset={root}"],
     ]
 
 
@@ -146,6 +147,7 @@ def test_every_kind_of_file_was_written(home):
     names = [path.name for path in written(home)]
     assert {"pairs.csv", "rejected.csv", "dataset.yaml", "check.json", "check.png"} <= {*names}
     assert {"config.yaml", "hparams.yaml", "last.ckpt", "best.ckpt"} <= {*names}
+    assert {"model.safetensors", "metadata.json", "MODEL.md"} <= {*names}
     assert any(name.startswith("events.out.tfevents.") for name in names)
 
 
