@@ -81,7 +81,7 @@ def commands(home, who):
         ["validate", *data],
         ["predict", *data, f"--data.predict_from={who.institution}"],
         ["plan", *data, *network, "1"],
-        ["package", "last", f"model of {who.pet}", f"--dataset={root}"],
+        ["package", "last", "model", f"--dataset={root}"],
     ]
 
 
