@@ -7,7 +7,8 @@ themselves. The names of these keys are known here alone, for reading and for wr
 It may come from a stranger, so nothing in it is believed: `Checkpoint.open` is the one way in, for
 every command and for Lightning, and it takes eight settings out of known lists and ranges (and two
 of a coarse correction, where there is one), and weights that are numbers and fit the networks that
-these settings describe.
+these settings describe. A model package (`radenhance.package_file`) comes in the same way, and is a
+checkpoint that no run can go on from.
 
 A network that trained for int8 has the ranges of its activations among its weights. Training goes
 from float to int8 and back all the same: `Checkpoint.state_for` leaves ranges out, or fills them
@@ -36,6 +37,7 @@ from radenhance.loss.ms_ssim import NUM_SCALES, NumScales
 from radenhance.memory.quantization.stages import QuantizationMode
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import is_known_encoder, shapes_of
+from radenhance.package_file import Package, is_package, read_package
 from radenhance.torch_file import read_torch_file
 
 STATE = "state_dict"
@@ -126,12 +128,14 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Return the checkpoint in a file, read and checked.
+        """Return the checkpoint in a file or in a model package, read and checked.
 
         Raises:
             UsageError: The file is not there, damaged, or not a checkpoint of radenhance.
         """
-        content = read_torch_file(Path(path))
+        path = Path(path)
+        packed = is_package(path)
+        content = _unpacked(read_package(path), path) if packed else read_torch_file(path)
         if not isinstance(content, Mapping):
             raise UsageError(f"{path} is not a checkpoint of radenhance: it holds no settings")
         checkpoint = cls(content, str(path))
@@ -173,6 +177,15 @@ class Checkpoint:
         """Encoder and image size of the coarse correction that the network begins with, if any."""
         coarse: dict[str, Any] | None = self.content[OF_MODEL].get(COARSE)
         return coarse
+
+    def packed(self) -> dict[str, Any]:
+        """Return what a model package holds beside the weights to be this checkpoint again."""
+        flags = self.flags
+        return {
+            "settings": {name: flags[name] for name in SETTINGS},
+            COARSE: self.coarse,
+            "lightning_version": self.content[LIGHTNING],
+        }
 
     def as_coarse(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return a network on reduced images: the coarse one that is in the checkpoint, or its own.
@@ -342,6 +355,22 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
         """Remove a file; a folder stays, as none of ours is one."""
         if not Path(path).is_dir():
             Path(path).unlink(missing_ok=True)
+
+
+def _unpacked(package: Package, path: Path) -> dict[str, Any]:
+    """Return what a package holds by the names that a checkpoint has for it, unchecked."""
+    settings = package.section["settings"]
+    if not isinstance(settings, Mapping) or settings.keys() != SETTINGS.keys():
+        raise UsageError(f"{path} is not a model package of radenhance: its settings are others")
+    content: dict[str, Any] = {
+        STATE: package.state,
+        LIGHTNING: package.section["lightning_version"],
+        OF_MODEL: {COARSE: package.section[COARSE]},
+        OF_DATA: {},
+    }
+    for name, (key, within) in SETTINGS.items():
+        content[key][within] = settings[name]
+    return content
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

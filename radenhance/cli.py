@@ -44,6 +44,8 @@ results
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   evaluate     measure a checkpoint on whole radiographs, beside what needs no network
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
+  package      make a model to hand on of a checkpoint, or check one that was received
+  export       make an ONNX model of a checkpoint, for other programs
   reproduce    remake the paper's tables and figures, its numbers beside ours
 
 shell
@@ -76,6 +78,8 @@ COMMANDS = {
     "quantize": "radenhance.command_line.quantize",
     "evaluate": "radenhance.command_line.evaluate",
     "showcase": "radenhance.command_line.showcase",
+    "package": "radenhance.command_line.package",
+    "export": "radenhance.command_line.export",
     "reproduce": "radenhance.reproduce.command",
     "completion": "radenhance.completion",
 }

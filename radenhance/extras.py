@@ -25,9 +25,14 @@ def require_extra(extra: str, purpose: str) -> None:
     Raises:
         UsageError: One is missing; the message says which, and how to install it.
     """
-    missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
+    missing = missing_of(extra)
     if missing:
         raise UsageError(
             f"{purpose} needs {' and '.join(missing)}, not installed here; "
             f"run: pip install 'radenhance[{extra}]'"
         )
+
+
+def missing_of(extra: str) -> list[str]:
+    """Return the modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra] if find_spec(module) is None]

@@ -120,7 +120,8 @@ def refuse_other_progress(content: Mapping[str, Any], fit_loop: Any) -> None:
     loops: Any = content.get(LOOPS)
     if not isinstance(loops, Mapping) or not _counts(loops.get("fit_loop"), fit_loop.state_dict()):
         raise UsageError(
-            "the checkpoint does not say how far its training was; give another checkpoint"
+            "the checkpoint does not say how far its training was, as a model package never does; "
+            "give another checkpoint, or start anew from its weights (ContrastEnhancer.weights)"
         )
 
 

@@ -7,6 +7,7 @@ of the copy where a folder was copied.
 from pathlib import Path
 
 from radenhance.errors import UsageError
+from radenhance.package_file import is_package
 
 LOGS = "lightning_logs"
 NAMES = ("last", "best")
@@ -14,6 +15,8 @@ NAMES = ("last", "best")
 
 def find_checkpoint(name: str, root: Path, *, parameter: str = "Trainer.fit.ckpt_path") -> Path:
     """Return the checkpoint that `name` means: a path, or the newest run's last or best.
+
+    A model package is one, too.
 
     Args:
         name: A path, or one of NAMES.
@@ -24,7 +27,7 @@ def find_checkpoint(name: str, root: Path, *, parameter: str = "Trainer.fit.ckpt
         UsageError: It is not there.
     """
     if name not in NAMES:
-        if not Path(name).is_file():
+        if not (Path(name).is_file() or is_package(Path(name))):
             raise UsageError(f"{parameter} {name}: no such file; give a checkpoint, last or best")
         return Path(name)
     newest = newest_checkpoint(name, root)

@@ -23,6 +23,7 @@ ROOMS = (
     "console",
     "files",
     "torch_file",
+    "package_file",
     "text_files",
     "contact_sheet",
     "dicom",

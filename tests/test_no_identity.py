@@ -68,7 +68,7 @@ def export(folder, who):
 
 
 def commands(home, who):
-    """Every command that writes, but for `quantize`, whose one file its own test searches."""
+    """Every command that writes, but for `quantize` and `export`: their own tests search those."""
     root = str(home / who.pet)
     data = [f"--data.root={root}", f"--trainer.default_root_dir={home}", *SMALL]
     network = ["--model.encoder=tu-mobilenetv3_small_050", "--trainer.max_epochs"]
@@ -87,6 +87,7 @@ def commands(home, who):
         ["enhance", who.institution, "--out=png", "--format=png", "--report=run.json"],
         ["enhance", "last", who.institution, "--out=tiff", "--format=tiff", "--device=cpu"],
         ["plan", *data, *network, "1"],
+        ["package", "last", "model", f"--dataset={root}"],
     ]
 
 
@@ -153,6 +154,7 @@ def test_every_kind_of_file_was_written(home):
     assert {"pairs.csv", "rejected.csv", "dataset.yaml", "check.json", "check.png"} <= {*names}
     assert {"figures.csv", "figures.json", "figures.png"} <= {*names}
     assert {"config.yaml", "hparams.yaml", "last.ckpt", "best.ckpt"} <= {*names}
+    assert {"model.safetensors", "metadata.json", "MODEL.md"} <= {*names}
     assert any(name.startswith("events.out.tfevents.") for name in names)
 
 

@@ -21,6 +21,7 @@ from radenhance.inference.outputs import BURNED_IN, Format, Output
 from radenhance.inference.preset_sheet import MOST_IMAGES, write_preset_sheet
 from radenhance.inference.sources import files_of, look_at
 from radenhance.inference.watch import Stop, Watch
+from radenhance.package_file import is_package
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.source import FoundFile
 from radenhance.reference_enhancer.presets import AUTO, PRESETS
@@ -102,7 +103,7 @@ def _checkpoints_and_inputs(words: Sequence[str]) -> tuple[list[Path], list[Path
 
 
 def _is_checkpoint(word: str) -> bool:
-    return word in NAMES or word.endswith(CHECKPOINT_SUFFIX)
+    return word in NAMES or word.endswith(CHECKPOINT_SUFFIX) or is_package(Path(word))
 
 
 def enhancer_of(checkpoints: Sequence[Path], options: argparse.Namespace) -> Enhancer:
@@ -139,8 +140,9 @@ def _parser() -> Parser:
         "inputs",
         nargs="+",
         metavar="[CHECKPOINT...] INPUT",
-        help="a checkpoint (FILE.ckpt, or last or best of the newest run; of several the mean; "
-        "without one the reference enhancer), then files and folders, searched with all below them",
+        help="a checkpoint (FILE.ckpt, a model package, or last or best of the newest run; of "
+        "several the mean; without one the reference enhancer), then files and folders, searched "
+        "with all below them",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the enhanced images")
     add(

@@ -50,11 +50,7 @@ def convert(checkpoint: Checkpoint, output: Path, root: Path) -> dict[str, Measu
     # most runs do without ONNX, which takes a while to import and need not be installed
     from radenhance.memory.quantization.int8 import to_int8
 
-    if checkpoint.memory.quantization != "qat":
-        raise UsageError(
-            f"{checkpoint.name} was not trained for int8; train with --config quant.yaml "
-            f"(--model.memory.quantization qat), from this checkpoint's weights if you like"
-        )
+    refuse_unless_for_int8(checkpoint)
     trained = ContrastEnhancer.from_checkpoint(checkpoint).eval()
     data = RadiographDataModule(root, num_workers=0, **checkpoint.input)
     data.prepare_data()
@@ -67,6 +63,15 @@ def convert(checkpoint: Checkpoint, output: Path, root: Path) -> dict[str, Measu
         INT8: ContrastEnhancer.from_checkpoint(checkpoint, memory=plain, int8=output).eval(),
     }
     return measure(networks, data.val_dataloader(), num_scales=checkpoint.num_scales)
+
+
+def refuse_unless_for_int8(checkpoint: Checkpoint) -> None:
+    """Raise a UsageError at a checkpoint that was not trained for int8."""
+    if checkpoint.memory.quantization != "qat":
+        raise UsageError(
+            f"{checkpoint.name} was not trained for int8; train with --config quant.yaml "
+            f"(--model.memory.quantization qat), from this checkpoint's weights if you like"
+        )
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ from radenhance.dataset.prediction import REDUCED, PredictAt, prediction_input
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.enhancer import Batch, ContrastEnhancer
 from radenhance.errors import ImageSizeError, MachineError, ParameterError, RadenhanceError
-from radenhance.prepare.target import sha256_of
+from radenhance.package_file import model_sha256
 from radenhance.reference_enhancer.enhance import enhance as reference_enhance
 from radenhance.reference_enhancer.presets import ALGORITHM, AUTO, PRESETS, preset_for
 
@@ -124,7 +124,7 @@ class NetworkEnhancer:
 
     Args:
         checkpoint: Its weights and settings.
-        sha256: SHA-256 of the file that it came from, in hex.
+        sha256: SHA-256 of the file that it came from, of a package of its weights, in hex.
         at: The size at which it sees a radiograph.
         device: Where to begin; the GPU when None, where there is one.
         symmetric: Whether to take the mean over the eight mirrored and turned images, which the
@@ -226,10 +226,10 @@ def open_enhancer(
     device: str | None = None,
     symmetric: bool = False,
 ) -> NetworkEnhancer:
-    """Return the network in a file.
+    """Return the network in a checkpoint or in a model package.
 
     Args:
-        checkpoint: A checkpoint.
+        checkpoint: A checkpoint, or a package.
         at: The size at which it sees a radiograph.
         device: Where to begin, as `NetworkEnhancer` has it.
         symmetric: Whether to take the mean over mirrored and turned images.
@@ -239,7 +239,7 @@ def open_enhancer(
     """
     opened = Checkpoint.open(checkpoint)
     return NetworkEnhancer(
-        opened, sha256=sha256_of(Path(checkpoint)), at=at, device=device, symmetric=symmetric
+        opened, sha256=model_sha256(Path(checkpoint)), at=at, device=device, symmetric=symmetric
     )
 
 

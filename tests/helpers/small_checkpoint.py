@@ -35,3 +35,13 @@ def small_content():
         },
         "optimizer_name": "Adam",
     }
+
+
+def small_coarse_content():
+    """Return the same of a network that begins with the correction of a reduced one."""
+    content = small_content()
+    coarse = {"encoder": ENCODER, "image_size": 64}
+    content["hyper_parameters"] |= {"output": "correction", "coarse": coarse}
+    content["datamodule_hyper_parameters"] |= {"outside_field": "black"}
+    content["state_dict"] |= {f"coarse.{k}": v for k, v in content["state_dict"].items()}
+    return content

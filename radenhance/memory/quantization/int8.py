@@ -28,8 +28,8 @@ from radenhance.memory.quantization.grid import weight_scale
 from radenhance.memory.quantization.int8_file import read_int8, seal
 from radenhance.memory.quantization.observer import Observer
 from radenhance.memory.quantization.stages import quantized_stages
+from radenhance.network.onnx_graph import exported
 from radenhance.network.stages import Part, run_stages, stages_of
-from radenhance.network.unet import DEEPEST_STRIDE
 
 FATAL = 4
 """Level of ONNX Runtime's own log, which would print texts of the file."""
@@ -104,14 +104,7 @@ def to_int8(unet: smp.Unet) -> onnx.ModelProto:
     folded = deepcopy(unet).cpu().float().eval()
     network = _Network(folded).eval()
     _fold_norms(folded)
-    side = torch.export.Dim.DYNAMIC
-    example = torch.zeros(1, 1, 2 * DEEPEST_STRIDE, 3 * DEEPEST_STRIDE)
-    with torch.no_grad():
-        program = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes=({2: side, 3: side},), verbose=False
-        )
-    assert program is not None
-    model = program.model_proto
+    model = exported(network)
     _put_integer_weights(model.graph)
     seal(model)
     return model

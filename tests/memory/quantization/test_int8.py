@@ -3,15 +3,19 @@
 import copy
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
+from small_checkpoint import small_content
 
+from radenhance.checkpoint import Checkpoint
 from radenhance.errors import UsageError
+from radenhance.inference.onnx_model import NETWORK, whole_model
 from radenhance.loss.ms_ssim import ms_ssim, ms_ssim_loss
 from radenhance.memory.quantization.int8 import Int8Network, to_int8, was_trained
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.network.unet import build_unet
+from radenhance.network.unet import build_unet, pad_to_stride
 
 QAT = MemoryTechniques(quantization="qat")
 
@@ -50,6 +54,25 @@ def test_int8_model_computes_what_was_trained_at_any_size(trained, model, tmp_pa
     result = network(image)
     assert result.shape == image.shape
     assert ms_ssim(result, expected, num_scales="auto").min() > 0.99
+
+
+def test_int8_model_in_the_graph_of_export_computes_what_was_trained(trained, model):
+    content = small_content()
+    content["datamodule_hyper_parameters"] |= {"intensity_range": "declared"}
+    whole = whole_model(Checkpoint(content), {NETWORK: model})
+    session = onnxruntime.InferenceSession(whole.SerializeToString())
+    for rows, columns in ((97, 131), (64, 150)):
+        image = F.interpolate(torch.rand(1, 1, 12, 20), (rows, columns), mode="bicubic")
+        image = image.clamp(0, 1)
+        with torch.no_grad():
+            expected = QAT.run(trained, pad_to_stride(image))[..., :rows, :columns].clamp(0, 1)
+        (found,) = session.run(["enhanced"], {"raw": image.numpy()})
+        assert ms_ssim(torch.from_numpy(found), expected, num_scales="auto").min() > 0.99
+
+
+def test_int8_model_names_no_file_of_the_machine_that_made_it(model):
+    content = model.SerializeToString()
+    assert not any(trace in content for trace in (b"site-packages", b"stages.py", b"File "))
 
 
 def test_a_convolution_whose_biases_are_all_zero_has_8_bit_weights_too(model):
