@@ -31,6 +31,7 @@ def enhance(
     at: PredictAt = "auto",
     device: str | None = None,
     bits: int | None = None,
+    deidentify: bool = False,
     declaration: Declaration | None = None,
     spacing_mm: tuple[float, float] | None = None,
 ) -> Dataset | Image:
@@ -46,6 +47,7 @@ def enhance(
         at: Size at which a network sees the radiograph, as `--at` of `radenhance enhance`.
         device: Where a network runs, such as cpu or cuda; a GPU when None, where there is one.
         bits: Bits per pixel of the derived dataset, 8 to 16; those of the source when None.
+        deidentify: Whether identities are left out of a derived dataset.
         declaration: What pixels mean where the source does not say it.
         spacing_mm: Distance of pixel centres (rows, columns) of an array in millimetres.
 
@@ -60,7 +62,7 @@ def enhance(
     """
     found = _source_of(source, declaration, spacing_mm)
     enhancer = _enhancer_of(checkpoint, preset, at, device)
-    output = Output("auto", bits)
+    output = Output("auto", bits, deidentify)
     enhanced = enhancer(found.radiograph)
     if found.header is None:
         return enhanced

@@ -12,8 +12,13 @@ import numpy as np
 import pydicom
 import pytest
 from enhancing import real_radiograph, run, save, small_checkpoint
+from fake_enhancer import FakeEnhancer
 from pydicom.data import get_testdata_file
+from pydicom.uid import ExplicitVRLittleEndian
+from saved_files import COMPRESSED, NATIVE, SAMPLES
+from saved_files import save as in_syntax
 
+from radenhance.dicom.read import read
 from radenhance.dicom.write import write_png
 from radenhance.errors import (
     BatchError,
@@ -380,8 +385,39 @@ def test_a_network_gives_the_pixels_that_its_enhancer_gives():
     save(real_radiograph(), "in/a.dcm")
     enhancer = open_enhancer(small_checkpoint(output="correction"), device="cpu")
     _, (record,) = run("in", enhancer=enhancer, output=Output("png"))
-    from radenhance.dicom.read import read
-
     expected = np.rint(enhancer(read("in/a.dcm")) * 65535)
     shown = cv2.imread(f"out/{record.output}", cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(shown, expected)
+
+
+def test_every_projection_of_the_test_packages_becomes_a_derived_image_of_its_size():
+    _, records = run(SAMPLES, enhancer=FakeEnhancer())
+    done = {record.source: record for record in records}
+    enhanced = {name for name, record in done.items() if record.outcome == "enhanced"}
+    processed = {"mlut_18.dcm", "vlut_04.dcm"}
+    # RG1 and RG3 are the names of the patients, too
+    assert sum(done[name].outcome == "enhanced" for name in done if "***" in name) == 8
+    assert enhanced - {name for name in done if "***" in name} <= processed
+    for name in enhanced:
+        derived = pydicom.dcmread(Path("out", done[name].output))
+        (item,) = derived.SourceImageSequence
+        source = source_of(item.ReferencedSOPInstanceUID)
+        assert (derived.Rows, derived.Columns) == (source.Rows, source.Columns)
+        assert len(derived.PixelData) == 2 * source.Rows * source.Columns
+        assert derived.Modality == source.Modality
+
+
+def source_of(uid):
+    headers = (pydicom.dcmread(p, stop_before_pixels=True) for p in SAMPLES.glob("*.dcm"))
+    return next(header for header in headers if header.get("SOPInstanceUID") == uid)
+
+
+@pytest.mark.parametrize("syntax", [*NATIVE, *COMPRESSED], ids=lambda syntax: syntax.name)
+def test_each_transfer_syntax_gives_the_same_image(syntax):
+    pixels = {}
+    for kind in (ExplicitVRLittleEndian, syntax):
+        in_syntax(real_radiograph(), f"{kind.name}.dcm", kind)
+        _, (record,) = run(f"{kind.name}.dcm", out=f"out {kind.name}")
+        assert record.outcome == "enhanced", record.reason
+        pixels[kind] = pydicom.dcmread(f"out {kind.name}/{record.output}").pixel_array
+    np.testing.assert_array_equal(pixels[syntax], pixels[ExplicitVRLittleEndian])
