@@ -251,7 +251,7 @@ def techniques(result, strategy):
         )
         fit = trainer(
             {},
-            max_epochs=2,
+            max_epochs=1,  # of two steps
             precision="64-true",
             limit_val_batches=0,
             use_distributed_sampler=False,
