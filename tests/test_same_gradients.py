@@ -22,7 +22,7 @@ from radenhance.network.coarse import CoarseCorrection
 from radenhance.network.unet import build_unet
 
 PLAIN = MemoryTechniques()
-STEPS = 3
+STEPS = 2  # the second with what the first has left
 FAMILIES = [
     "resnet18",
     "vgg11_bn",
@@ -71,7 +71,7 @@ def away_from_the_start(unet):
 
 
 def train(techniques, *, dtype=torch.float64, autocast=None, size=64, adam=True, as_used=False):
-    """Three steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
+    """Two steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
     torch.manual_seed(0)
     module = ContrastEnhancer("resnet18", output="correction" if as_used else "image").to(dtype)
     if as_used:

@@ -2,23 +2,25 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import processes
 import pytest
-import yaml
 
 from radenhance.cli import main
+from radenhance.flags.parser import parse_flags
 from radenhance.prepare.synthesize import synthesize
 from radenhance.reproduce import command as module
+from radenhance.reproduce import running
 from radenhance.reproduce.command import parser, study_of
+from radenhance.reproduce.logs import read_figures
 from radenhance.reproduce.paper import FOR_USE, RECIPES
 from radenhance.reproduce.plans import Planned
 from radenhance.reproduce.running import execute
 from radenhance.reproduce.study import FAILED, FINISHED, Study
 
 FLAGS = ["--sizes=176", "--epochs=3", "--seeds=0", "--encoder=resnet18", "--recipes=original,dist"]
+ORIGINAL = "runs/original-176px-seed0"
 
 
 @pytest.fixture(scope="module")
@@ -68,30 +70,40 @@ def test_what_is_done_is_not_run_again(whole, radiographs):
     assert (whole / "report.md").read_text() == report
 
 
+def with_its_runs(*arguments):
+    """The command line, to be killed along with what it starts."""
+    os.setsid()
+    return processes.command(*arguments)
+
+
 def test_a_study_that_was_killed_gives_the_same_losses(whole, radiographs, tmp_path):
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "radenhance", *command(tmp_path, radiographs)],
-        start_new_session=True,
-    )
-    checkpoint = tmp_path / "runs" / "original-176px-seed0"
-    while killed.poll() is None and not list(checkpoint.rglob("last.ckpt")):
+    out = tmp_path / "study"
+    words = [*command(out, radiographs), "--recipes=original"]
+    killed = processes.start(with_its_runs, *words, folder=out, name="killed")
+    run = out / ORIGINAL
+    while killed.code is None and not list(run.rglob("last.ckpt")):
         time.sleep(0.02)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    assert not (checkpoint / FINISHED).exists()
-    assert main(command(tmp_path, radiographs)) == 0
-    table = "table_IV_losses.csv"
-    assert (tmp_path / table).read_text() == (whole / table).read_text()
+    os.killpg(killed.process.pid, signal.SIGKILL)
+    killed.wait(10)
+    assert not (run / FINISHED).exists()
+    assert main(words) == 0
+    assert "Restor" in (run / "log0.txt").read_text()
+    resumed, expected = read_figures(run), read_figures(whole / ORIGINAL)
+    assert (resumed.train_loss, resumed.val_loss) == (expected.train_loss, expected.val_loss)
+    assert resumed.measures == expected.measures
 
 
-def test_two_processes_share_one_gpu_by_gloo(radiographs, tmp_path, monkeypatch):
-    study = Study(tmp_path, radiographs, (176,), 1, ("dist",), encoder="resnet18")
-    monkeypatch.setattr("radenhance.reproduce.running.num_devices", lambda: 1)
-    (run,) = study.runs
-    assert execute(run), (run.folder / "log0.txt").read_text()
-    (config,) = run.folder.glob("lightning_logs/version_0/config.yaml")
-    strategy = yaml.safe_load(config.read_text())["trainer"]["strategy"]
-    assert strategy["init_args"]["process_group_backend"] == "gloo"
+def test_two_processes_share_one_gpu_by_gloo(tmp_path, monkeypatch):
+    """As flags that `radenhance fit` understands."""
+    started = []
+    monkeypatch.setattr(running, "launch", lambda command, *_, **__: started.append(command))
+    monkeypatch.setattr(running, "num_devices", lambda: 1)
+    (run,) = Study(tmp_path, tmp_path, (176,), 1, ("dist",), encoder="resnet18").runs
+    assert execute(run)
+    (_, _, _, fit, *flags) = started[0]
+    strategy = parse_flags(fit, flags).settings.trainer.strategy
+    assert strategy.class_path.endswith("EncoderDecoderStrategy")
+    assert strategy.init_args.process_group_backend == "gloo"
 
 
 def study(*words):

@@ -174,6 +174,7 @@ def test_interrupting_ends_the_processes_too(tmp_path):
     def interrupt():
         while not (log.exists() and log.read_text().strip()):
             time.sleep(0.02)
+        time.sleep(0.2)  # a signal just before the wait would be noticed after it
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
