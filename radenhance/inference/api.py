@@ -23,7 +23,7 @@ from radenhance.reference_enhancer.presets import AUTO
 SIXTEEN_BITS = 16
 
 
-def enhance(
+def enhance(  # noqa: PLR0913
     source: str | Path | npt.NDArray[Any] | Dataset,
     checkpoint: str | Path | Enhancer | None = None,
     *,
