@@ -37,6 +37,7 @@ data
 
 results
   dashboard    show runs in the browser: memory, losses, images, a table of all runs
+  guard        calibrate what tells when a network invents or erases a detail
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
   reproduce    remake the paper's tables and figures, its numbers beside ours
@@ -66,6 +67,7 @@ COMMANDS = {
     "synthesize": "radenhance.prepare.synthesize",
     "dashboard": "radenhance.command_line.dashboard",
     "plan": "radenhance.command_line.plan",
+    "guard": "radenhance.command_line.guard",
     "quantize": "radenhance.command_line.quantize",
     "showcase": "radenhance.command_line.showcase",
     "reproduce": "radenhance.reproduce.command",
