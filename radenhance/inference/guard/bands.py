@@ -12,10 +12,11 @@ The idea of comparing by patch and frequency is that of sFRC (arXiv 2603.04673);
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from radenhance.arrays import Image, Mask
 from radenhance.reference_enhancer.pyramid import decompose, expand, gaussian, shape_of
@@ -26,9 +27,9 @@ FINEST_MM, COARSEST_MM = 0.5, 1.3
 """Pixels of the finest and the coarsest level that are compared."""
 WINDOW = 4.0
 """Standard deviation of the window in which the gain is fitted, in pixels of a level."""
-NONLINEAR = 0.12
+NONLINEAR = 0.1
 """Share of the local structure that is no difference yet: a gain is not quite constant."""
-USUAL = 1.0
+USUAL = 2.0
 """Weight of what is unexplained around a place, without what stands out."""
 LEAST_GAIN = 0.3
 """Least gain, as a share of the image's median: where noise is removed, a detail still is not."""
@@ -38,8 +39,8 @@ NOISE_BLOCK = 16
 """Side in pixels of the blocks in which noise is measured."""
 EDGE_MM = 3.0
 """What is so near to the border of the field is not judged: there the network draws black."""
-VISIBLE = 1e-3
-"""Standard deviation in the output below which nobody sees anything: a quarter of 1/256."""
+VISIBLE = 3e-3
+"""Standard deviation in the output below which nobody sees anything: less than 1/256."""
 SATURATED_MM = 4.0
 """Side of an area that is all black or all white in the output, from which it is not judged."""
 
@@ -86,13 +87,13 @@ class Differences:
         mask = (self.score > threshold).astype(np.uint8)
         near = cv2.dilate(mask, np.ones((5, 5), np.uint8))
         num, labels, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
-        boxes = [self._box(labels == i, stats[i]) for i in range(1, num)]
+        boxes = [self._box(labels, i, stats[i]) for i in range(1, num)]
         return sorted(boxes, key=lambda box: -box.score)
 
-    def _box(self, label: Mask, stats: Sequence[int]) -> Box:
-        left, top, width, height = (int(number) for number in stats[:4])
+    def _box(self, labels: npt.NDArray[Any], number: int, stats: Sequence[int]) -> Box:
+        left, top, width, height = (int(value) for value in stats[:4])
         part = slice(top, top + height), slice(left, left + width)
-        inside = np.where(label[part], self.score[part], 0)
+        inside = np.where(labels[part] == number, self.score[part], 0)
         peak = np.unravel_index(inside.argmax(), inside.shape)
         down, across = np.divide(self.native_shape, self.score.shape).tolist()
         return Box(
@@ -157,7 +158,7 @@ def _levels(pixel_mm: float, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _judged(inside: Mask | None, shape: tuple[int, int], pixel_mm: float) -> Mask:
-    mask = np.ones(shape, np.uint8)
+    mask: npt.NDArray[Any] = np.ones(shape, np.uint8)
     if inside is not None:
         size = shape[1], shape[0]
         mask = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -183,7 +184,7 @@ def _noise(finest: Image) -> Image:
         return np.full((1, 1), np.median(np.abs(finest)) / 0.6745, np.float32)
     blocks = part.reshape(rows, NOISE_BLOCK, columns, NOISE_BLOCK)
     medians = np.median(blocks, axis=(1, 3)) / np.float32(0.6745)
-    return cv2.medianBlur(medians.astype(np.float32), 3)
+    return np.asarray(cv2.medianBlur(medians.astype(np.float32), 3), np.float32)
 
 
 def _unexplained(source: Image, broad: Image, output: Image, noise: Image) -> tuple[Image, Image]:
@@ -198,7 +199,7 @@ def _unexplained(source: Image, broad: Image, output: Image, noise: Image) -> tu
     tone = broad - _local(broad, WINDOW)
     tone /= max(float(tone.std()), VISIBLE)
     terms = [source, _local(source, 1.0), source * tone]
-    usual_power = _local(np.abs(source), WINDOW) ** 2 + np.float32(VISIBLE**2 / 100)
+    usual_power = 9 * _local(np.abs(source), WINDOW) ** 2 + np.float32(VISIBLE**2 / 100)
     leverage = usual_power / (usual_power + source**2)
     weights = leverage
     for _ in range(REFITS):

@@ -16,14 +16,14 @@ from radenhance.dataset.decoded import decode
 from radenhance.dataset.pairs import WHOLE, PairDataset
 from radenhance.dicom.read import read
 from radenhance.inference.guard.bands import Differences, differences
-from radenhance.inference.guard.guard import SUPPOSED_MM, Calibration
+from radenhance.inference.guard.guard import Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
 from radenhance.prepare.target import sha256_of
 
 BOXES_PER_IMAGE = 0.5
 """Mean number of boxes on outputs that nobody touched."""
-THRESHOLDS = np.arange(2.0, 60.0, 0.5)
+THRESHOLDS = np.arange(0.5, 20.0, 0.125)
 OPEN = 127
 """Weight above which a pixel is in the exposed field."""
 
@@ -71,7 +71,8 @@ def calibrate(enhancer: NetworkEnhancer, checkpoint: Path, root: Path) -> Calibr
     Raises:
         RadenhanceError: There is no dataset or no validation image, or one cannot be read.
     """
-    found, by_species = [], {}
+    found: list[Differences] = []
+    by_species: dict[str, list[Floats]] = {}
     for image in validation_images(enhancer, root):
         found.append(image.differences())
         by_species.setdefault(image.species, []).append(image.errors())
@@ -103,7 +104,7 @@ def validation_images(enhancer: NetworkEnhancer, root: Path) -> Iterator[Judged]
             source=batch["raw"][0, 0].numpy(),
             enhanced=enhancer.enhance(batch),
             target=target[WHOLE],
-            spacing_mm=radiograph.spacing_mm or SUPPOSED_MM,
+            spacing_mm=pixel_mm(radiograph.spacing_mm),
             inside=batch["field"][0, 0].numpy() > OPEN if "field" in batch else None,
         )
 

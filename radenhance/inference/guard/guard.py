@@ -145,7 +145,7 @@ class Guard:
         self,
         source: Image,
         enhanced: Image,
-        spacing_mm: float | None,
+        spacing_mm: tuple[float, float] | float | None,
         field: npt.NDArray[np.uint8] | None = None,
         *,
         species: str | None = None,
@@ -155,20 +155,26 @@ class Guard:
         Args:
             source: The image as the network saw it, in about [0, 1].
             enhanced: The output, same shape, in [0, 1].
-            spacing_mm: Pixel size in mm; None where the file does not say it.
+            spacing_mm: Pixel size in mm, or that of rows and columns; None where the file does not
+                say it.
             field: How much of each pixel is in the exposed field, 0 to 255; None for all.
             species: Species, whose factor the intervals have if there is one.
         """
-        pixel_mm = spacing_mm or SUPPOSED_MM
+        size = pixel_mm(spacing_mm)
         inside = None if field is None else field > 127
-        found = differences(source, enhanced, spacing_mm=pixel_mm, inside=inside)
+        found = differences(source, enhanced, spacing_mm=size, inside=inside)
         calibration = self.calibration
         boxes = found.boxes(calibration.threshold if calibration else THRESHOLD)
         width = None
         if calibration:
             times = calibration.factors.get(species or "", calibration.factor)
-            width = times * float(widths(source, enhanced, pixel_mm).mean())
-        return Verdict(boxes, width, _sentence(boxes, width, spacing_mm))
+            width = times * float(widths(source, enhanced, size).mean())
+        return Verdict(boxes, width, _sentence(boxes, width, sized=spacing_mm is not None))
+
+
+def pixel_mm(spacing_mm: tuple[float, float] | float | None) -> float:
+    """Return the pixel size in mm to reckon with."""
+    return float(np.mean(spacing_mm)) if spacing_mm else SUPPOSED_MM
 
 
 def draw(verdict: Verdict, enhanced: Image) -> npt.NDArray[np.uint8]:
@@ -190,7 +196,7 @@ def draw(verdict: Verdict, enhanced: Image) -> npt.NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-def _sentence(boxes: list[Box], width: float | None, spacing_mm: float | None) -> str:
+def _sentence(boxes: list[Box], width: float | None, *, sized: bool) -> str:
     invented = sum(box.kind == "invented" for box in boxes)
     found = "no structure of 1 to 3 mm that only source or output has"
     if boxes:
@@ -200,6 +206,6 @@ def _sentence(boxes: list[Box], width: float | None, spacing_mm: float | None) -
         parts.append("not calibrated for this checkpoint")
     else:
         parts.append(f"intervals of 90 % have a mean half-width of {width:.3f} of full scale")
-    if spacing_mm is None:
+    if not sized:
         parts.append(f"the file has no pixel size, {SUPPOSED_MM:g} mm is supposed")
     return "; ".join(parts)

@@ -7,6 +7,7 @@ import pytest
 from radenhance.inference.guard.bands import differences
 
 SPACING_MM = 0.3
+THRESHOLD = 1.0
 PLACE = (100, 140)
 
 
@@ -40,17 +41,17 @@ def highest_untouched():
 
 
 def test_a_gain_that_varies_slowly_is_no_difference():
-    assert highest_untouched() < 2
+    assert highest_untouched() < THRESHOLD
 
 
 @pytest.mark.parametrize("mm", [1, 2, 3])
 def test_a_planted_disc_is_invented_and_one_that_is_missing_erased(mm):
-    source, threshold = anatomy(), 1.2 * highest_untouched()
+    source = anatomy()
     shown = source + 0.12 * disc(mm)
     invented = differences(source, gain(source) + 0.12 * disc(mm), spacing_mm=SPACING_MM)
     erased = differences(shown, gain(source), spacing_mm=SPACING_MM)
     for found, kind in ((invented, "invented"), (erased, "erased")):
-        box, *others = found.boxes(threshold)
+        box, *others = found.boxes(THRESHOLD)
         assert (box.kind, others) == (kind, [])
         assert box.top <= PLACE[0] < box.bottom
         assert box.left <= PLACE[1] < box.right
@@ -60,14 +61,14 @@ def test_noise_of_the_source_has_nothing_to_lose():
     random = np.random.default_rng(1)
     noise = 0.01 * random.standard_normal((200, 240)).astype(np.float32)
     flat = np.full_like(noise, 0.5)
-    assert differences(flat + noise, flat, spacing_mm=SPACING_MM).score.max() < 2
+    assert differences(flat + noise, flat, spacing_mm=SPACING_MM).score.max() < THRESHOLD
 
 
 def test_boxes_are_in_pixels_of_the_file_at_any_spacing():
     source = anatomy()
     output = gain(source) + 0.12 * disc(3)
     source, output = (cv2.resize(image, None, fx=3, fy=3) for image in (source, output))
-    box = differences(source, output, spacing_mm=SPACING_MM / 3).boxes(3)[0]
+    box = differences(source, output, spacing_mm=SPACING_MM / 3).boxes(THRESHOLD)[0]
     assert box.top <= 3 * PLACE[0] < box.bottom
     assert box.left <= 3 * PLACE[1] < box.right
 
