@@ -114,7 +114,9 @@ def threshold(found: list[Differences], per_image: float = BOXES_PER_IMAGE) -> f
 
     Above it there are none more, either: with few boxes a higher threshold does not divide them.
     """
-    means = [np.mean([len(image.boxes(score)) for image in found]) for score in THRESHOLDS]
-    too_many = np.flatnonzero(np.array(means) > per_image)
-    first = int(too_many[-1]) + 1 if len(too_many) else 0
-    return float(THRESHOLDS[min(first, len(THRESHOLDS) - 1)])
+    least = THRESHOLDS[-1]
+    for score in THRESHOLDS[::-1]:
+        if np.mean([len(image.boxes(score)) for image in found]) > per_image:
+            break
+        least = score
+    return float(least)
