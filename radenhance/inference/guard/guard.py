@@ -23,7 +23,7 @@ from radenhance.text_files import read_text
 
 FORMAT = "radenhance guard 1"
 MAX_BYTES = 2**16
-THRESHOLD = 10.0
+THRESHOLD = 1.5
 """Score from which a difference is a box, of a network without a calibration."""
 SUPPOSED_MM = 0.15
 """Pixel size of a file that does not say it."""
