@@ -1,4 +1,4 @@
-"""Claim: the guard finds details of 1 to 3 mm that an output invents or erases.
+"""Claim: the guard finds strong details that an output invents, and erased ones less often.
 
     python benchmarks/guard.py
     python benchmarks/guard.py OUT --full
