@@ -41,6 +41,7 @@ data
 
 results
   dashboard    show runs in the browser: memory, losses, images, a table of all runs
+  guard        calibrate what tells when a network invents or erases a detail
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   evaluate     measure a checkpoint on whole radiographs, beside what needs no network
   showcase     compare a checkpoint with the raw images, in numbers and as a picture
@@ -75,6 +76,7 @@ COMMANDS = {
     "synthesize": "radenhance.prepare.synthesize",
     "dashboard": "radenhance.command_line.dashboard",
     "plan": "radenhance.command_line.plan",
+    "guard": "radenhance.command_line.guard",
     "quantize": "radenhance.command_line.quantize",
     "evaluate": "radenhance.command_line.evaluate",
     "showcase": "radenhance.command_line.showcase",

@@ -17,6 +17,7 @@ prints the message alone and leaves with `exit_code`; only a defect of ours show
     |- DiskError            a disk is full or fails
     |- MachineError         memory, file handles or processes ran out
     |- StageError           one of two processes that share a network stopped
+    |- RefusedError         an output that the guard does not accept
     `- BatchError           some images of many could not be enhanced
 """
 
@@ -104,6 +105,10 @@ class StageError(RadenhanceError):
     """One of the processes that share a network stopped; the message says which, where and why."""
 
     exit_code = 5
+
+
+class RefusedError(RadenhanceError):
+    """An output has structures that its source has not, or lacks some; the message counts them."""
 
 
 class BatchError(RadenhanceError):

@@ -15,8 +15,9 @@ from radenhance.dicom.declaration import Declaration
 from radenhance.errors import UsageError
 from radenhance.inference.batch import Batch, Settings, check_all_done, summary, write_report
 from radenhance.inference.ensemble import Ensemble
+from radenhance.inference.guard.guard import Guard
 from radenhance.inference.journal import Record
-from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
+from radenhance.inference.model import Enhancer, NetworkEnhancer, ReferenceEnhancer, open_enhancer
 from radenhance.inference.outputs import BURNED_IN, Format, Output
 from radenhance.inference.preset_sheet import MOST_IMAGES, write_preset_sheet
 from radenhance.inference.sources import files_of, look_at
@@ -42,11 +43,14 @@ def main(arguments: Sequence[str]) -> None:
     keep_heap_small()
     checkpoints, inputs = _checkpoints_and_inputs(options.inputs)
     files = files_of(inputs, leave_out=options.out)
+    enhancer = enhancer_of(checkpoints, options)
     settings = Settings(
-        enhancer_of(checkpoints, options),
+        enhancer,
         Output(options.format, options.bits, options.deidentify),
         Declaration(options.bone, options.declared_bits, options.relationship),
         options.disagreement,
+        _guard(options, enhancer),
+        options.refuse,
     )
     if options.compare:
         compare(files, options.out)
@@ -61,6 +65,15 @@ def main(arguments: Sequence[str]) -> None:
     if options.deidentify:
         say(BURNED_IN)
     check_all_done(batch, records, may_be_none=watched)
+
+
+def _guard(options: argparse.Namespace, enhancer: Enhancer) -> Guard | None:
+    if options.guard is None:
+        if options.refuse:
+            raise UsageError("--refuse needs --guard FILE, which says what to refuse")
+        return None
+    sha256 = enhancer.sha256 if isinstance(enhancer, NetworkEnhancer) else None
+    return Guard.open(options.guard, checkpoint_sha256=sha256)
 
 
 def _watched(batch: Batch, inputs: Sequence[Path], seconds: float) -> list[Record]:
@@ -156,6 +169,18 @@ def _parser() -> Parser:
         action="store_true",
         help="write a second image, NAME.disagreement.png: the standard deviation of the pixels "
         "over several networks, on the scale of the pixels",
+    )
+    add(
+        "--guard",
+        type=Path,
+        metavar="FILE",
+        help="compare each output with its source, and note the verdict in list, report and "
+        "Derivation Description; FILE is what `radenhance guard` wrote for the checkpoint",
+    )
+    add(
+        "--refuse",
+        action="store_true",
+        help="write no output in which the guard finds an invented or an erased structure",
     )
     add("--report", type=Path, metavar="FILE", help="write what became of each file, as JSON")
     add(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from radenhance import __version__
 from radenhance.arrays import Image
+from radenhance.dataset.species import species_of
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.dicom.read import Source
@@ -32,12 +33,14 @@ from radenhance.errors import (
     MachineError,
     NoRadiographError,
     RadenhanceError,
+    RefusedError,
     UsageError,
 )
 from radenhance.files import replace_file
 from radenhance.inference.ensemble import Ensemble
+from radenhance.inference.guard.guard import Guard, Verdict
 from radenhance.inference.journal import JOURNAL, Journal, Outcome, Record
-from radenhance.inference.model import Enhancer
+from radenhance.inference.model import Enhancer, NetworkEnhancer
 from radenhance.inference.naming import output_name
 from radenhance.inference.outputs import Output
 from radenhance.inference.sources import Candidate, look_at, read_source, words_of
@@ -63,17 +66,23 @@ class Settings:
         output: How they are written.
         declaration: What the user declares about files that do not.
         disagreement: Whether a second image shows where the networks of an Ensemble disagree.
+        guard: What compares outputs with their sources; it is calibrated for the network.
+        refuse: Whether an output that the guard does not accept is not written.
 
     Raises:
-        UsageError: There is only one network to disagree with itself.
+        UsageError: There is only one network to disagree with itself, or not one to guard.
     """
 
     enhancer: Enhancer
     output: Output = Output()
     declaration: Declaration = Declaration()
     disagreement: bool = False
+    guard: Guard | None = None
+    refuse: bool = False
 
     def __post_init__(self) -> None:
+        if self.guard is not None and not isinstance(self.enhancer, NetworkEnhancer):
+            raise UsageError("a guard is calibrated for one network; name one, or leave it out")
         if self.disagreement and not isinstance(self.enhancer, Ensemble):
             raise UsageError(
                 "a disagreement is that of several networks; name two or more, or leave it out"
@@ -87,7 +96,16 @@ class Settings:
             "output": repr(self.output),
             "declaration": repr(self.declaration),
             "disagreement": repr(self.disagreement),
+            "guard": repr(self.guard and self.guard.calibration),
+            "refuse": repr(self.refuse),
         }
+
+
+@dataclass(frozen=True)
+class _Made:
+    enhanced: Image
+    disagreement: Image | None = None
+    verdict: Verdict | None = None
 
 
 class Batch:
@@ -192,7 +210,11 @@ class Batch:
         try:
             if isinstance(source, RadenhanceError):
                 raise source
-            written = self._write(candidate, source, *self._pixels(source.radiograph))
+            made = self._made(source.radiograph)
+            record = replace(record, guard=_noted(made.verdict))
+            if made.verdict is not None and self.settings.refuse and not made.verdict.accepted:
+                raise RefusedError(f"refused: {made.verdict.sentence}")
+            written = self._write(candidate, source, made)
             record = replace(record, output=written.relative_to(self.out).as_posix())
         except DiskError:
             raise
@@ -203,13 +225,22 @@ class Batch:
             )
         return replace(record, seconds=round(time.monotonic() - begin, 3))
 
-    def _pixels(self, radiograph: Radiograph) -> tuple[Image, Image | None]:
-        """Return the enhanced pixels, and where networks disagree if that is asked for."""
-        enhancer = self.settings.enhancer
+    def _made(self, radiograph: Radiograph) -> _Made:
+        """Return the enhanced pixels, and what else is asked for."""
+        enhancer, guard = self.settings.enhancer, self.settings.guard
         if self.settings.disagreement:
             assert isinstance(enhancer, Ensemble)
-            return enhancer.with_disagreement(radiograph)
-        return enhancer(radiograph), None
+            return _Made(*enhancer.with_disagreement(radiograph))
+        enhanced = enhancer(radiograph)
+        if guard is None:
+            return _Made(enhanced)
+        assert isinstance(enhancer, NetworkEnhancer)
+        seen = {name: image[0, 0].numpy() for name, image in enhancer.batch_of(radiograph).items()}
+        species = species_of(radiograph.header.species)
+        verdict = guard.judge(
+            seen["raw"], enhanced, radiograph.spacing_mm, seen.get("field"), species=species
+        )
+        return _Made(enhanced, verdict=verdict)
 
     def _name_of(self, candidate: Candidate) -> str:
         earlier = self.journal.records.get(candidate.key)
@@ -219,21 +250,23 @@ class Batch:
             return f"image-{self.journal.pseudonym_of(candidate.key)}"
         return output_name(candidate.found.name, candidate.key, self._words, self._names)
 
-    def _write(
-        self, candidate: Candidate, source: Source, enhanced: Image, disagreement: Image | None
-    ) -> Path:
+    def _write(self, candidate: Candidate, source: Source, made: _Made) -> Path:
         name = self._name_of(candidate)
         self._names.add(name)
         stem = self.out / name
         if not stem.parent.resolve().is_relative_to(self.out.resolve()):
             raise UsageError(f"{stem.parent} leads out of {self.out}; remove that link")
         description = self.settings.enhancer.describe(source.radiograph)
+        if made.verdict is not None:
+            description = f"{description}. {made.verdict.sentence}"
         path = self.settings.output.write(
-            stem, source, enhanced, description=description, uid_of=self.journal.uid_of
+            stem, source, made.enhanced, description=description, uid_of=self.journal.uid_of
         )
-        if disagreement is not None:
+        if made.disagreement is not None:
             shown = stem.with_name(stem.name + DISAGREEMENT)
-            write_png(shown, disagreement, description=description, software_version=__version__)
+            write_png(
+                shown, made.disagreement, description=description, software_version=__version__
+            )
         return path
 
 
@@ -281,6 +314,12 @@ def check_all_done(batch: Batch, records: Sequence[Record], *, may_be_none: bool
                 f"why; put them right and run the command again with --continue",
                 exit_code,
             )
+
+
+def _noted(verdict: Verdict | None) -> dict[str, object] | None:
+    if verdict is None:
+        return None
+    return {"sentence": verdict.sentence, "boxes": [asdict(box) for box in verdict.boxes]}
 
 
 def _outcome_of(error: Exception) -> Outcome:

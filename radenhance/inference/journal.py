@@ -37,6 +37,7 @@ class Record:
         output: Path of its output below the folder of outputs; empty if there is none.
         seconds: How long it took.
         reason: Why it was not enhanced, in a sentence.
+        guard: What the guard said of the output, if it was asked: sentence and boxes.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Record:
     output: str = ""
     seconds: float = 0.0
     reason: str = ""
+    guard: dict[str, Any] | None = None
 
 
 class Journal:
@@ -146,4 +148,9 @@ def _record(line: Mapping[str, Any]) -> Record | None:
         return None
     seconds = line.get("seconds")
     texts = {name: line[name] for name in known}
-    return Record(**texts, seconds=seconds if isinstance(seconds, int | float) else 0.0)
+    guard = line.get("guard")
+    return Record(
+        **texts,
+        seconds=seconds if isinstance(seconds, int | float) else 0.0,
+        guard=guard if isinstance(guard, dict) else None,
+    )

@@ -8,6 +8,8 @@ import pytest
 from enhancing import real_radiograph, save, small_checkpoint
 
 from radenhance.cli import main
+from radenhance.inference.guard.guard import Calibration
+from radenhance.inference.model import open_enhancer
 from radenhance.reference_enhancer.presets import PRESETS
 
 
@@ -85,3 +87,17 @@ def test_names_that_look_like_flags_are_files(name, tmp_path):
     save(real_radiograph(PatientName="X", PatientID="P-1"), f"in/{name}")
     assert main(["enhance", "in", "--out=out"]) == 0
     assert len([*Path("out").rglob("*.dcm")]) == 1
+
+
+def test_the_guard_of_another_checkpoint_is_refused_and_that_of_this_one_taken(capsys):
+    save(real_radiograph(), "in/a.dcm")
+    checkpoint = str(small_checkpoint(output="correction"))
+    sha256 = open_enhancer(checkpoint, device="cpu").sha256
+    Calibration(sha256, 1e9, factor=1.0).write(Path("guard.json"))
+    Calibration("0" * 64, 1e9, factor=1.0).write(Path("other.json"))
+    flags = ["in", "--out=out", "--device=cpu"]
+    assert main(["enhance", checkpoint, *flags, "--guard=guard.json", "--refuse"]) == 0
+    assert "Guard: no structure" in Path("out/enhance.jsonl").read_text()
+    assert "calibrates the guard for" in fails(capsys, checkpoint, *flags, "--guard=other.json")
+    assert "calibrated for one network" in fails(capsys, *flags, "--guard=guard.json")
+    assert "--refuse needs --guard FILE" in fails(capsys, checkpoint, *flags, "--refuse")

@@ -30,6 +30,7 @@ from radenhance.errors import (
 from radenhance.files import replace_file
 from radenhance.inference import batch as batch_module
 from radenhance.inference.batch import check_all_done, summary, write_report
+from radenhance.inference.guard.guard import Calibration, Guard
 from radenhance.inference.model import ReferenceEnhancer, open_enhancer
 from radenhance.inference.outputs import Output
 
@@ -419,3 +420,41 @@ def test_each_transfer_syntax_gives_the_same_image(syntax):
         assert record.outcome == "enhanced", record.reason
         pixels[kind] = pydicom.dcmread(f"out {kind.name}/{record.output}").pixel_array
     np.testing.assert_array_equal(pixels[syntax], pixels[ExplicitVRLittleEndian])
+
+
+def guarded(threshold, **settings):
+    """Enhance two images under a guard of a threshold, and return their records."""
+    for number in range(2):
+        save(real_radiograph(number, step=4), f"in/{number}.dcm")
+    enhancer = open_enhancer(small_checkpoint(output="correction"), device="cpu")
+    guard = Guard(Calibration(enhancer.sha256, threshold, factor=1.0))
+    return run("in", enhancer=enhancer, guard=guard, **settings)
+
+
+def test_a_guard_says_of_each_image_what_it_found_in_list_report_and_header():
+    batch, records = guarded(threshold=1e9)
+    for record in records:
+        derived = pydicom.dcmread(f"out/{record.output}")
+        assert record.guard["boxes"] == []
+        assert record.guard["sentence"].startswith("Guard: no structure of 1 to 3 mm")
+        assert derived.DerivationDescription.endswith(record.guard["sentence"])
+    (line, *_) = Path("out/enhance.jsonl").read_text().splitlines()[1:]
+    assert json.loads(line)["guard"] == records[0].guard
+    assert batch.report(1)["files"][0]["guard"] == records[0].guard
+
+
+def test_an_output_that_the_guard_does_not_accept_is_written_unless_it_is_to_be_refused():
+    _, records = guarded(threshold=1e-9)
+    assert [record.outcome for record in records] == ["enhanced"] * 2
+    assert all(record.guard["boxes"] for record in records)
+    json.dumps(records[0].guard)
+    _, records = guarded(threshold=1e-9, refuse=True, out="refused")
+    assert [record.outcome for record in records] == ["failed"] * 2
+    assert all(record.reason.startswith("refused: Guard: ") for record in records)
+    assert not [*Path("refused").rglob("*.dcm")]
+
+
+def test_a_guard_is_of_one_network():
+    guard = Guard(Calibration("0" * 64, 1.0, factor=1.0))
+    with pytest.raises(UsageError, match="a guard is calibrated for one network"):
+        run("in", enhancer=ReferenceEnhancer(), guard=guard)

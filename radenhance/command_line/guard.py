@@ -1,0 +1,48 @@
+"""`radenhance guard`: what the guard of a checkpoint takes for chance, from validation images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from radenhance.console import Parser, say
+from radenhance.datamodule import DEFAULT_ROOT
+from radenhance.inference.guard.calibrate import calibrate
+from radenhance.inference.guard.guard import Calibration
+from radenhance.inference.model import open_enhancer
+from radenhance.runs import find_checkpoint
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run `radenhance guard`."""
+    parser = Parser(
+        prog="radenhance guard",
+        description="Calibrate the guard of a checkpoint on the validation radiographs of a "
+        "dataset: from which difference on a structure counts as invented or erased, and how wide "
+        "the intervals are that cover 90 % of the pixels.",
+        epilog="example: radenhance guard --ckpt_path best --root my_radiographs",
+    )
+    parser.add_argument(
+        "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=DEFAULT_ROOT, help=f"dataset to calibrate on ({DEFAULT_ROOT})"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("guard.json"), help="file to write (guard.json)"
+    )
+    options = parser.parse_args(arguments[1:])
+    enhancer = open_enhancer(find_checkpoint(options.ckpt_path, Path()))
+    calibration = calibrate(enhancer, options.root)
+    calibration.write(options.output)
+    say(report(calibration, options.output))
+
+
+def report(calibration: Calibration, output: Path) -> str:
+    """Return what was found, and where it was written."""
+    counts = ", ".join(f"{num} {name}" for name, num in calibration.num_images.items())
+    factors = ", ".join(f"{name} {value:.2f}" for name, value in calibration.factors.items())
+    return (
+        f"Validation radiographs: {counts}\n"
+        f"A structure counts from a score of {calibration.threshold:g}; intervals are "
+        f"{calibration.factor:.2f} times as wide as the image suggests ({factors})\n"
+        f"Written: {output}"
+    )
