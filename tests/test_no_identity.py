@@ -85,7 +85,8 @@ def commands(home, who):
         ["validate", *data],
         ["predict", *data, f"--data.predict_from={who.institution}"],
         ["enhance", who.institution, "--out=png", "--format=png", "--report=run.json"],
-        ["enhance", "last", who.institution, "--out=tiff", "--format=tiff", "--device=cpu"],
+        ["guard", f"--root={root}", "--ckpt_path=last"],
+        ["enhance", "last", who.institution, "--out=tiff", "--format=tiff", "--guard=guard.json"],
         ["plan", *data, *network, "1"],
         ["package", "last", "model", f"--dataset={root}"],
     ]
