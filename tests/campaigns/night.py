@@ -139,7 +139,7 @@ def killed(folder: Path, num_kills: int) -> dict[str, int]:
     begin = time.monotonic()
     whole.wait(600)
     longest = time.monotonic() - begin
-    seen = Counter(kills=0, ended=0, different=0, failed=int(whole.code != 0))
+    seen = Counter(kills=0, ended=0, different=0)
     while seen["kills"] < num_kills:
         process = enhance(folder / "killed", "--continue")
         process.process.join(random.uniform(longest / 4, longest))
@@ -148,7 +148,8 @@ def killed(folder: Path, num_kills: int) -> dict[str, int]:
             process.process.join()
             seen["kills"] += 1
             continue
-        seen["failed"] += process.code != 0
+        if process.code != 0:
+            sys.exit(process.output)
         seen["ended"] += 1
         seen["different"] += contents(folder / "killed/out") != contents(folder / "whole/out")
         shutil.rmtree(folder / "killed/out")
