@@ -121,9 +121,9 @@ def among_damaged(folder: Path, num_damaged: int) -> dict[str, object]:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     return {
         "files": num_damaged + len(good),
-        "listed": len(outcomes),
+        "listed": len({file["key"] for file in files}),
         "good ones enhanced": sum(outcomes[path.name] == "enhanced" for path in good),
-        **Counter(outcome for name, outcome in outcomes.items() if name.startswith("damaged")),
+        **(Counter(file["outcome"] for file in files) - Counter(enhanced=len(good))),
         "exit code": process.code,
         "tracebacks": process.output.count("Traceback"),
         "seconds": round(time.monotonic() - begin),
