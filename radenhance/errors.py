@@ -119,6 +119,6 @@ class BatchError(RadenhanceError):
         exit_code: 2 if no image could be enhanced, 3 if memory ran out, 4 for other failures.
     """
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int = 4) -> None:
         super().__init__(message)
         self.exit_code = exit_code

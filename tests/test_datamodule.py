@@ -140,12 +140,11 @@ def test_predictions_are_read_as_training_read_its_raw_images(tiny_dataset):
         image_size=64,
         num_workers=0,
         predict_from=tiny_dataset / "raw",
+        predict_at="training",
         log_names=True,
     )
     data.setup("predict")
-    predicted = {
-        batch["name"][0]: batch.get("reduced", batch["raw"]) for batch in data.predict_dataloader()
-    }
+    predicted = {batch["name"][0]: batch["reduced"] for batch in data.predict_dataloader()}
     data.setup("validate")
     for batch in data.val_dataloader():
         (case,) = batch["case"]

@@ -37,10 +37,10 @@ def test_a_blurred_image_has_less_fine_power_and_explains_less(script):
     detail = script("detail")
     image = np.random.default_rng(0).random((64, 80), np.float32)
     blurred = cv2.GaussianBlur(image, (0, 0), 0.7)
-    assert detail.fine_power(image, image) == [1, 1]
-    finest, following = detail.fine_power(blurred, image)
+    assert script("harness").fine_power(image, image) == [1, 1]
+    finest, following = script("harness").fine_power(blurred, image)
     assert finest < following < 0.9
-    assert detail.fine_power(2 * image, image) == pytest.approx([4, 4], rel=1e-4)
+    assert script("harness").fine_power(2 * image, image) == pytest.approx([4, 4], rel=1e-4)
     assert detail.explained(2 * image, image) == pytest.approx(1)
     assert detail.explained(image[::-1].copy(), image) < 0.01
 

@@ -12,12 +12,11 @@ from radenhance.dataset.normalize import exposure_shift
 from radenhance.dataset.pairs import (
     Augmentation,
     PairDataset,
-    RadiographFiles,
     collate,
     draw_seed,
-    output_names,
     with_lower_dose,
 )
+from radenhance.dataset.prediction import RadiographFiles, output_names
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import DatasetError, ImageSizeError
 
@@ -147,10 +146,11 @@ def test_a_batch_of_images_of_different_size_is_refused_with_the_remedies(tiny_d
 
 def test_a_radiograph_to_enhance_is_what_the_network_saw_in_training(tiny_dataset):
     path = tiny_dataset / "raw/case0.npy"
-    options = {"image_size": 50, "declaration": LINEAR.raw}
+    options = {"image_size": 50, "at": "training", "declaration": LINEAR.raw}
     sample = RadiographFiles([path], **options)[0]
     trained = dataset(tiny_dataset, image_size=50, declarations=LINEAR)[0]
-    assert torch.equal(sample["raw"], trained["raw"])
+    assert torch.equal(sample["reduced"], trained["raw"])
+    assert sample["raw"].shape == (1, 70, 80)
     assert (sample["case"], sample["name"]) == ("case 1", "case0")
 
 
