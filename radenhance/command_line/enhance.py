@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         UsageError: An input or a flag is not as it must be.
         BatchError: Some radiographs could not be enhanced.
     """
-    options = _parser().parse_args(arguments[1:])
+    options = _parser().parse_intermixed_args(arguments[1:])
     keep_heap_small()
     checkpoints, inputs = _checkpoints_and_inputs(options.inputs)
     files = files_of(inputs, leave_out=options.out)

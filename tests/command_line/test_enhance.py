@@ -101,3 +101,10 @@ def test_the_guard_of_another_checkpoint_is_refused_and_that_of_this_one_taken(c
     assert "calibrates the guard for" in fails(capsys, checkpoint, *flags, "--guard=other.json")
     assert "calibrated for one network" in fails(capsys, *flags, "--guard=guard.json")
     assert "--refuse needs --guard FILE" in fails(capsys, checkpoint, *flags, "--refuse")
+
+
+def test_flags_may_stand_between_the_checkpoint_and_the_files():
+    save(real_radiograph(), "in/a.dcm")
+    checkpoint = str(small_checkpoint())
+    assert main(["enhance", checkpoint, "--at", "native", "in", "--device=cpu", "--out=out"]) == 0
+    assert len([*Path("out").rglob("*.dcm")]) == 1
