@@ -33,7 +33,7 @@ from radenhance.dicom.valid_area import valid_area
 from radenhance.dicom.voi import presentation_values
 from radenhance.errors import NoRadiographError, RadiographError
 
-__all__ = ["Declaration", "Source", "read", "read_header", "read_open"]
+__all__ = ["Declaration", "Source", "opened", "read", "read_header", "read_open", "read_source"]
 
 _START_BYTES = 132
 _Pixels = npt.NDArray[np.uint16]
@@ -77,10 +77,28 @@ def read(
         RadiographError: The file is not a single grayscale projection image, is damaged or cut off,
             or does not say what its values mean. The message names file and tag.
     """
-    with _opened(Path(path)) as file:
-        return read_open(
-            Path(path), file, declaration=declaration, for_presentation=for_presentation
-        ).radiograph
+    return read_source(path, declaration=declaration, for_presentation=for_presentation).radiograph
+
+
+def read_source(
+    path: str | PathLike[str],
+    *,
+    declaration: Declaration | None = None,
+    for_presentation: bool = False,
+) -> Source:
+    """Read a radiograph as `read` does, with the header that an image derived from it needs.
+
+    Args:
+        path: The file, as in `read`.
+        declaration: What the user declares, as in `read`.
+        for_presentation: As in `read`.
+
+    Raises:
+        RadiographError: As in `read`.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        return read_open(path, file, declaration=declaration, for_presentation=for_presentation)
 
 
 def read_open(
@@ -90,7 +108,7 @@ def read_open(
     declaration: Declaration | None = None,
     for_presentation: bool = False,
 ) -> Source:
-    """Read an open file as `read` does, with the header that an image derived from it needs.
+    """Read an open file as `read_source` does.
 
     Args:
         path: The file's name, for error messages.
@@ -126,14 +144,15 @@ def read_header(path: str | PathLike[str]) -> Header:
         RadiographError: The file is neither DICOM, PNG, TIFF nor NPY, or its header is damaged.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         if _kind(path, file) != "DICOM":
             return Header()
         return header_facts(parse(path, file).attributes)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file; what the system says against that is a RadiographError."""
     try:
         with path.open("rb") as file:
             yield file

@@ -14,7 +14,7 @@ from radenhance.arrays import Image
 from radenhance.dataset.prediction import PredictAt
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph
-from radenhance.dicom.read import Source, read_open
+from radenhance.dicom.read import Source, read_open, read_source
 from radenhance.errors import ParameterError, RadiographError, UsageError
 from radenhance.inference.model import Enhancer, ReferenceEnhancer, open_enhancer
 from radenhance.inference.outputs import Output
@@ -89,12 +89,7 @@ def _source_of(
         return read_open(path, _encoded(source), declaration=declaration)
     if isinstance(source, np.ndarray):
         return Source(_radiograph(source, declaration or Declaration(), spacing_mm))
-    path = Path(source)
-    try:
-        with path.open("rb") as file:
-            return read_open(path, file, declaration=declaration)
-    except OSError as error:
-        raise RadiographError(f"{path}: {error.strerror or 'it cannot be read'}") from error
+    return read_source(source, declaration=declaration)
 
 
 def _encoded(dataset: Dataset) -> io.BytesIO:

@@ -25,7 +25,7 @@ from radenhance.arrays import Image
 from radenhance.dataset.species import species_of
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph
-from radenhance.dicom.read import Source
+from radenhance.dicom.read import Source, read_source
 from radenhance.dicom.write import write_png
 from radenhance.errors import (
     BatchError,
@@ -43,7 +43,7 @@ from radenhance.inference.journal import JOURNAL, Journal, Outcome, Record
 from radenhance.inference.model import Enhancer, NetworkEnhancer
 from radenhance.inference.naming import output_name
 from radenhance.inference.outputs import Output
-from radenhance.inference.sources import Candidate, look_at, read_source, words_of
+from radenhance.inference.sources import Candidate, look_at, words_of
 from radenhance.prepare.identity import blacked_out, unwarned
 from radenhance.prepare.source import FoundFile, reason
 
@@ -198,7 +198,7 @@ class Batch:
         if candidate.error is not None:
             return candidate.error
         try:
-            return read_source(candidate, self.settings.declaration)
+            return read_source(candidate.found.path, declaration=self.settings.declaration)
         except RadenhanceError as error:
             return error
         except MemoryError:
@@ -231,11 +231,12 @@ class Batch:
         if self.settings.disagreement:
             assert isinstance(enhancer, Ensemble)
             return _Made(*enhancer.with_disagreement(radiograph))
-        enhanced = enhancer(radiograph)
         if guard is None:
-            return _Made(enhanced)
+            return _Made(enhancer(radiograph))
         assert isinstance(enhancer, NetworkEnhancer)
-        seen = {name: image[0, 0].numpy() for name, image in enhancer.batch_of(radiograph).items()}
+        batch = enhancer.batch_of(radiograph)
+        enhanced = enhancer.enhance(batch)
+        seen = {name: image[0, 0].numpy() for name, image in batch.items()}
         species = species_of(radiograph.header.species)
         verdict = guard.judge(
             seen["raw"], enhanced, radiograph.spacing_mm, seen.get("field"), species=species

@@ -153,11 +153,6 @@ class NetworkEnhancer:
 
     def __call__(self, radiograph: Radiograph) -> Image:
         """Return the enhanced pixels."""
-        if min(radiograph.shape) < MIN_SIDE:
-            raise ImageSizeError(
-                f"{radiograph.path}: the image has {radiograph.shape} rows and columns, expected "
-                f"{MIN_SIDE} or more of each"
-            )
         return self.enhance(self.batch_of(radiograph))
 
     def describe(self, radiograph: Radiograph) -> str:
@@ -165,7 +160,16 @@ class NetworkEnhancer:
         return self.description
 
     def batch_of(self, radiograph: Radiograph) -> Batch:
-        """Return what the network takes of a radiograph."""
+        """Return what the network takes of a radiograph.
+
+        Raises:
+            ImageSizeError: The radiograph is smaller than the network takes.
+        """
+        if min(radiograph.shape) < MIN_SIDE:
+            raise ImageSizeError(
+                f"{radiograph.path}: the image has {radiograph.shape} rows and columns, expected "
+                f"{MIN_SIDE} or more of each"
+            )
         return self.batch_of_decoded(decoded(radiograph))
 
     def batch_of_decoded(self, raw: Decoded) -> Batch:

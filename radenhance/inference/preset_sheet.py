@@ -11,9 +11,10 @@ from radenhance.arrays import Points
 from radenhance.contact_sheet import TILE, Row, write_contact_sheet
 from radenhance.dataset.normalize import exposed_field, intensity_range, normalize
 from radenhance.dicom.radiograph import Radiograph
+from radenhance.dicom.read import read
 from radenhance.errors import RadenhanceError, RadiographError
 from radenhance.inference.model import ReferenceEnhancer
-from radenhance.inference.sources import Candidate, read_source
+from radenhance.inference.sources import Candidate
 from radenhance.reference_enhancer.presets import PRESETS
 
 MOST_IMAGES = 8
@@ -46,7 +47,7 @@ def _radiographs(candidates: Sequence[Candidate]) -> Iterator[Radiograph]:
     for candidate in candidates:
         if candidate.error is None:
             with suppress(RadiographError):
-                yield read_source(candidate).radiograph
+                yield read(candidate.found.path)
 
 
 def _rows(number: int, radiograph: Radiograph) -> Iterator[Row]:

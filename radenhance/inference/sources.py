@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radenhance.dicom.attributes import Attributes, or_unknown
-from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts
 from radenhance.dicom.image_file import image_format
 from radenhance.dicom.projection import check_projection
 from radenhance.dicom.provenance import written_by_radenhance
-from radenhance.dicom.read import Source, read_open
+from radenhance.dicom.read import opened
 from radenhance.dicom.write import is_ours
 from radenhance.errors import NoRadiographError, RadiographError, UsageError
 from radenhance.inference.naming import key_of
@@ -69,7 +68,7 @@ def files_of(inputs: Sequence[Path], *, leave_out: Path) -> list[FoundFile]:
 def look_at(found: FoundFile) -> Candidate:
     """Return what a file's header says; one that is no raw radiograph has an error."""
     try:
-        with unwarned(), found.path.open("rb") as file:
+        with unwarned(), opened(found.path) as file:
             start = file.read(_START_BYTES)
             if not looks_like_dicom(start):
                 return _candidate_of_image(found, start)
@@ -77,27 +76,6 @@ def look_at(found: FoundFile) -> Candidate:
             return _candidate_of_dicom(found, dicom)
     except RadiographError as error:
         return Candidate(found, key_of(found.name, ""), error=error)
-    except OSError as error:
-        why = RadiographError(f"{found.path}: {error.strerror or 'the file cannot be read'}")
-        return Candidate(found, key_of(found.name, ""), error=why)
-
-
-def read_source(candidate: Candidate, declaration: Declaration | None = None) -> Source:
-    """Return the radiograph of a candidate, and its header.
-
-    Args:
-        candidate: A candidate without an error.
-        declaration: What the user declares about files that do not.
-
-    Raises:
-        RadiographError: The file cannot be read.
-    """
-    path = candidate.found.path
-    try:
-        with path.open("rb") as file:
-            return read_open(path, file, declaration=declaration)
-    except OSError as error:
-        raise RadiographError(f"{path}: {error.strerror or 'it cannot be read'}") from error
 
 
 def words_of(candidates: Sequence[Candidate]) -> frozenset[str]:

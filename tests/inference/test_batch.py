@@ -348,7 +348,9 @@ def test_no_file_is_decoded_twice_and_at_most_one_ahead(monkeypatch):
     events = []
     read = batch_module.read_source
     monkeypatch.setattr(
-        batch_module, "read_source", lambda c, d: (events.append("read"), read(c, d))[1]
+        batch_module,
+        "read_source",
+        lambda path, **how: (events.append("read"), read(path, **how))[1],
     )
 
     class Noting(ReferenceEnhancer):
