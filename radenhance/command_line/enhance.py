@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
+from radenhance.command_line.arguments import named_checkpoint
 from radenhance.compat.glibc import keep_heap_small
 from radenhance.console import Parser, say
 from radenhance.dataset.prediction import PredictAt
@@ -26,7 +27,7 @@ from radenhance.package_file import is_package
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.source import FoundFile
 from radenhance.reference_enhancer.presets import AUTO, PRESETS
-from radenhance.runs import NAMES, find_checkpoint
+from radenhance.runs import NAMES
 
 CHECKPOINT_SUFFIX = ".ckpt"
 SHEET = "presets.png"
@@ -112,7 +113,7 @@ def _checkpoints_and_inputs(words: Sequence[str]) -> tuple[list[Path], list[Path
     inputs = [Path(word) for word in words[len(names) :]]
     if not inputs:
         raise UsageError(f"{words[-1]} is a checkpoint; name radiographs or their folder after it")
-    return [find_checkpoint(name, Path(), parameter="CHECKPOINT") for name in names], inputs
+    return [named_checkpoint(name) for name in names], inputs
 
 
 def _is_checkpoint(word: str) -> bool:

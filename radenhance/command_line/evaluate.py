@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from radenhance.command_line.arguments import named_checkpoint
 from radenhance.command_line.evaluation_table import report
 from radenhance.console import Parser, say
 from radenhance.datamodule import RadiographDataModule
@@ -20,7 +21,6 @@ from radenhance.inference.evaluation import (
 )
 from radenhance.inference.evaluation_files import write_csv, write_json, write_sheet
 from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, open_enhancer
-from radenhance.runs import find_checkpoint
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,9 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments[1:])
     names = [options.checkpoint, *options.also]
-    opened = [
-        open_enhancer(find_checkpoint(name, Path(), parameter="CHECKPOINT")) for name in names
-    ]
+    opened = [open_enhancer(named_checkpoint(name)) for name in names]
     data = _data(options, opened[0])
     dataset = data.whole_images(options.split or _default_split(data))
     evaluation = evaluate(dataset, _networks(opened, options.at), trained_on=_that_train(data))

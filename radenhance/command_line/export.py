@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radenhance.checkpoint import Checkpoint
+from radenhance.command_line.arguments import named_checkpoint
 from radenhance.console import Parser, say
 from radenhance.extras import require_extra
-from radenhance.runs import find_checkpoint
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     # ONNX takes a while to import, and need not be installed for --help
     from radenhance.inference.export import export
 
-    checkpoint = find_checkpoint(options.checkpoint, Path(), parameter="CHECKPOINT")
+    checkpoint = named_checkpoint(options.checkpoint)
     differences = export(checkpoint, options.out, int8=options.int8)
     lines = [f"{'ONNX Runtime and PyTorch':<26}{'rows x columns':>16}{'largest':>12}{'mean':>12}"]
     lines += [

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from radenhance.command_line.arguments import add_checkpoint_and_root
 from radenhance.console import Parser, say
-from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.inference.guard.calibrate import calibrate
 from radenhance.inference.guard.guard import Calibration
 from radenhance.inference.model import open_enhancer
@@ -20,12 +20,7 @@ def main(arguments: Sequence[str]) -> None:
         "the intervals are that cover 90 % of the pixels.",
         epilog="example: radenhance guard --ckpt_path best --root my_radiographs",
     )
-    parser.add_argument(
-        "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"
-    )
-    parser.add_argument(
-        "--root", type=Path, default=DEFAULT_ROOT, help=f"dataset to calibrate on ({DEFAULT_ROOT})"
-    )
+    add_checkpoint_and_root(parser, purpose="calibrate")
     parser.add_argument(
         "--output", type=Path, default=Path("guard.json"), help="file to write (guard.json)"
     )

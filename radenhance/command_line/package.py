@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radenhance.checkpoint import Checkpoint
+from radenhance.command_line.arguments import named_checkpoint
 from radenhance.console import Parser, say
 from radenhance.inference.card import UNSTATED, Maker
 from radenhance.inference.package import check_package, default_name, make_package
 from radenhance.package_file import WEIGHTS
-from radenhance.runs import find_checkpoint
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _make(options: argparse.Namespace) -> None:
-    checkpoint = find_checkpoint(options.checkpoint, Path(), parameter="CHECKPOINT")
+    checkpoint = named_checkpoint(options.checkpoint)
     maker = Maker(
         name=options.name or default_name(Checkpoint.open(checkpoint)),
         version=options.model_version,

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from radenhance.checkpoint import Checkpoint
+from radenhance.command_line.arguments import add_checkpoint_and_root
 from radenhance.console import Parser, say
-from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.extras import require_extra
 from radenhance.inference.int8 import FAKE, FLOAT, INT8, Measured, convert
 from radenhance.runs import find_checkpoint
@@ -19,14 +19,9 @@ def main(arguments: Sequence[str]) -> None:
         "an int8 model for the CPU, and measure both on the validation radiographs.",
         epilog="example: radenhance quantize --ckpt_path best --root my_radiographs",
     )
-    parser.add_argument(
-        "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"
-    )
+    add_checkpoint_and_root(parser, purpose="validate")
     parser.add_argument(
         "--output", type=Path, default=Path("int8.onnx"), help="file to write (int8.onnx)"
-    )
-    parser.add_argument(
-        "--root", type=Path, default=DEFAULT_ROOT, help=f"dataset to validate on ({DEFAULT_ROOT})"
     )
     options = parser.parse_args(arguments[1:])
     require_extra("onnx", "radenhance quantize")

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from radenhance.command_line.arguments import named_checkpoint
 from radenhance.command_line.enhance import add_flags_of_enhancer, enhancer_of
 from radenhance.compat.glibc import keep_heap_small
 from radenhance.console import Parser, say, say_error
@@ -17,7 +18,6 @@ from radenhance.inference.nodes import Caller, Node, Tls, title_of
 from radenhance.inference.outputs import BURNED_IN, Output
 from radenhance.inference.spool import Spool
 from radenhance.inference.watch import Stop
-from radenhance.runs import find_checkpoint
 
 MIB, GIB = 2**20, 2**30
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.forward_tls and (tls is None or forward is None):
         raise UsageError("--forward-tls needs --forward, --tls-cert and --tls-key")
     names = [options.checkpoint] if options.checkpoint else []
-    checkpoints = [find_checkpoint(name, Path(), parameter="CHECKPOINT") for name in names]
+    checkpoints = [named_checkpoint(name) for name in names]
     settings = Settings(
         enhancer_of(checkpoints, options),
         Output("dicom", options.bits, options.deidentify),

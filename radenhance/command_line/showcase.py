@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radenhance.checkpoint import Checkpoint
+from radenhance.command_line.arguments import add_checkpoint_and_root
 from radenhance.console import Parser, say
 from radenhance.contact_sheet import write_contact_sheet
-from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.inference.comparison import Comparison, compare
 from radenhance.runs import find_checkpoint
 
@@ -19,12 +19,7 @@ def main(arguments: Sequence[str]) -> None:
         "beside the raw images as they are, and draw the best, the worst and the real ones.",
         epilog="example: radenhance showcase --ckpt_path best --root my_radiographs",
     )
-    parser.add_argument(
-        "--ckpt_path", default="best", help="a checkpoint, or last or best of the newest run (best)"
-    )
-    parser.add_argument(
-        "--root", type=Path, default=DEFAULT_ROOT, help=f"dataset to validate on ({DEFAULT_ROOT})"
-    )
+    add_checkpoint_and_root(parser, purpose="validate")
     parser.add_argument(
         "--sheet", type=Path, default=Path("contact_sheet.png"), help="picture to write"
     )
