@@ -28,18 +28,25 @@ from radenhance.errors import ImageSizeError, ParameterError, RadiographError, U
 
 _CR = "1.2.840.10008.5.1.4.1.1.1"
 _DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
-_DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+_MAMMOGRAPHY_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 _INTRAORAL_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.3"
-_INTRAORAL_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.3.1"
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_ANGIOGRAPHY = "1.2.840.10008.5.1.4.1.1.12.1"
+_FLUOROSCOPY = "1.2.840.10008.5.1.4.1.1.12.2"
+
+_DX = (_DX_FOR_PRESENTATION, _MAMMOGRAPHY_FOR_PRESENTATION, _INTRAORAL_FOR_PRESENTATION)
+_XA = (_ANGIOGRAPHY, _FLUOROSCOPY)
 
 # SOP class of the source -> of the derived image. Computed Radiography stays: it knows no
-# presentation intent, and DX demands facts of the detector that a CR header does not have.
+# presentation intent, and DX demands facts of the detector that a CR header does not have. Of
+# classes for many frames, one frame is a Secondary Capture, which demands no more than it has.
 _DERIVED_CLASS = {
-    _CR: _CR,
-    _DX_FOR_PRESENTATION: _DX_FOR_PRESENTATION,
-    _DX_FOR_PROCESSING: _DX_FOR_PRESENTATION,
-    _INTRAORAL_FOR_PRESENTATION: _INTRAORAL_FOR_PRESENTATION,
-    _INTRAORAL_FOR_PROCESSING: _INTRAORAL_FOR_PRESENTATION,
+    **{uid: uid for uid in (_CR, _SECONDARY_CAPTURE, *_DX, *_XA)},
+    **{f"{for_presentation}.1": for_presentation for for_presentation in _DX},  # For Processing
+    "1.2.840.10008.5.1.4.1.1.7.2": _SECONDARY_CAPTURE,  # Multi-frame Grayscale Byte
+    "1.2.840.10008.5.1.4.1.1.7.3": _SECONDARY_CAPTURE,  # Multi-frame Grayscale Word
+    "1.2.840.10008.5.1.4.1.1.12.1.1": _SECONDARY_CAPTURE,  # Enhanced XA
+    "1.2.840.10008.5.1.4.1.1.12.2.1": _SECONDARY_CAPTURE,  # Enhanced XRF
 }
 
 DERIVED_CLASSES = frozenset(_DERIVED_CLASS.values())
@@ -71,6 +78,15 @@ _OF_OLD_PIXELS = (
     "InstanceCreatorUID",  # the device that made the source did not make this
 )
 
+_OF_FRAMES = (
+    "FrameIncrementPointer",
+    "FrameTimeVector",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+
 
 def derive(  # noqa: PLR0913
     source: Dataset,
@@ -91,7 +107,7 @@ def derive(  # noqa: PLR0913
     pixels (`dcmread(path, stop_before_pixels=True)`). `source` is left as it is.
 
     Args:
-        source: A CR, DX or intra-oral image, For Processing or For Presentation.
+        source: An X-ray projection of one frame, For Processing or For Presentation.
         enhanced: The enhanced pixels, shape (rows, columns) of the source, bone bright; floating
             point in [0, 1], or uint16 in [0, 2**bits_given - 1].
         bits: (0028,0101) Bits Stored, 8 to 16.
@@ -168,8 +184,8 @@ def _check_source(source: Dataset) -> None:
             )
     if source.SOPClassUID not in _DERIVED_CLASS:
         raise RadiographError(
-            f"{name} has (0008,0016) SOP Class UID {source.SOPClassUID.name}, expected Computed "
-            "Radiography, Digital X-Ray or Digital Intra-Oral X-Ray; write PNG instead"
+            f"{name} has (0008,0016) SOP Class UID {source.SOPClassUID.name}, expected an X-ray "
+            "projection such as CR or DX"
         )
     if (source.get("NumberOfFrames") or 1) > 1:
         raise RadiographError(
@@ -205,7 +221,7 @@ def _header_without_old_pixels(source: Dataset) -> Dataset:
     # Leaves out file meta and command elements, and from the pixels on all: (7FE0,xxxx),
     # (FFFA,FFFA) Digital Signatures Sequence, (FFFC,FFFC) Data Set Trailing Padding.
     derived = copy.deepcopy(source[0x00080000:0x7FE00000])
-    for keyword in _OF_OLD_PIXELS:
+    for keyword in (*_OF_OLD_PIXELS, *_OF_FRAMES):
         derived.pop(keyword, None)
     if source.original_encoding[1] is False:
         _turn_to_little_endian(derived)
@@ -273,13 +289,28 @@ def _set_grayscale(derived: Dataset, bits: int) -> None:
     derived.WindowWidth = str(1 << bits)
     derived.VOILUTFunction = "LINEAR"
     derived.PresentationLUTShape = "IDENTITY"
-    is_dx = derived.SOPClassUID != _CR
-    # Value 3 of DX is present and empty (C.8.11.3.1.1).
-    derived.ImageType = ["DERIVED", "PRIMARY", ""] if is_dx else ["DERIVED", "PRIMARY"]
+    is_dx = derived.SOPClassUID in _DX
+    derived.ImageType = _image_type(derived)
+    if derived.SOPClassUID == _SECONDARY_CAPTURE and not derived.get("ConversionType"):
+        derived.ConversionType = "WSD"  # type 1, a workstation (C.8.6.1)
     if is_dx or "PresentationIntentType" in derived:
         derived.PresentationIntentType = "FOR PRESENTATION"
-    if is_dx or "PixelIntensityRelationship" in derived:
+    if derived.SOPClassUID in _XA:
+        derived.PixelIntensityRelationship = "DISP"  # where LOG has bone dark (C.8.7.1.1.2)
+        derived.pop("PixelIntensityRelationshipSign", None)
+    elif is_dx or "PixelIntensityRelationship" in derived:
         # Bone is bright: more is less intensity, and the scale is that of attenuation, about the
         # logarithm (C.8.11.3.1.2).
         derived.PixelIntensityRelationship = "LOG"
         derived.PixelIntensityRelationshipSign = -1
+
+
+def _image_type(derived: Dataset) -> list[str]:
+    """Return Image Type: of Secondary Capture that of no acquisition, of XA with its plane."""
+    if derived.SOPClassUID == _SECONDARY_CAPTURE:
+        return ["DERIVED", "SECONDARY"]
+    if derived.SOPClassUID in _XA:  # value 3 is type 1 (C.8.7.1.1.1)
+        plane = [*(derived.get("ImageType") or ""), "", "", ""][2]
+        return ["DERIVED", "PRIMARY", plane or "SINGLE PLANE"]
+    # value 3 of DX is present and empty (C.8.11.3.1.1)
+    return ["DERIVED", "PRIMARY", ""] if derived.SOPClassUID in _DX else ["DERIVED", "PRIMARY"]

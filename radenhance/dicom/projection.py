@@ -5,7 +5,7 @@ from pydicom.uid import UID
 from radenhance.dicom.attributes import Attributes
 from radenhance.errors import NoRadiographError
 
-_SOP_CLASSES = {
+SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, For Presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1",  # ... For Processing
@@ -21,6 +21,7 @@ _SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.12.2",  # X-Ray Radiofluoroscopic
     "1.2.840.10008.5.1.4.1.1.12.2.1",  # Enhanced XRF
 }
+"""SOP classes of X-ray projections."""
 
 # DICOM PS3.3 C.7.3.1.1.1, and DR, which devices write though it is no defined term.
 _MODALITIES = {"CR", "DX", "DR", "MG", "IO", "PX", "RG", "XA", "RF", "OT", ""}
@@ -38,7 +39,7 @@ def check_projection(attributes: Attributes) -> None:
     """
     sop_class = UID(attributes.text("SOPClassUID"))
     modality = attributes.text("Modality")
-    if sop_class not in _SOP_CLASSES:
+    if sop_class not in SOP_CLASSES:
         raise attributes.error(
             "SOPClassUID",
             f"is {sop_class.name}, expected an X-ray projection such as CR or DX",

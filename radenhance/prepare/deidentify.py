@@ -35,6 +35,7 @@ _KEPT = (
     "ImageType",
     "SOPClassUID",
     "Modality",
+    "ConversionType",
     "PresentationIntentType",
     "Manufacturer",
     "ManufacturerModelName",

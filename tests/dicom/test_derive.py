@@ -12,7 +12,8 @@ from pydicom.pixels import apply_voi_lut
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from saved_files import save
 
-from radenhance.dicom.derive import derive
+from radenhance.dicom.derive import DERIVED_CLASSES, derive
+from radenhance.dicom.projection import SOP_CLASSES
 from radenhance.dicom.write import write
 from radenhance.errors import ImageSizeError, RadiographError, UsageError
 
@@ -108,9 +109,54 @@ def test_series_description_keeps_its_length(digital_xray):
     assert description == "x" * 53 + " (enhanced)"
 
 
-def test_intraoral_image_becomes_for_presentation(digital_xray):
-    digital_xray.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.3.1"
-    assert derive(digital_xray, ramp(), **MADE_BY).SOPClassUID == "1.2.840.10008.5.1.4.1.1.1.3"
+@pytest.mark.parametrize("uid", sorted(SOP_CLASSES))
+def test_every_class_that_is_read_has_a_derived_image(uid, digital_xray):
+    digital_xray.SOPClassUID = uid
+    assert derive(digital_xray, ramp(), **MADE_BY).SOPClassUID in DERIVED_CLASSES
+
+
+@pytest.mark.parametrize("uid", ["1.1", "1.2", "1.3"])
+def test_images_for_processing_become_for_presentation(uid, digital_xray):
+    for_presentation = f"1.2.840.10008.5.1.4.1.1.{uid}"
+    digital_xray.SOPClassUID = f"{for_presentation}.1"
+    derived = derive(digital_xray, ramp(), **MADE_BY)
+    assert derived.SOPClassUID == for_presentation
+    assert derived.ImageType == ["DERIVED", "PRIMARY", ""]
+
+
+@pytest.mark.parametrize("uid", ["7", "7.2", "7.3", "12.1.1", "12.2.1"])
+def test_one_frame_of_many_and_a_capture_become_a_secondary_capture(uid, digital_xray):
+    digital_xray.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{uid}"
+    digital_xray.NumberOfFrames, digital_xray.FrameIncrementPointer = 1, 0x00181063
+    digital_xray.PerFrameFunctionalGroupsSequence = [Dataset()]
+    derived = through_a_file(derive(digital_xray, ramp(), **MADE_BY))
+    assert derived.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
+    assert (derived.ImageType, derived.ConversionType) == (["DERIVED", "SECONDARY"], "WSD")
+    for keyword in ("NumberOfFrames", "FrameIncrementPointer", "PerFrameFunctionalGroupsSequence"):
+        assert keyword not in derived
+
+
+def test_a_capture_keeps_how_it_was_captured(digital_xray):
+    digital_xray.SOPClassUID, digital_xray.ConversionType = "1.2.840.10008.5.1.4.1.1.7", "DF"
+    assert derive(digital_xray, ramp(), **MADE_BY).ConversionType == "DF"
+
+
+@pytest.mark.parametrize(
+    ("of_source", "plane"),
+    [
+        (["ORIGINAL", "PRIMARY", "BIPLANE A"], "BIPLANE A"),
+        (["ORIGINAL", "PRIMARY"], "SINGLE PLANE"),
+        (None, "SINGLE PLANE"),
+    ],
+)
+def test_angiography_keeps_its_plane_and_is_for_display(of_source, plane, digital_xray):
+    digital_xray.SOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1"
+    digital_xray.ImageType = of_source
+    derived = derive(digital_xray, ramp(), **MADE_BY)
+    assert derived.SOPClassUID == "1.2.840.10008.5.1.4.1.1.12.1"
+    assert derived.ImageType == ["DERIVED", "PRIMARY", plane]
+    assert derived.PixelIntensityRelationship == "DISP"
+    assert "PixelIntensityRelationshipSign" not in derived
 
 
 def test_cr_that_declares_more_than_it_must_declares_what_is_true_now(computed_radiograph):
