@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from radenhance.arrays import Image
-from radenhance.compat.albumentations import A
 
 AFFINE: dict[str, Any] = {
     "rotate": (-7.0, 7.0),  # degrees
@@ -63,6 +62,9 @@ class Geometry:
     """
 
     def __init__(self, crop: int | None, *, moves: bool = True) -> None:
+        # what enhances without training does without these 26 MiB
+        from radenhance.compat.albumentations import A
+
         steps = [A.D4(p=1.0), A.Affine(**AFFINE, p=0.5)] if moves else []
         if crop is not None:
             steps.append(A.CenterCrop(crop, crop, p=1.0))

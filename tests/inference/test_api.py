@@ -119,3 +119,8 @@ def test_a_network_is_opened_once_for_many_images_and_no_thread_outlives_it():
 def test_importing_the_package_and_its_names_does_not_import_torch():
     code = "import sys, radenhance; dir(radenhance); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_enhancing_loads_nothing_that_only_training_needs():
+    code = "import sys, radenhance.inference.batch; assert 'albumentations' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
