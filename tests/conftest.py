@@ -26,6 +26,15 @@ def _without_a_network():
 
 
 @pytest.fixture(autouse=True)
+def _with_an_environment_of_its_own():
+    """Take back what a test left: a run that is told its rank waits for others to come."""
+    before = os.environ.copy()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
