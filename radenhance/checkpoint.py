@@ -5,7 +5,7 @@ Lightning's own books it holds what `ContrastEnhancer` and `RadiographDataModule
 themselves. The names of these keys are known here alone, for reading and for writing.
 
 It may come from a stranger, so nothing in it is believed: `Checkpoint.open` is the one way in, for
-every command and for Lightning, and it takes eight settings out of known lists and ranges (and two
+every command and for Lightning, and it takes nine settings out of known lists and ranges (and two
 of a coarse correction, where there is one), and weights that are numbers and fit the networks that
 these settings describe. A model package (`radenhance.package_file`) comes in the same way, and is a
 checkpoint that no run can go on from.
@@ -31,6 +31,7 @@ from typing_extensions import override
 
 from radenhance.compat.torch import tensors_in
 from radenhance.dataset.outside_field import OutsideField
+from radenhance.dataset.prediction import PredictAt
 from radenhance.errors import ParameterError, UsageError
 from radenhance.files import replace_file
 from radenhance.loss.ms_ssim import NUM_SCALES, NumScales
@@ -56,6 +57,7 @@ SETTINGS = {
     "data.image_size": (OF_DATA, "image_size"),
     "data.intensity_range": (OF_DATA, "intensity_range"),
     "data.outside_field": (OF_DATA, "outside_field"),
+    "data.predict_at": (OF_DATA, "predict_at"),
 }
 """Setting, by the name that recipes have for it -> where it is in a checkpoint."""
 
@@ -66,8 +68,12 @@ OLDEST = {
     "model.memory.quantization": "none",
     "model.output": "image",
     "data.outside_field": "keep",
+    "data.predict_at": "auto",
 }
 """Settings that the oldest checkpoints do without."""
+
+NOT_IN_OLDEST_PACKAGES = {"data.predict_at"}
+"""Settings that the oldest model packages do without."""
 
 COARSE = "coarse"
 """Where the settings of a coarse correction's network are; its weights' names begin so, too."""
@@ -110,6 +116,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.intensity_range": (_is_one_of("auto", "declared"), "auto or declared"),
     "model.output": (_is_one_of("image", "correction"), "image or correction"),
     "data.outside_field": (_is_one_of(*get_args(OutsideField)), "black or keep"),
+    "data.predict_at": (_is_one_of(*get_args(PredictAt)), "auto, native or training"),
 }
 """Setting -> whether a value is one that it can have, and which these are."""
 
@@ -313,6 +320,30 @@ class Checkpoint:
         return UsageError(f"{self.name} is not a checkpoint of radenhance: {why}")
 
 
+def note_setting(path: str | Path, name: str, value: str) -> None:
+    """Put a setting into the file of a checkpoint, which is written anew.
+
+    Args:
+        path: The checkpoint.
+        name: The setting, one of SETTINGS.
+        value: What it becomes.
+
+    Raises:
+        UsageError: The file is a model package, or no checkpoint.
+        RadenhanceError: The file cannot be written.
+    """
+    if is_package(Path(path)):
+        raise UsageError(
+            f"{path} is a model package, whose parts have checksums; note it in the checkpoint, "
+            f"and pack that again"
+        )
+    content = dict(Checkpoint.open(path).content)
+    key, within = SETTINGS[name]
+    content[key] = {**content[key], within: value}
+    Checkpoint(content, str(path))._check_settings()
+    WholeFileCheckpointIO().save_checkpoint(content, path)
+
+
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes, reads and removes checkpoints for Lightning.
 
@@ -360,7 +391,8 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
 def _unpacked(package: Package, path: Path) -> dict[str, Any]:
     """Return what a package holds by the names that a checkpoint has for it, unchecked."""
     settings = package.section["settings"]
-    if not isinstance(settings, Mapping) or settings.keys() != SETTINGS.keys():
+    asked = SETTINGS.keys() - NOT_IN_OLDEST_PACKAGES
+    if not isinstance(settings, Mapping) or not asked <= settings.keys() <= SETTINGS.keys():
         raise UsageError(f"{path} is not a model package of radenhance: its settings are others")
     content: dict[str, Any] = {
         STATE: package.state,
@@ -368,8 +400,9 @@ def _unpacked(package: Package, path: Path) -> dict[str, Any]:
         OF_MODEL: {COARSE: package.section[COARSE]},
         OF_DATA: {},
     }
-    for name, (key, within) in SETTINGS.items():
-        content[key][within] = settings[name]
+    for name, value in settings.items():
+        key, within = SETTINGS[name]
+        content[key][within] = value
     return content
 
 

@@ -131,7 +131,7 @@ class RadiographDataModule(LightningDataModule):
         _check_at_least("num_workers", num_workers, 0)
         _check_dose(dose_jitter, full_scale_quanta)
         # what a checkpoint expects of its input
-        self.save_hyperparameters("image_size", "intensity_range", "outside_field")
+        self.save_hyperparameters("image_size", "intensity_range", "outside_field", "predict_at")
         self.root = DEFAULT_ROOT if root is None else root
         self._makes_its_own = root is None
         self.image_size = image_size

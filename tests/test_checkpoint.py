@@ -42,6 +42,7 @@ def test_an_old_checkpoint_gives_the_network_that_it_was(recipe):
         "image_size": 64,
         "intensity_range": "auto",
         "outside_field": "keep",
+        "predict_at": "auto",
     }
     assert checkpoint.output == "image"
     assert checkpoint.optimizer == "Adam"
@@ -79,12 +80,12 @@ def test_a_checkpoint_from_before_quantization_was_not_quantized():
     assert Checkpoint.open(Path("older.ckpt")).memory == MemoryTechniques()
 
 
-def test_new_checkpoints_hold_eight_settings_and_nothing_of_the_command_line(tiny_flags):
+def test_new_checkpoints_hold_nine_settings_and_nothing_of_the_command_line(tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
     content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
     of_model, of_data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
     assert of_model.keys() == {"encoder", "num_scales", "output", "momentum", "quantization"}
-    assert of_data.keys() == {"image_size", "intensity_range", "outside_field"}
+    assert of_data.keys() == {"image_size", "intensity_range", "outside_field", "predict_at"}
     assert of_data["outside_field"] == "keep", "what was found, not that it is looked for"
 
 

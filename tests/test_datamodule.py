@@ -78,6 +78,7 @@ def test_a_checkpoint_is_told_the_size_and_range_of_the_input(tiny_dataset):
         "image_size": 96,
         "intensity_range": "declared",
         "outside_field": "auto",
+        "predict_at": "auto",
     }
 
 

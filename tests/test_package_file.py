@@ -31,6 +31,12 @@ from radenhance.package_file import (
 )
 
 
+def test_a_package_from_before_a_setting_was_packed_is_opened(tmp_path):
+    files = with_metadata(lambda metadata: metadata[SECTION]["settings"].pop("data.predict_at"))
+    opened = Checkpoint.open(in_folder(files, tmp_path / "old"))
+    assert opened.flags["data.predict_at"] == "auto"
+
+
 def zipped(files, path="x.zip", compression=zipfile.ZIP_STORED):
     """Write an archive of (name, content) pairs and return its path."""
     with zipfile.ZipFile(path, "w", compression) as archive:

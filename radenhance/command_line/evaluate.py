@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from radenhance.checkpoint import note_setting
 from radenhance.command_line.arguments import named_checkpoint
 from radenhance.command_line.evaluation_table import report
 from radenhance.console import Parser, say
@@ -12,15 +13,21 @@ from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.decoded import ImageSize
 from radenhance.dataset.pair import Split
 from radenhance.dataset.pairs import PairDataset
+from radenhance.errors import UsageError
 from radenhance.inference.evaluation import (
     NETWORK,
     EvaluateAt,
+    Evaluation,
+    better_way,
     evaluate,
     num_by_reference,
     ways_to_run,
 )
 from radenhance.inference.evaluation_files import write_csv, write_json, write_sheet
 from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, open_enhancer
+
+COMPARE = "compare"
+"""Value of --at for both ways."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -30,8 +37,10 @@ def main(arguments: Sequence[str]) -> None:
         RadenhanceError: A checkpoint or the dataset is not there or not right.
     """
     options = _parser().parse_args(arguments[1:])
-    names = [options.checkpoint, *options.also]
-    opened = [open_enhancer(named_checkpoint(name)) for name in names]
+    if options.keep and options.at != COMPARE:
+        raise UsageError(f"--keep notes which way is better; add --at {COMPARE}")
+    paths = [named_checkpoint(name) for name in (options.checkpoint, *options.also)]
+    opened = [open_enhancer(path) for path in paths]
     data = _data(options, opened[0])
     dataset = data.whole_images(options.split or _default_split(data))
     evaluation = evaluate(dataset, _networks(opened, options.at), trained_on=_that_train(data))
@@ -43,6 +52,8 @@ def main(arguments: Sequence[str]) -> None:
     if options.sheet:
         write_sheet(options.sheet, evaluation, dataset)
         say(f"Picture (best, median and worst: raw | target | network): {options.sheet.resolve()}")
+    if options.keep:
+        _keep(evaluation, paths)
 
 
 def _parser() -> Parser:
@@ -69,7 +80,7 @@ def _parser() -> Parser:
     )
     add(
         "--at",
-        choices=[*get_args(get_args(EvaluateAt)[0]), "compare"],
+        choices=[*get_args(get_args(EvaluateAt)[0]), COMPARE],
         default="auto",
         help="size at which the network sees them: native; training, where its correction is "
         "enlarged and added to all pixels; auto, which is training for radiographs of more than "
@@ -85,6 +96,11 @@ def _parser() -> Parser:
     add("--csv", type=Path, metavar="FILE", help="write a line per radiograph and method")
     add("--json", type=Path, metavar="FILE", help="write all figures, versions and hashes")
     add("--sheet", type=Path, metavar="FILE", help="draw the best, the median and the worst")
+    add(
+        "--keep",
+        action="store_true",
+        help="note in the checkpoint which way is better, for all that later leaves --at at auto",
+    )
     add("--log-names", action="store_true", help="name files, not numbers of cases")
     return parser
 
@@ -102,9 +118,22 @@ def _size(text: str) -> ImageSize:
 def _networks(opened: Sequence[NetworkEnhancer], at: EvaluateAt) -> dict[str, NetworkEnhancer]:
     networks: dict[str, NetworkEnhancer] = {}
     for number, network in enumerate(opened, 1):
-        name = NETWORK if number == 1 else f"{NETWORK} {number}"
-        networks |= ways_to_run(network, name, at)
+        networks |= ways_to_run(network, _name(number), at)
     return networks
+
+
+def _name(number: int) -> str:
+    return NETWORK if number == 1 else f"{NETWORK} {number}"
+
+
+def _keep(evaluation: Evaluation, paths: Sequence[Path]) -> None:
+    for number, path in enumerate(paths, 1):
+        at = better_way(evaluation, _name(number))
+        if at == "auto":
+            say(f"{path} stays as it is: which way is better is not shown.")
+        else:
+            note_setting(path, "data.predict_at", at)
+            say(f"{path} notes {at}, which auto is from now on. Its SHA-256 is another one now.")
 
 
 def _data(options: argparse.Namespace, network: NetworkEnhancer) -> RadiographDataModule:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from radenhance import metric_names
+from radenhance.dataset.prediction import PredictAt
 from radenhance.inference.bootstrap import FEWEST_PATIENTS, Mean, Verdict
 from radenhance.inference.evaluation import (
     CONTRASTS,
@@ -14,6 +15,7 @@ from radenhance.inference.evaluation import (
     SIMILARITIES,
     TARGET,
     Evaluation,
+    better_way,
 )
 
 TITLES = {
@@ -159,13 +161,12 @@ def _ways(evaluation: Evaluation) -> Iterator[str]:
         found = {m: evaluation.difference(other, name, m, where) for m in SIMILARITIES}
         yield from _differences(f"{ENLARGED} - {NATIVE}", found)
         yield _sentence(other, name, found)
-        yield _advice(found[metric_names.MS_SSIM].verdict(higher_is_better=True))
+        yield _advice(better_way(evaluation, network))
 
 
-def _advice(verdict: Verdict) -> str:
-    if verdict is Verdict.OPEN:
+def _advice(size: PredictAt) -> str:
+    if size == "auto":
         return "Which way is better is not shown: leave --at and --data.predict_at at auto."
-    size = "training" if verdict is Verdict.BEATS else "native"
     return (
         f"On radiographs like these give --at {size} to enhance, and --data.predict_at {size} to "
         f"predict."

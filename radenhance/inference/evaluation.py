@@ -28,7 +28,7 @@ from radenhance.dicom.read import read
 from radenhance.enhancer import measure
 from radenhance.errors import ImageSizeError
 from radenhance.foreign_text import one_line
-from radenhance.inference.bootstrap import Mean, Values, mean_of
+from radenhance.inference.bootstrap import Mean, Values, Verdict, mean_of
 from radenhance.inference.contrast import Regions, cnr, eme, regions_of
 from radenhance.inference.lookup_table import fitted_curve, toned
 from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, ReferenceEnhancer
@@ -262,15 +262,34 @@ def ways_to_run(network: NetworkEnhancer, name: str, at: EvaluateAt) -> dict[str
         name: What it is called.
         at: The size at which it sees radiographs, or both.
     """
-    sizes: dict[str, PredictAt] = {name: at} if at != "compare" else {
-        f"{name} ({NATIVE})": "native",
-        f"{name} ({ENLARGED})": "training",
-    }  # fmt: skip
+    sizes: dict[str, PredictAt] = {name: network.at}
+    if at == "compare":
+        sizes = {f"{name} ({NATIVE})": "native", f"{name} ({ENLARGED})": "training"}
+    elif at != "auto":
+        sizes = {name: at}
     ways = {}
     for way, size in sizes.items():
         ways[way] = copy.copy(network)  # of the same weights
         ways[way].at = size
     return ways
+
+
+def better_way(evaluation: Evaluation, network: str) -> PredictAt:
+    """Return the size at which a network is shown to do better, auto where neither is.
+
+    Args:
+        evaluation: Figures of both of its ways.
+        network: What the network is called, without the way.
+    """
+    enlarged, native = f"{network} ({ENLARGED})", f"{network} ({NATIVE})"
+    where = evaluation.reduced(native, "training")
+    if not where:
+        return "auto"
+    found = evaluation.difference(enlarged, native, metric_names.MS_SSIM, where)
+    verdict = found.verdict(higher_is_better=True)
+    if verdict is Verdict.OPEN:
+        return "auto"
+    return "training" if verdict is Verdict.BEATS else "native"
 
 
 def num_by_reference(pairs: Sequence[Pair]) -> int:

@@ -125,7 +125,7 @@ class NetworkEnhancer:
     Args:
         checkpoint: Its weights and settings.
         sha256: SHA-256 of the file that it came from, of a package of its weights, in hex.
-        at: The size at which it sees a radiograph.
+        at: The size at which it sees a radiograph; auto is what the checkpoint says.
         device: Where to begin; the GPU when None, where there is one.
         symmetric: Whether to take the mean over the eight mirrored and turned images, which the
             network sees one after the other, for eight times the time.
@@ -143,7 +143,7 @@ class NetworkEnhancer:
         self.network = ContrastEnhancer.from_checkpoint(checkpoint).eval()
         self._memory = self.network.memory
         self.input = checkpoint.input
-        self.at = at
+        self.at: PredictAt = self.input["predict_at"] if at == "auto" else at
         self.sha256 = sha256
         self.symmetries = SYMMETRIES if symmetric else SYMMETRIES[:1]
         self.name = "network"
@@ -234,7 +234,7 @@ def open_enhancer(
 
     Args:
         checkpoint: A checkpoint, or a package.
-        at: The size at which it sees a radiograph.
+        at: The size at which it sees a radiograph; auto is what the checkpoint says.
         device: Where to begin, as `NetworkEnhancer` has it.
         symmetric: Whether to take the mean over mirrored and turned images.
 

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from evaluated import write_network, write_pairs
 
+from radenhance.checkpoint import Checkpoint
 from radenhance.cli import main
+from radenhance.command_line import evaluate as command
+from radenhance.inference.model import open_enhancer
 
 
 @pytest.fixture
@@ -83,3 +87,29 @@ def test_a_size_that_is_none_is_said(size, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", "x.ckpt", "d", f"--size={size}"])
     assert "expected native or a number of pixels from 32" in capsys.readouterr().err
+
+
+def test_the_better_way_is_noted_in_the_checkpoint_and_taken_by_enhance(root, monkeypatch, capsys):
+    monkeypatch.setattr(command, "better_way", lambda *_: "native")
+    flags = ["--split=val", "--size=64", "--at=compare", "--keep"]
+    before = Checkpoint.open("x.ckpt")
+    assert main(["evaluate", "x.ckpt", "d", *flags]) == 0
+    assert "x.ckpt notes native" in capsys.readouterr().out
+    after = Checkpoint.open("x.ckpt")
+    assert before.flags | {"data.predict_at": "native"} == after.flags
+    for name, weight in before.content["state_dict"].items():
+        assert torch.equal(weight, after.content["state_dict"][name])
+    assert open_enhancer("x.ckpt", device="cpu").at == "native"
+    assert open_enhancer("x.ckpt", device="cpu", at="training").at == "training"
+
+
+def test_a_way_that_is_not_shown_to_be_better_is_not_noted(root, capsys):
+    before = Path("x.ckpt").read_bytes()
+    assert main(["evaluate", "x.ckpt", "d", "--split=val", "--at=compare", "--keep"]) == 0
+    assert "which way is better is not shown" in capsys.readouterr().out
+    assert Path("x.ckpt").read_bytes() == before
+
+
+def test_nothing_is_noted_where_ways_are_not_compared(root, capsys):
+    assert main(["evaluate", "x.ckpt", "d", "--keep"]) == 2
+    assert "add --at compare" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from radenhance.inference.evaluation import (
     TABLE,
     TARGET,
     TONE,
+    better_way,
     enhanced_by,
     evaluate,
     num_by_reference,
@@ -141,6 +142,18 @@ def test_radiographs_of_which_the_network_sees_less_are_known():
     assert found.reduced("network", "auto") == list(range(8))
     assert found.reduced("network", "native") == []
     assert evaluated({RAW: 0.5, "network": 0.9}, shape=(90, 90)).reduced("network", "auto") == []
+
+
+def test_a_way_is_better_where_the_interval_of_the_differences_says_so():
+    ways = {"network (native)": 0.8, "network (enlarged)": 0.9}
+    found = evaluated({RAW: 0.5, **ways}, at="native")
+    assert better_way(found, "network") == "training"
+    swapped = dict(zip(ways, reversed(ways.values()), strict=True))
+    assert better_way(evaluated({RAW: 0.5, **swapped}, at="native"), "network") == "native"
+    few = evaluated({RAW: 0.5, **ways}, at="native", num_cases=2)
+    assert better_way(few, "network") == "auto"
+    small = evaluated({RAW: 0.5, **ways}, at="native", shape=(64, 64))
+    assert better_way(small, "network") == "auto"
 
 
 def test_groups_are_those_that_are_named():
