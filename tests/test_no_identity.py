@@ -186,7 +186,7 @@ def test_no_name_of_a_file_in_a_run_or_a_dataset_tells_either(home):
 def test_a_prediction_has_the_name_of_its_raw_file_and_nothing_else_of_it(home):
     predicted = sorted(path.name for path in (home / "enhanced").rglob("*.png"))
     assert predicted == [f"{ONE.number}_{i}.png" for i in range(NUM_CASES)]
-    assert not list(home.glob("lightning_logs/version_1"))  # nor is a validation a run
+    assert not list(home.glob("lightning_logs/fit_64_1"))  # nor is a validation a run
 
 
 def test_no_text_in_a_picture_is_packed_where_the_search_cannot_see_it(home):

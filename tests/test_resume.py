@@ -18,7 +18,7 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
 
-LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+LAST = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
 
 
 class PowerCutError(Exception):
@@ -95,7 +95,7 @@ def test_resumed_weights_are_bit_identical(tmp_path, monkeypatch, tiny_flags, sc
         assert resumed_steps == steps == 12
         for name, tensor in whole.items():
             assert torch.equal(resumed[name], tensor), name
-        assert [path.name for path in Path("lightning_logs").iterdir()] == ["version_0"]
+        assert [path.name for path in Path("lightning_logs").iterdir()] == ["fit_64_0"]
 
 
 def start(folder, *arguments):
