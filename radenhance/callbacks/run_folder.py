@@ -111,6 +111,11 @@ class RunFolder(Callback):
         if trainer.is_global_zero:
             self._write(trainer)
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """What the run came to, on rank 0: the content of its run.json."""
+        return dict(self._report)
+
     def _write(self, trainer: Trainer) -> None:
         assert self.folder is not None
         peaks: dict[str, float] = {}

@@ -5,6 +5,7 @@ own last checkpoint goes on there, so that its curves do. Where a logger cannot 
 on without it. Commands that train nothing make no run; a logger that is asked for logs beside them.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from radenhance.callbacks.dashboard import Dashboard, versions
+from radenhance.callbacks.epoch_lines import EpochLines
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
 from radenhance.callbacks.previews import Previews
 from radenhance.callbacks.run_folder import RunFolder
@@ -43,6 +45,10 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     """
     options = dict(vars(made.trainer))
     options["callbacks"] = [*_listed(options["callbacks"]), *_of_every_run(flags, made)]
+    if not has_bars(flags):
+        options["enable_progress_bar"] = False
+        if flags.command == "fit" and not flags.settings.quiet:
+            options["callbacks"].append(EpochLines(as_json=flags.settings.log_json))
     if flags.command == "fit" and not options["fast_dev_run"]:
         # first, so that the others find loggers
         options["callbacks"].insert(0, _run_folder(flags, options["logger"]))
@@ -59,6 +65,15 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     for logger in trainer.loggers:
         _let_fail(logger)
     return trainer
+
+
+def has_bars(flags: ParsedFlags) -> bool:
+    """Return whether progress bars are drawn: on a terminal, or where they are asked for."""
+    settings = flags.settings
+    if settings.quiet or settings.log_json:
+        return False
+    asked = settings.trainer.enable_progress_bar
+    return sys.stdout.isatty() if asked is None else bool(asked)
 
 
 def _let_fail(logger: Logger) -> None:

@@ -42,6 +42,8 @@ from radenhance.flags.help import (
     CKPT_PATH,
     CONFIG,
     DEFAULTS,
+    LOG_JSON,
+    QUIET,
     RUN_NAME,
     SECTIONS,
     SEED,
@@ -191,6 +193,8 @@ def parser_for(command: str) -> LightningArgumentParser:
     parser.add_argument("--ckpt_path", type=str | Path | None, default=None, help=CKPT_PATH)
     parser.add_argument("--weights_only", type=bool | None, default=None, help=WEIGHTS_ONLY)
     parser.add_argument("--run_name", type=str | None, default=None, help=RUN_NAME)
+    parser.add_argument("--quiet", action="store_true", help=QUIET)
+    parser.add_argument("--log-json", action="store_true", help=LOG_JSON)
     parser.add_lightning_class_args(ContrastEnhancer, "model")
     parser.add_lightning_class_args(RadiographDataModule, "data")
     parser.add_method_arguments(Trainer, command, skip={*GIVEN_BY_US[command], *HELPED_BY_US})
