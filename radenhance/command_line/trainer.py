@@ -20,7 +20,7 @@ from radenhance.callbacks.dashboard import Dashboard, versions
 from radenhance.callbacks.epoch_lines import EpochLines
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
 from radenhance.callbacks.previews import Previews
-from radenhance.callbacks.run_folder import RunFolder
+from radenhance.callbacks.run_folder import CONFIG, RunFolder
 from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.errors import UsageError
@@ -113,7 +113,8 @@ def _run_folder(flags: ParsedFlags, asked: Any) -> RunFolder:
     settings = flags.settings
     resumed = flags.checkpoint
     compared = compared_flags(settings)
-    recipe = "" if compared["recipe"] == "none" else compared["recipe"]
+    # what repeats a run from its own configuration says nothing by that file's name
+    words = [word for word in compared["recipe"].split() if word not in ("none", Path(CONFIG).stem)]
     about = {
         "command": typed([flags.command, *flags.typed], names=settings.data.log_names),
         "recipe": compared["recipe"],
@@ -122,7 +123,7 @@ def _run_folder(flags: ParsedFlags, asked: Any) -> RunFolder:
     }
     return RunFolder(
         flags.root,
-        label_of(recipe, settings.data.image_size),
+        label_of(" ".join(words), settings.data.image_size),
         settings.run_name,
         run_of(resumed) if resumed is not None and resumed.name == FILE_NAME else None,
         about,
