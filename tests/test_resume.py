@@ -264,6 +264,7 @@ def test_averages_of_a_recipe_are_kept_validated_with_and_resumed(
     (tmp_path / "ema.yaml").write_text(EMA)
     recipe = f"--config={tmp_path / 'ema.yaml'}"
     flags = [recipe, *tiny_flags, "--trainer.max_epochs=2", "--last_checkpoint.every_n_steps=2"]
+    flags.append(f"--run_name={LAST.parts[1]}")
     averaged, steps = run(tmp_path / "whole", monkeypatch, *flags)
     checkpoint = Checkpoint.open(LAST)
     current = checkpoint.content["current_model_state"]

@@ -155,7 +155,9 @@ def _logger(flags: ParsedFlags, asked: Any) -> Any:
     """
     if asked not in (None, True):
         return asked
-    is_wanted = asked and flags.command not in ("fit", "predict")
+    if flags.command == "fit":
+        return True  # of a quick try: Lightning takes a dummy instead
+    is_wanted = asked and flags.command != "predict"
     return _tensorboard(flags.root / LOGS / flags.command / "log") if is_wanted else False
 
 
