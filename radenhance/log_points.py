@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch.distributed
 from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
 from radenhance.compat.lightning import logged_step
@@ -28,6 +31,26 @@ def log_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
     """Log at the running step, as Lightning counts it."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(metrics), step=step_of(trainer))
+
+
+def log_image(trainer: Trainer, name: str, image: npt.NDArray[np.uint8]) -> None:
+    """Log a picture with every logger that takes one: TensorBoard, and those with `log_image`.
+
+    Args:
+        trainer: Trainer of the run.
+        name: Name of the picture.
+        image: Grey values, shape (H, W).
+    """
+    if not trainer.is_global_zero:
+        return
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, image, step_of(trainer), dataformats="HW")
+        elif isinstance(logger, MLFlowLogger):
+            key, step = name.replace("/", "_"), step_of(trainer)
+            logger.experiment.log_image(logger.run_id, image, key=key, step=step)
+        elif callable(take := getattr(logger, "log_image", None)):  # such as WandbLogger
+            take(name, [image], step=step_of(trainer))
 
 
 @contextmanager

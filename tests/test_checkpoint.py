@@ -57,7 +57,7 @@ def test_a_fit_goes_on_from_an_old_checkpoint(recipe, quiet_flags):
     write_old_checkpoint(recipe, "old.ckpt")
     more = ["--ckpt_path=old.ckpt", "--trainer.max_epochs=3", "--data.batch_size=2"]
     assert main(["fit", *quiet_flags, *more]) == 0
-    made = Checkpoint.open(Path("lightning_logs/version_0/checkpoints/last.ckpt"))
+    made = Checkpoint.open(Path("lightning_logs/fit_64_0/checkpoints/last.ckpt"))
     assert made.content["global_step"] == 9
     assert made.flags == Checkpoint.open(Path("old.ckpt")).flags
     assert made.content["state_dict"].keys() == torch.load("old.ckpt")["state_dict"].keys()
@@ -82,7 +82,7 @@ def test_a_checkpoint_from_before_quantization_was_not_quantized():
 
 def test_new_checkpoints_hold_nine_settings_and_nothing_of_the_command_line(tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
-    content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
+    content = torch.load("lightning_logs/fit_64_0/checkpoints/last.ckpt")
     of_model, of_data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
     assert of_model.keys() == {"encoder", "num_scales", "output", "momentum", "quantization"}
     assert of_data.keys() == {"image_size", "intensity_range", "outside_field", "predict_at"}
@@ -99,7 +99,7 @@ def with_coarse(tiny_flags):
     used = ["--model.output=correction", "--model.coarse=reduced.ckpt"]
     assert main(["fit", *tiny_flags, *used, "--trainer.max_epochs=1"]) == 0
     Path("reduced.ckpt").unlink()
-    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    path = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
     torch.save(torch.load(path), "last.ckpt")
     return tiny_flags, content["state_dict"]
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_holds_the_coarse_correction_and_needs_its_file_no_more(wit
     assert all(torch.equal(state[name], weights) for name, weights in reduced.items())
     assert main(["validate", *flags, "--ckpt_path=last.ckpt"]) == 0
     assert main(["fit", *flags, "--ckpt_path=last.ckpt", "--trainer.max_epochs=2"]) == 0
-    made = Checkpoint.open(Path("lightning_logs/version_1/checkpoints/last.ckpt"))
+    made = Checkpoint.open(Path("lightning_logs/fit_64_1/checkpoints/last.ckpt"))
     assert made.content["global_step"] == 6
     assert made.coarse == checkpoint.coarse
 

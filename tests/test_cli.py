@@ -148,7 +148,7 @@ def test_images_of_different_size_in_one_batch_are_told_the_remedy(capsys, tiny_
 
 def test_a_loss_that_is_not_a_number_stops_and_says_in_which_cases(capsys, tiny_flags, monkeypatch):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
-    last = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    last = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
     good = last.read_bytes()
     get = PairDataset.__getitem__
 
@@ -184,14 +184,14 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(capsys, tiny_
         code=3,
     )
     assert "the gradient became" in message
-    kept = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    kept = torch.load("lightning_logs/fit_64_0/checkpoints/last.ckpt", weights_only=True)
     assert kept["global_step"] == 4
     assert all(t.isfinite().all() for t in kept["state_dict"].values())
 
 
 def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(capsys, tiny_flags, monkeypatch):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
-    last = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    last = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
     good = last.read_bytes()
 
     def full(descriptor):
@@ -208,7 +208,7 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_whole(capsys, tiny_f
 def test_flags_go_above_the_hyperparameters_of_a_checkpoint(tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
 
-    checkpoint = "--ckpt_path=lightning_logs/version_0/checkpoints/last.ckpt"
+    checkpoint = "--ckpt_path=lightning_logs/fit_64_0/checkpoints/last.ckpt"
     bare = parse_flags("validate", [checkpoint]).settings
     assert bare.model.encoder == "tu-mobilenetv3_small_050"
     assert bare.model.num_scales == "auto"

@@ -18,7 +18,7 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
 
-LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+LAST = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
 
 
 class PowerCutError(Exception):
@@ -95,7 +95,7 @@ def test_resumed_weights_are_bit_identical(tmp_path, monkeypatch, tiny_flags, sc
         assert resumed_steps == steps == 12
         for name, tensor in whole.items():
             assert torch.equal(resumed[name], tensor), name
-        assert [path.name for path in Path("lightning_logs").iterdir()] == ["version_0"]
+        assert [path.name for path in Path("lightning_logs").iterdir()] == ["fit_64_0"]
 
 
 def start(folder, *arguments):
@@ -264,6 +264,7 @@ def test_averages_of_a_recipe_are_kept_validated_with_and_resumed(
     (tmp_path / "ema.yaml").write_text(EMA)
     recipe = f"--config={tmp_path / 'ema.yaml'}"
     flags = [recipe, *tiny_flags, "--trainer.max_epochs=2", "--last_checkpoint.every_n_steps=2"]
+    flags.append(f"--run_name={LAST.parts[1]}")
     averaged, steps = run(tmp_path / "whole", monkeypatch, *flags)
     checkpoint = Checkpoint.open(LAST)
     current = checkpoint.content["current_model_state"]

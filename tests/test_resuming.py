@@ -19,7 +19,7 @@ from radenhance.resuming import (
     refuse_other_progress,
 )
 
-LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
+LAST = "lightning_logs/fit_64_0/checkpoints/last.ckpt"
 
 
 def kept(state, folder="run", **settings):
@@ -167,7 +167,7 @@ def test_a_state_of_another_form_is_refused(way, value):
         refuse_other_form(content, fresh, schedule)
 
 
-RUN = Path("of Zorbax/lightning_logs/version_0/checkpoints")
+RUN = Path("of Zorbax/lightning_logs/fit_64_0/checkpoints")
 FOLDERS = ("/exports/Zorbax/run", "of Zorbax/run", "../Zorbax")
 
 

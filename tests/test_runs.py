@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from radenhance.errors import UsageError
-from radenhance.runs import find_checkpoint, version_of
+from radenhance.runs import claim, find_checkpoint, label_of, newest_run, run_of
 
 
 def written(path, at):
@@ -23,7 +23,9 @@ def test_the_newest_run_has_the_highest_number_whatever_the_clock_said(name):
     written(Path(f"root/lightning_logs/version_old/checkpoints/{name}.ckpt"), 3000)
     assert find_checkpoint(name, Path("root")) == newer
     newer.unlink()
-    assert find_checkpoint(name, Path("root")) == older
+    assert older.exists()
+    with pytest.raises(UsageError, match=rf"the newest run, root/.*version_10, has no {name}.ckpt"):
+        find_checkpoint(name, Path("root"))
 
 
 def test_a_path_is_a_path():
@@ -40,13 +42,47 @@ def test_what_is_not_there_is_said(name, expected):
         find_checkpoint(name, Path())
 
 
-@pytest.mark.parametrize(
-    ("path", "number"),
-    [
-        ("lightning_logs/version_12/checkpoints/last.ckpt", 12),
-        ("lightning_logs/mine/checkpoints/last.ckpt", None),
-        ("last.ckpt", None),
-    ],
-)
-def test_a_runs_number_is_in_the_name_of_its_folder(path, number):
-    assert version_of(Path(path)) == number
+def test_runs_are_numbered_across_recipes_and_after_those_of_earlier_versions():
+    written(Path("lightning_logs/version_4/checkpoints/last.ckpt"), 1)
+    claimed = [claim(Path(), label, None, {}) for label in ("original_512", "amp_512")]
+    assert [path.name for path in claimed] == ["original_512_5", "amp_512_6"]
+    assert newest_run(Path()) == claimed[-1]
+
+
+def test_a_run_of_any_name_is_the_newest_when_it_began_last():
+    claim(Path(), "original_512", None, {})
+    mine = claim(Path(), "original_512", "a", {})
+    assert newest_run(Path()) == mine == Path("lightning_logs/a")
+    with pytest.raises(UsageError, match="run_name a: .* is there; give another name"):
+        claim(Path(), "original_512", "a", {})
+
+
+def test_folders_of_loggers_are_no_runs():
+    written(Path("lightning_logs/version_7/metrics.csv"), 1)
+    assert newest_run(Path()) is None
+    assert claim(Path(), "fit_64", None, {}).name == "fit_64_0"
+
+
+def test_two_runs_that_begin_at_once_have_folders_of_their_own(monkeypatch):
+    first = claim(Path(), "fit_64", None, {})
+    monkeypatch.setattr("radenhance.runs._numbered", lambda root: {})  # as seen before it was there
+    assert claim(Path(), "fit_64", None, {}) != first
+
+
+def test_a_damaged_report_is_said_instead_of_taking_another_run():
+    claim(Path(), "fit_64", None, {})
+    (claim(Path(), "fit_64", None, {}) / "run.json").write_text("{")
+    with pytest.raises(UsageError, match="fit_64_1/run.json is damaged"):
+        find_checkpoint("last", Path())
+
+
+def test_a_checkpoint_is_of_the_run_whose_folder_it_lies_in():
+    folder = claim(Path("there"), "fit_64", None, {})
+    assert run_of(folder / "checkpoints/last.ckpt") == folder
+    assert run_of(Path("lightning_logs/mine/checkpoints/last.ckpt")) is None
+    assert run_of(Path("last.ckpt")) is None
+
+
+def test_a_label_is_fit_for_a_folder():
+    assert label_of("original amp/x", 512) == "original-amp-x_512"
+    assert label_of("", "native") == "fit_native"

@@ -168,11 +168,18 @@ def card(command: str, device: torch.device, *, plan: str = "") -> str:
     return "\n".join([*lines, "", plan] if plan else lines)
 
 
+def versions() -> dict[str, str]:
+    """Return what ran a run, by name."""
+    return {
+        "radenhance": __version__,
+        "Python": platform.python_version(),
+        "PyTorch": torch.__version__,
+        "Lightning": lightning.__version__,
+    }
+
+
 def _versions(device: torch.device) -> Iterator[tuple[str, str]]:
-    yield "radenhance", __version__
-    yield "Python", platform.python_version()
-    yield "PyTorch", torch.__version__
-    yield "Lightning", lightning.__version__
+    yield from versions().items()
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         yield "CUDA", str(torch.version.cuda)

@@ -24,8 +24,10 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
+from radenhance.callbacks.run_folder import folder_of
 from radenhance.compat.lightning import begin_next_epoch
 from radenhance.console import leave_terminal
+from radenhance.runs import CHECKPOINTS
 
 FILE_NAME = "last.ckpt"
 HOW_TO_RESUME = 'run the same again with Trainer.fit(ckpt_path="last")'
@@ -126,7 +128,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def _path(trainer: Trainer) -> Path:
-    return Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / FILE_NAME
+    return folder_of(trainer) / CHECKPOINTS / FILE_NAME
 
 
 def _on_any_rank(trainer: Trainer, decision: bool) -> bool:

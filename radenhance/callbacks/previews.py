@@ -1,4 +1,4 @@
-"""The best and the worst validation image of each epoch, as pictures in TensorBoard.
+"""The best and the worst validation image of each epoch, as pictures in all loggers that take them.
 
 A picture shows raw | enhanced | target | error, as the paper's figure 3 does with two of them. Grey
 values are never stretched: 0 is black and 1 is white in every epoch, so that pictures compare.
@@ -7,12 +7,11 @@ values are never stretched: 0 is black and 1 is white in every epoch, so that pi
 import numpy as np
 import numpy.typing as npt
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
 from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
 from radenhance.contact_sheet import Row, contact_sheet
-from radenhance.log_points import gathered, step_of, without_curves
+from radenhance.log_points import gathered, log_image, without_curves
 
 ERROR_GAIN = 4
 """The error is shown brighter than it is: white where it is a quarter of the range or more."""
@@ -31,14 +30,10 @@ class Previews(BestAndWorst):
         every = [Shown(**fields) for rank in ranks for fields in rank]
         best = max(every, key=_ms_ssim, default=None)
         worst = min(every, key=_ms_ssim, default=None)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                for name, shown in (("best", best), ("worst", worst)):
-                    if shown is not None:
-                        sheet = preview(f"{name} of epoch {trainer.current_epoch}", shown)
-                        logger.experiment.add_image(
-                            f"validation/{name}", sheet, step_of(trainer), dataformats="HW"
-                        )
+        for name, shown in (("best", best), ("worst", worst)):
+            if shown is not None:
+                sheet = preview(f"{name} of epoch {trainer.current_epoch}", shown)
+                log_image(trainer, f"validation/{name}", sheet)
 
 
 def preview(title: str, shown: Shown) -> npt.NDArray[np.uint8]:

@@ -4,6 +4,8 @@ A fit asks the planner twice, where to cut a network that two devices share and 
 room, and a third time when it had none. A plan is advice: where there is none, the run goes on.
 """
 
+import json
+import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,9 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import HangUpException
+from radenhance.callbacks.run_folder import RunFolder
 from radenhance.command_line.measures import measures_table
+from radenhance.command_line.run_summary import summary
 from radenhance.command_line.trainer import make_trainer
 from radenhance.command_line.wording import log_in_flags
 from radenhance.compat.lightning import is_restoring
@@ -48,8 +52,23 @@ def main(arguments: Sequence[str]) -> None:
     log_in_flags()
     command, *typed = arguments
     flags = parse_flags(command, typed)
-    with usage_errors(command), ended_in_a_sentence():
+    with usage_errors(command), ended_in_a_sentence(), quieted(flags.settings.quiet):
         run(flags)
+
+
+@contextmanager
+def quieted(is_wanted: bool) -> Iterator[None]:
+    """Leave warnings and errors alone of what Lightning logs, if that is wanted."""
+    libraries = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
+    levels = [library.level for library in libraries]
+    if is_wanted:
+        for library in libraries:
+            library.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.setLevel(level)
 
 
 def run(flags: ParsedFlags) -> None:
@@ -70,6 +89,19 @@ def run(flags: ParsedFlags) -> None:
     if is_wanted and trainer.is_global_zero:
         for measures in measured:
             say(measures_table(measures, SPLITS_OF[flags.command][0]))
+    if flags.command == "fit" and trainer.is_global_zero and not flags.settings.quiet:
+        say_summary(flags, trainer)
+
+
+def say_summary(flags: ParsedFlags, trainer: Trainer) -> None:
+    """Print what a fit came to, where it is, and what to do next."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RunFolder) and callback.folder is not None:
+            report = callback.report
+            if flags.settings.log_json:
+                say(json.dumps(report))
+            else:
+                say(summary(report, callback.folder, flags.settings.data.root))
 
 
 def seed(flags: ParsedFlags) -> None:

@@ -1,29 +1,33 @@
 """The trainer of a run: with its folder, its logger, and the callbacks that every run has.
 
-A run that goes on from its own last checkpoint goes on in its own folder, so that its curves do.
-Where a logger cannot write, the run goes on without it. Commands that train nothing have no folder,
-unless a logger is asked for.
+A fit has a folder of its own, whatever logs it (`callbacks.run_folder`); one that goes on from its
+own last checkpoint goes on there, so that its curves do. Where a logger cannot write, the run goes
+on without it. Commands that train nothing make no run; a logger that is asked for logs beside them.
 """
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from radenhance.callbacks.dashboard import Dashboard
+from radenhance.callbacks.dashboard import Dashboard, versions
+from radenhance.callbacks.epoch_lines import EpochLines
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
 from radenhance.callbacks.previews import Previews
+from radenhance.callbacks.run_folder import CONFIG, RunFolder
 from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.errors import UsageError
 from radenhance.flags.compared import compared_flags, typed, without_places
 from radenhance.flags.parser import ParsedFlags
 from radenhance.log_points import without_curves
-from radenhance.runs import LOGS, version_of
+from radenhance.runs import LOGS, label_of, run_of
 
 LOGGING = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize")
 """What Lightning calls of a logger in a run."""
@@ -41,13 +45,16 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     """
     options = dict(vars(made.trainer))
     options["callbacks"] = [*_listed(options["callbacks"]), *_of_every_run(flags, made)]
-    options["logger"] = _logger(flags, options["logger"])
-    # without a logger there is no folder of the run, and only a fit is repeated from its flags
-    is_kept = flags.command == "fit" or (options["logger"] and flags.command != "predict")
-    if is_kept and not options["fast_dev_run"]:
-        options["callbacks"].append(
-            SaveConfigCallback(flags.parser, _settings_to_keep(flags), overwrite=True)
-        )
+    if not has_bars(flags):
+        options["enable_progress_bar"] = False
+        if flags.command == "fit" and not flags.settings.quiet:
+            options["callbacks"].append(EpochLines(as_json=flags.settings.log_json))
+    if flags.command == "fit" and not options["fast_dev_run"]:
+        # first, so that the others find loggers
+        options["callbacks"].insert(0, _run_folder(flags, options["logger"]))
+        options["logger"] = False
+    else:
+        options["logger"] = _logger(flags, options["logger"])
     options["plugins"] = _listed(options["plugins"])
     if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
         options["plugins"].append(WholeFileCheckpointIO())
@@ -58,6 +65,15 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     for logger in trainer.loggers:
         _let_fail(logger)
     return trainer
+
+
+def has_bars(flags: ParsedFlags) -> bool:
+    """Return whether progress bars are drawn: on a terminal, or where they are asked for."""
+    settings = flags.settings
+    if settings.quiet or settings.log_json:
+        return False
+    asked = settings.trainer.enable_progress_bar
+    return sys.stdout.isatty() if asked is None else bool(asked)
 
 
 def _let_fail(logger: Logger) -> None:
@@ -93,19 +109,57 @@ def _settings_to_keep(flags: ParsedFlags) -> Namespace:
     return without_places(flags.settings, flags.parser.get_defaults(skip_validation=True))
 
 
-def _logger(flags: ParsedFlags, asked: Any) -> Any:
-    """Return the logger: what was asked for, else TensorBoard's for a fit.
+def _run_folder(flags: ParsedFlags, asked: Any) -> RunFolder:
+    settings = flags.settings
+    resumed = flags.checkpoint
+    compared = compared_flags(settings)
+    # what repeats a run from its own configuration says nothing by that file's name
+    words = [word for word in compared["recipe"].split() if word not in ("none", Path(CONFIG).stem)]
+    about = {
+        "command": typed([flags.command, *flags.typed], names=settings.data.log_names),
+        "recipe": compared["recipe"],
+        "versions": versions(),
+        "flags": compared,
+    }
+    return RunFolder(
+        flags.root,
+        label_of(" ".join(words), settings.data.image_size),
+        settings.run_name,
+        run_of(resumed) if resumed is not None and resumed.name == FILE_NAME else None,
+        about,
+        flags.parser.dump(_settings_to_keep(flags), skip_none=False),
+        _loggers_of(asked),
+    )
 
-    One value of each measure draws no curve: the others print what they measured, and log where
-    they are asked to. Of a prediction there is nothing to log.
+
+def _loggers_of(asked: Any) -> Callable[[Path], list[Logger]]:
+    """Return what makes the loggers of a fit: those asked for, else TensorBoard's."""
+
+    def loggers_of(folder: Path) -> list[Logger]:
+        if asked is False:
+            return []
+        named = asked not in (None, True)
+        loggers = _listed(asked) if named else [_tensorboard(folder)]
+        for logger in loggers:
+            _let_fail(logger)
+        return loggers
+
+    return loggers_of
+
+
+def _logger(flags: ParsedFlags, asked: Any) -> Any:
+    """Return the logger of what makes no run: what was asked for.
+
+    One value of each measure draws no curve: they print what they measured, and log where they are
+    asked to. Of a prediction there is nothing to log.
     """
     if asked not in (None, True):
         return asked
-    is_wanted = flags.command == "fit" or (asked and flags.command != "predict")
-    return _tensorboard(flags) if is_wanted else False
+    if flags.command == "fit":
+        return True  # of a quick try: Lightning takes a dummy instead
+    is_wanted = asked and flags.command != "predict"
+    return _tensorboard(flags.root / LOGS / flags.command / "log") if is_wanted else False
 
 
-def _tensorboard(flags: ParsedFlags) -> TensorBoardLogger:
-    resumed = flags.checkpoint if flags.command == "fit" else None
-    version = version_of(resumed) if resumed and resumed.name == FILE_NAME else None
-    return TensorBoardLogger(flags.root, name=LOGS, version=version, default_hp_metric=False)
+def _tensorboard(folder: Path) -> TensorBoardLogger:
+    return TensorBoardLogger(folder.parent, name="", version=folder.name, default_hp_metric=False)

@@ -38,13 +38,19 @@ FOLDERS = (
     "trainer.default_root_dir",
     "best_checkpoint.dirpath",
     "ckpt_path",
+    "run_name",
 )
 """Flags with files and folders, which may be named after a patient or a clinic."""
 
 LEFT_OUT = "(left out; name it again)"
 """What stands for a file or a folder where a run says of itself what it was."""
 
-NOT_NEEDED = {"trainer.default_root_dir": None, "best_checkpoint.dirpath": None, "data.cache": True}
+NOT_NEEDED = {
+    "trainer.default_root_dir": None,
+    "best_checkpoint.dirpath": None,
+    "run_name": None,
+    "data.cache": True,
+}
 """Folders that a run does as well without, and what their flags are then."""
 
 _WORDS = ("last", "best", "true", "false", "null", "imagenet")

@@ -59,12 +59,21 @@ CKPT_PATH = (
 TRUST_RECIPE = (
     "Let recipes and flags name classes, functions and addresses of anyone, and so run programs."
 )
+RUN_NAME = (
+    "Name of the run's folder under lightning_logs. By default it is of recipe, image size and "
+    "number, such as original_512_3. Only fit makes a run."
+)
+QUIET = "Print no bars, no lines and no summary; warnings and errors stay."
+LOG_JSON = "Print an object of JSON after each epoch, and the run's report last, and no bars."
 WEIGHTS_ONLY = "Of no effect: nothing but weights and plain values is read from a checkpoint."
 
 GENERAL = {
     "--config RECIPE, -c RECIPE": CONFIG,
     "--ckpt_path PATH|last|best": CKPT_PATH,
     "--weights_only true|false": WEIGHTS_ONLY,
+    "--run_name NAME": RUN_NAME,
+    "--quiet": QUIET,
+    "--log-json": LOG_JSON,
     "--trust-recipe": TRUST_RECIPE,
     "--seed_everything SEED": f"{SEED} (default 0)",
     "--print_config": "Print all settings as YAML, which --config takes, and stop.",

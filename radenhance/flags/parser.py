@@ -38,7 +38,17 @@ from radenhance.compat.jsonargparse import add_former_name
 from radenhance.datamodule import RadiographDataModule
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import RadenhanceError, UsageError
-from radenhance.flags.help import CKPT_PATH, CONFIG, DEFAULTS, SECTIONS, SEED, WEIGHTS_ONLY
+from radenhance.flags.help import (
+    CKPT_PATH,
+    CONFIG,
+    DEFAULTS,
+    LOG_JSON,
+    QUIET,
+    RUN_NAME,
+    SECTIONS,
+    SEED,
+    WEIGHTS_ONLY,
+)
 from radenhance.flags.recipes import check_recipe
 from radenhance.flags.strategy import choose_strategy
 from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
@@ -182,6 +192,9 @@ def parser_for(command: str) -> LightningArgumentParser:
     parser.add_argument("--seed_everything", type=bool | int, default=0, help=SEED)
     parser.add_argument("--ckpt_path", type=str | Path | None, default=None, help=CKPT_PATH)
     parser.add_argument("--weights_only", type=bool | None, default=None, help=WEIGHTS_ONLY)
+    parser.add_argument("--run_name", type=str | None, default=None, help=RUN_NAME)
+    parser.add_argument("--quiet", action="store_true", help=QUIET)
+    parser.add_argument("--log-json", action="store_true", help=LOG_JSON)
     parser.add_lightning_class_args(ContrastEnhancer, "model")
     parser.add_lightning_class_args(RadiographDataModule, "data")
     parser.add_method_arguments(Trainer, command, skip={*GIVEN_BY_US[command], *HELPED_BY_US})

@@ -74,7 +74,7 @@ def read_figures(folder: Path) -> Figures:
 def scalars(folder: Path) -> dict[str, Series]:
     """Return everything that the run in a folder logged, by name; of two values the later one."""
     logged: dict[str, Series] = {}
-    files = folder.glob(f"{LOGS}/version_*/events.out.tfevents.*")
+    files = folder.glob(f"{LOGS}/*/events.out.tfevents.*")
     for path in sorted(files, key=lambda path: path.stat().st_mtime):
         events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
         for name in events.Tags()["scalars"]:

@@ -18,7 +18,7 @@ def run(tiny_flags):
     """The events of a run of two epochs."""
     flags = ["--model.memory.checkpointing=unit", "--config=quickstart.yaml", *tiny_flags]
     assert main(["fit", *flags, "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"]) == 0
-    events = EventAccumulator("lightning_logs/version_0", size_guidance={"images": 0})
+    events = EventAccumulator("lightning_logs/quickstart_64_0", size_guidance={"images": 0})
     return events.Reload()
 
 

@@ -6,7 +6,7 @@ import torch
 from radenhance.cli import main
 
 RESNET = "--model.encoder=resnet18"
-LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
+LAST = "lightning_logs/fit_64_0/checkpoints/last.ckpt"
 
 RESUMED = ["--ckpt_path=last"]
 

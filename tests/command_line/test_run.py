@@ -119,26 +119,25 @@ def test_other_defects_keep_their_traceback():
 
 def test_the_saved_configuration_of_a_run_repeats_it(tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
-    saved = Path("lightning_logs/version_0/config.yaml")
+    saved = Path("lightning_logs/fit_64_0/config.yaml")
     assert main(["fit", f"--config={saved}", tiny_flags[0]]) == 0
     first, second = (
-        torch.load(f"lightning_logs/version_{i}/checkpoints/last.ckpt")["state_dict"]
-        for i in (0, 1)
+        torch.load(f"lightning_logs/fit_64_{i}/checkpoints/last.ckpt")["state_dict"] for i in (0, 1)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    again = Path("lightning_logs/version_1/config.yaml").read_text()
+    again = Path("lightning_logs/fit_64_1/config.yaml").read_text()
     assert again == saved.read_text()
 
 
 def test_a_saved_configuration_does_without_the_folder_and_asks_for_it(tiny_flags, capsys):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
-    assert main(["fit", "--config=lightning_logs/version_0/config.yaml"]) == 2
+    assert main(["fit", "--config=lightning_logs/fit_64_0/config.yaml"]) == 2
     assert "--data.root (left out; name it again): no such folder" in capsys.readouterr().err
 
 
 def test_a_state_that_lightning_cannot_restore_is_one_sentence(tiny_flags, capsys):
     assert main(["fit", *tiny_flags, "--trainer.max_steps=1"]) == 0
-    content = torch.load("lightning_logs/version_0/checkpoints/last.ckpt")
+    content = torch.load("lightning_logs/fit_64_0/checkpoints/last.ckpt")
     for name, value in (
         ("loops", {"fit_loop": {"epoch_progress": 3}}),
         ("loops", {"fit_loop": 3}),

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.cli import SaveConfigCallback
 from processes import command, start
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.previews import Previews
+from radenhance.callbacks.run_folder import RunFolder
 from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.checkpoint import WholeFileCheckpointIO
 from radenhance.command_line.trainer import make_trainer
@@ -36,7 +36,7 @@ def kinds(trainer):
 
 def test_every_fit_is_watched_and_checkpoints_come_last_the_best_before_the_last():
     found = kinds(trainer_of())
-    assert {Stopwatch, Previews, Dashboard, LearningRateMonitor, SaveConfigCallback} <= set(found)
+    assert {Stopwatch, Previews, Dashboard, LearningRateMonitor, RunFolder} <= set(found)
     assert found[-2:] == [ModelCheckpoint, LastCheckpoint]
 
 
@@ -50,8 +50,8 @@ def test_a_named_callback_is_there_besides_the_others():
     assert {EarlyStopping, Dashboard} <= set(kinds(trainer_of(*named)))
 
 
-def test_a_quick_try_leaves_no_configuration_behind():
-    assert SaveConfigCallback not in kinds(trainer_of("--trainer.fast_dev_run=1"))
+def test_a_quick_try_makes_no_run():
+    assert RunFolder not in kinds(trainer_of("--trainer.fast_dev_run=1"))
 
 
 def test_checkpoints_appear_whole_or_not_at_all():
@@ -63,18 +63,16 @@ def test_a_flag_that_the_trainer_refuses_is_told_in_a_sentence():
         trainer_of("--trainer.accelerator=abacus")
 
 
-@pytest.mark.parametrize(("name", "version"), [("last", 3), ("best", 4)])
-def test_only_a_run_that_goes_on_from_its_last_checkpoint_keeps_its_folder(name, version):
-    checkpoint = Path(f"lightning_logs/version_3/checkpoints/{name}.ckpt")
-    checkpoint.parent.mkdir(parents=True)
-    parsed = parse_flags("fit", TINY)
-    object.__setattr__(parsed, "checkpoint", checkpoint)
-    trainer = make_trainer(parsed, parsed.instantiate())
-    assert Path(trainer.logger.log_dir) == Path(f"lightning_logs/version_{version}")
-
-
-def test_logs_are_where_the_root_is():
-    assert Path(trainer_of("--trainer.default_root_dir=there").logger.log_dir).parts[0] == "there"
+@pytest.mark.parametrize("root", [".", "elsewhere"])
+def test_only_a_run_that_goes_on_from_its_last_checkpoint_keeps_its_folder(root):
+    former = Path(root) / "lightning_logs/version_3"
+    (former / "checkpoints").mkdir(parents=True)
+    for name, folder in (("last", former), ("best", None)):
+        parsed = parse_flags("fit", TINY)
+        object.__setattr__(parsed, "checkpoint", former / f"checkpoints/{name}.ckpt")
+        trainer = make_trainer(parsed, parsed.instantiate())
+        (found,) = (one for one in trainer.callbacks if isinstance(one, RunFolder))
+        assert found.folder == folder
 
 
 def test_checkpoints_are_read_by_us_whatever_other_plugin_is_named():
@@ -101,7 +99,7 @@ def fit_whose_log_fails(fails, *arguments):
     def write_then_fail(self, trainer, pl_module):
         write(self, trainer, pl_module)
         if trainer.current_epoch == 0:
-            fails(Path(trainer.log_dir))
+            fails(Path(trainer.loggers[0].log_dir))
 
     LastCheckpoint.on_train_epoch_end = write_then_fail
     return command("fit", *arguments, "--trainer.max_epochs=3")
@@ -126,5 +124,5 @@ def test_a_log_that_cannot_be_written_any_more_costs_a_run_its_curves_alone(
     assert fit.output.count("Curves and pictures of this run cannot be written any more") == 1
     assert reason in fit.output
     assert "Traceback" not in fit.output
-    (last,) = (tmp_path / "run/logs").rglob("last.ckpt")
+    (last,) = (tmp_path / "run/lightning_logs").rglob("last.ckpt")
     assert torch.load(last, weights_only=True)["global_step"] == 9

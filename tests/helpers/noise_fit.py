@@ -7,7 +7,7 @@ import torch
 
 from radenhance.dataset.manifest import Pair, write_manifest
 
-LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+LAST = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
 BOTH = ["--trainer.num_nodes=2", "--trainer.devices=1", "--data.batch_size=3"]
 ALONE = ["--data.batch_size=1", "--trainer.accumulate_grad_batches=3"]
 TRAINING = [

@@ -15,7 +15,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["radenhance.command_line.run", "torch._dynamo", "torch.distributed.fsdp", "tensorboard"]
 )
-LAST = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+LAST = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
 
 
 @dataclass

@@ -1,0 +1,202 @@
+"""The folder of a run, in which everything lies that is the run's own, whatever logs it.
+
+It is claimed when the data is known to be there and before anything is logged, by rank 0, which
+tells the others. Loggers start afterwards: Lightning would start them earlier, and a run that ends
+at a wrong folder of data would leave theirs behind. The report (run.json) is brought up to date
+after every validation, so that it holds what a run came to that was killed.
+"""
+
+import csv
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from typing_extensions import override
+
+from radenhance import metric_names
+from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.datamodule import FINGERPRINT
+from radenhance.files import replace_file
+from radenhance.log_points import without_curves
+from radenhance.runs import CHECKPOINTS, claim, read_report, write_report
+
+METRICS = "metrics.csv"
+CONFIG = "config.yaml"
+
+LoggersOf = Callable[[Path], Sequence[Logger]]
+
+
+class RunFolder(Callback):
+    """Claims the folder of a run, and keeps its report.
+
+    Args:
+        root: The folder that holds lightning_logs.
+        label: What stands before the number in its name.
+        name: Its name instead, or None.
+        resumed: The folder of the run that goes on, or None.
+        about: What the report says of the run beside what it came to, as plain values.
+        config: The settings of the run as YAML.
+        loggers_of: Function that returns the run's loggers, given its folder.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        label: str,
+        name: str | None,
+        resumed: Path | None,
+        about: Mapping[str, Any],
+        config: str,
+        loggers_of: LoggersOf,
+    ) -> None:
+        self.folder = resumed
+        """The run's folder; None until it is claimed."""
+        self._claim = (root, label, name)
+        self._about = dict(about)
+        self._config = config
+        self._loggers_of = loggers_of
+        self._report: dict[str, Any] = {}
+        self._began = self._seconds_before = 0.0
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Claim the folder, and let checkpoints and loggers know it."""
+        data = getattr(trainer, "datamodule").state_dict()  # noqa: B009
+        about = {**self._about, "data": data[FINGERPRINT]}
+        if trainer.is_global_zero and self.folder is None:
+            self.folder = claim(*self._claim, about)
+        self.folder = trainer.strategy.broadcast(self.folder)
+        assert self.folder is not None
+        if trainer.is_global_zero:
+            self._begin(about)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(self.folder / CHECKPOINTS)
+        trainer.loggers = [*self._loggers_of(self.folder), MetricsFile(self.folder / METRICS)]
+
+    def _begin(self, about: Mapping[str, Any]) -> None:
+        assert self.folder is not None
+        has_report = (self.folder / "run.json").is_file()  # runs of earlier versions have none
+        before = read_report(self.folder) if has_report else {}
+        self._report = before | dict(about)
+        self._began, self._seconds_before = time.monotonic(), before.get("seconds", 0.0)
+        if has_report:
+            write_report(self.folder, self._report)
+        replace_file(self.folder / CONFIG, self._config.encode())
+
+    @override
+    @without_curves()
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what the run has come to."""
+        if trainer.sanity_checking or trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        identity = _of(measured, metric_names.IDENTITY)
+        last = {"epoch": trainer.current_epoch, **_of(measured, metric_names.VAL)}
+        best = self._report.get("best")
+        if best is None or last.get("loss", math.inf) < best.get("loss", math.inf):
+            self._report["best"] = last
+        self._report |= {"last": last, "raw": identity or self._report.get("raw", {})}
+        self._write(trainer)
+
+    @override
+    @without_curves()
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._write(trainer)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What the run came to, on rank 0: the content of its run.json."""
+        return dict(self._report)
+
+    def _write(self, trainer: Trainer) -> None:
+        assert self.folder is not None
+        peaks: dict[str, float] = {}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, MemoryProfiler):
+                peaks |= callback.run_peaks
+        self._report |= {
+            "steps": trainer.global_step,
+            "seconds": self._seconds_before + time.monotonic() - self._began,
+            "peak_mib": peaks,
+        }
+        write_report(self.folder, self._report)
+
+
+def _of(measured: Mapping[str, float], prefix: str) -> dict[str, float]:
+    start = f"{prefix}/"
+    return {
+        name.removeprefix(start): value
+        for name, value in measured.items()
+        if name.startswith(start) and math.isfinite(value)
+    }
+
+
+class MetricsFile(Logger):
+    """Appends what is logged to a table, as Lightning's CSVLogger has it.
+
+    That one removes the table of a run that goes on.
+
+    Args:
+        path: The file, which may be there already.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._columns: list[str] = []
+
+    @property
+    @override
+    def name(self) -> None:
+        return None
+
+    @property
+    @override
+    def version(self) -> None:
+        return None
+
+    @override
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: config.yaml has them."""
+
+    @override
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a row."""
+        row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
+        if new := [name for name in row if name not in self._columns]:
+            self._widen(new)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns).writerow(row)
+
+    def _widen(self, new: Sequence[str]) -> None:
+        """Write the table anew with more columns; what a killed run left half is left out."""
+        rows: list[dict[str, str]] = []
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                rows = [row for row in reader if None not in row.values() and None not in row]
+                found = list(reader.fieldnames or [])
+            self._columns = list(dict.fromkeys([*found, *self._columns]))
+        self._columns += [name for name in new if name not in self._columns]
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def folder_of(trainer: Trainer) -> Path:
+    """Return the folder of a run; every rank must call it."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RunFolder) and callback.folder is not None:
+            return callback.folder
+    return Path(trainer.log_dir or trainer.default_root_dir)

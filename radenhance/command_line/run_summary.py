@@ -1,0 +1,40 @@
+"""What a fit says last: its best epoch beside the raw image, where it is, the next command."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from radenhance import metric_names
+
+MEASURES = (("loss", metric_names.LOSS, 3), ("MS-SSIM", metric_names.MS_SSIM, 4))
+"""Title, name and digits of a measure."""
+
+
+def summary(report: Mapping[str, Any], folder: Path, root: Path | None) -> str:
+    """Return the last lines of a fit.
+
+    Args:
+        report: What its run.json holds.
+        folder: Folder of the run.
+        root: Folder of the data as the flags named it; None for the default.
+    """
+    lines = []
+    best, raw = report.get("best", {}), report.get("raw", {})
+    measured = [
+        f"{title} {best[name]:.{digits}f}"
+        + (f" (raw image {raw[name]:.{digits}f})" if name in raw else "")
+        for title, name, digits in MEASURES
+        if name in best
+    ]
+    if measured:
+        lines.append(f"Best validation, epoch {best['epoch'] + 1}: {', '.join(measured)}")
+    seconds = f"{report['seconds']:.0f} s"
+    peaks = [f"{mib:.0f} MiB {source}" for source, mib in report.get("peak_mib", {}).items()]
+    lines.append(f"Run: {folder} ({', '.join([seconds, *peaks])})")
+    checkpoint = folder / "checkpoints/best.ckpt"
+    if checkpoint.is_file():
+        data = "" if root is None else f" --root {shlex.quote(str(root))}"
+        named = shlex.quote(str(checkpoint))
+        lines.append(f"Next: radenhance showcase --ckpt_path {named}{data}")
+    return "\n".join(lines)

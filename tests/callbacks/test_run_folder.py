@@ -1,0 +1,139 @@
+"""A run is one thing: all that is its own lies in its folder, whatever logs it."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.loggers import Logger
+
+from radenhance.callbacks.last_checkpoint import LastCheckpoint
+from radenhance.callbacks.run_folder import MetricsFile
+from radenhance.cli import main
+from radenhance.command_line import trainer as command_trainer
+
+OWN = {"checkpoints", "config.yaml", "metrics.csv", "run.json"}
+
+
+class Elsewhere(Logger):
+    """A logger without a folder, which takes images, as W&B's offline is."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.metrics = [], set()
+
+    @property
+    def name(self):
+        return None
+
+    @property
+    def version(self):
+        return None
+
+    def log_metrics(self, metrics, step=None):
+        self.metrics |= metrics.keys()
+
+    def log_hyperparams(self, *args, **kwargs):
+        pass
+
+    def log_image(self, key, images, step=None):
+        self.images.append((key, [image.shape for image in images], step))
+
+
+def rows_of(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def fit(tiny_flags, monkeypatch):
+    """Fit with loggers that flags cannot name."""
+    make = command_trainer._run_folder
+
+    def run(*flags, loggers=None):
+        monkeypatch.setattr(
+            command_trainer,
+            "_run_folder",
+            lambda parsed, asked: make(parsed, asked if loggers is None else loggers),
+        )
+        return main(["fit", *tiny_flags, "--trainer.log_every_n_steps=1", *flags])
+
+    return run
+
+
+def test_two_runs_of_a_logger_without_a_folder_keep_their_own_and_get_images(fit):
+    one, other = Elsewhere(), Elsewhere()
+    assert fit("--trainer.max_epochs=1", loggers=[one, other]) == 0
+    assert fit("--trainer.max_epochs=2", loggers=other) == 0
+    first, second = (Path(f"lightning_logs/fit_64_{i}") for i in (0, 1))
+    assert {path.name for path in first.iterdir()} == OWN
+    epochs = [torch.load(f / "checkpoints/last.ckpt")["epoch"] for f in (first, second)]
+    assert epochs == [0, 1]
+    assert {path.name for path in (first / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert [key for key, _, _ in one.images] == ["validation/best", "validation/worst"]
+    assert len(other.images) == 6
+    assert any(name.startswith("memory/") for name in one.metrics)
+    assert not list(Path().glob("checkpoints"))
+
+
+def test_a_run_without_a_logger_goes_on_in_its_folder_and_its_report_with_it(fit):
+    assert fit("--trainer.max_epochs=1", "--trainer.logger=false") == 0
+    (folder,) = Path("lightning_logs").iterdir()
+    assert {path.name for path in folder.iterdir()} == OWN
+    before, half = json.loads((folder / "run.json").read_text()), rows_of(folder)
+    assert fit("--trainer.max_epochs=2", "--trainer.logger=false", "--ckpt_path=last") == 0
+    assert list(Path("lightning_logs").iterdir()) == [folder]
+    after = json.loads((folder / "run.json").read_text())
+    assert (before["steps"], after["steps"]) == (3, 6)
+    assert (before["last"]["epoch"], after["last"]["epoch"]) == (0, 1)
+    assert after["raw"] == before["raw"]
+    assert {"loss", "ms_ssim"} <= after["raw"].keys() & after["best"].keys() & after["last"].keys()
+    assert after["seconds"] > before["seconds"]
+    assert after["peak_mib"]["process_rss"] > 0
+    assert {"recipe", "flags", "command", "versions", "data", "number"} <= after.keys()
+    assert len(after["data"]) >= 16
+    rows = rows_of(folder)
+    assert len(rows) > len(half)
+    assert rows[: len(half)] == [row | dict.fromkeys(rows[0].keys() - row, "") for row in half]
+    assert [float(row["val/loss"]) for row in rows if row["val/loss"]] == pytest.approx(
+        [before["last"]["loss"], after["last"]["loss"]]
+    )
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_is_named_and_no_other_is_resumed(
+    fit, tiny_flags, monkeypatch, capsys
+):
+    assert fit("--trainer.max_epochs=1") == 0
+    last = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
+    before = last.read_bytes()
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LastCheckpoint, "on_train_start", killed)
+        assert fit("--run_name=Rex") == 130
+    for command in ("fit", "validate"):
+        capsys.readouterr()
+        assert main([command, *tiny_flags, "--ckpt_path=last"]) == 2
+        assert "the newest run, lightning_logs/Rex, has no last.ckpt" in capsys.readouterr().err
+    assert last.read_bytes() == before
+    written = [path.read_bytes() for path in Path("lightning_logs/Rex").iterdir()]
+    assert not any(b"Rex" in content for content in written)
+
+
+def test_a_run_whose_data_is_not_there_is_none(fit):
+    assert fit("--data.root=nowhere") == 2
+    assert not Path("lightning_logs").exists()
+
+
+def test_a_table_keeps_its_rows_where_a_run_goes_on(tmp_path):
+    path = tmp_path / "metrics.csv"
+    MetricsFile(path).log_metrics({"a": 1.0}, step=0)
+    with path.open("a") as file:
+        file.write("1")  # and killed
+    resumed = MetricsFile(path)
+    resumed.log_metrics({"b": 2.0}, step=1)
+    resumed.log_metrics({"a": 3.0, "b": 4.0}, step=2)
+    assert path.read_text().splitlines() == ["step,a,b", "0,1.0,", "1,,2.0", "2,3.0,4.0"]
