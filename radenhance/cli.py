@@ -41,6 +41,7 @@ data
 
 results
   dashboard    show runs in the browser: memory, losses, images, a table of all runs
+  compare      write a page that compares runs: figures, curves, flags, the same images
   guard        calibrate what tells when a network invents or erases a detail
   quantize     make an int8 model for the CPU of a checkpoint, and measure it
   evaluate     measure a checkpoint on whole radiographs, beside what needs no network
@@ -75,6 +76,7 @@ COMMANDS = {
     "check": "radenhance.prepare.check.command",
     "synthesize": "radenhance.prepare.synthesize",
     "dashboard": "radenhance.command_line.dashboard",
+    "compare": "radenhance.command_line.compare",
     "plan": "radenhance.command_line.plan",
     "guard": "radenhance.command_line.guard",
     "quantize": "radenhance.command_line.quantize",

@@ -50,8 +50,13 @@ def write_contact_sheet(path: Path, rows: Sequence[Row]) -> None:
     Raises:
         RadenhanceError: The disk is full, or the folder is missing or cannot be written to.
     """
+    replace_file(path, contact_sheet_png(rows))
+
+
+def contact_sheet_png(rows: Sequence[Row]) -> bytes:
+    """Return the sheet as the content of an 8-bit PNG file."""
     _, encoded = cv2.imencode(".png", contact_sheet(rows))
-    replace_file(path, encoded.tobytes())
+    return encoded.tobytes()
 
 
 def _strip(row: Row, width: int) -> npt.NDArray[np.uint8]:

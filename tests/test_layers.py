@@ -26,6 +26,7 @@ ROOMS = (
     "package_file",
     "text_files",
     "contact_sheet",
+    "web_page",
     "dicom",
     "dataset",
     "reference_enhancer",

@@ -77,6 +77,7 @@ def commands(home, who):
         ["check", root, "--json=check.json", "--sheet=check.png", "--processes=1"],
         ["fit", *data, *network, "1"],
         ["showcase", f"--root={root}"],
+        ["compare", f"--root={root}"],
         [
             *("evaluate", "best", root, "--size=64", "--at=compare"),
             *("--csv=figures.csv", "--json=figures.json", "--sheet=figures.png"),
@@ -126,7 +127,7 @@ def home_of_another(tmp_path_factory, home):
     """The same radiographs of another owner, as far as pictures of them are drawn."""
     folder = tmp_path_factory.mktemp("other")
     shutil.copytree(home / "data", folder / f"{OTHER.owner} {OTHER.date}" / "data")
-    return worked_on(folder, OTHER, 5)
+    return worked_on(folder, OTHER, 6)
 
 
 def written(home):

@@ -4,7 +4,6 @@ Markdown is for a repository, the page for whoever gets one file by mail, and CS
 on calculating: all three are made of the same tables, so that they cannot differ.
 """
 
-import base64
 import csv
 import io
 import json
@@ -21,12 +20,8 @@ from radenhance.reproduce.pictures import Bars, Picture, bars, pictures
 from radenhance.reproduce.results import Results
 from radenhance.reproduce.study import FAILED, FINISHED, RUNS
 from radenhance.reproduce.tables import Table, tables
+from radenhance.web_page import html_picture, html_table, web_page
 
-STYLE = (
-    "body{font:15px sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:3px 8px;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}"
-)
 FIGURES_OF = {"table_I_losses": ("2", "3"), "table_IV_losses": ("4", "5", "6", "7")}
 """Table -> the paper's figures of its recipes: tables and figures then stand in their order."""
 NOTES = (
@@ -124,33 +119,24 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _html(results: Results, sections: Sequence[Section]) -> str:
-    title = "The paper's tables and figures, and ours"
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1><p><b>{in_html(take_home(results))}</b></p><ul>",
-        *(f"<li>{in_html(line)}</li>" for line in (*claims(results), *_failures(results))),
-        "</ul>",
-    ]
+    claimed = "".join(
+        f"<li>{in_html(line)}</li>" for line in (*claims(results), *_failures(results))
+    )
+    parts = [f"<p><b>{in_html(take_home(results))}</b></p><ul>{claimed}</ul>"]
     for section in sections:
         for figure in section.figures:
             parts.append(f"<h2>{in_html(figure.title)}</h2>{_drawn(figure)}")
         table = section.table
-        parts.append(f"<h2>{in_html(table.title)}</h2><table>{_html_row(table.columns, 'th')}")
-        parts += [*(_html_row(row, "td") for row in table.rows), "</table>"]
+        parts.append(f"<h2>{in_html(table.title)}</h2>{html_table(table.columns, table.rows)}")
     parts.append("<h2>How it was made</h2>")
     parts += [f"<p>{in_html(line)}</p>" for line in (*_heading(results), NOTES.replace("`", ""))]
-    return "".join(parts) + "</html>\n"
+    return web_page("The paper's tables and figures, and ours", parts)
 
 
 def _drawn(figure: Bars | Picture) -> str:
     if isinstance(figure, Bars):
         return figure.svg
-    data = base64.b64encode(figure.path.read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{in_html(figure.title)}">'
-
-
-def _html_row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{in_html(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return html_picture(figure.path.read_bytes(), figure.title)
 
 
 def _csv(table: Table) -> str:

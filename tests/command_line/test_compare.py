@@ -1,0 +1,153 @@
+"""Runs side by side on a page."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from evaluated import write_network, write_pairs
+
+from radenhance.cli import main
+from radenhance.datamodule import FINGERPRINT, RadiographDataModule
+
+
+def write_run(name, number, *, losses=(9.0, 7.5), network=False, **changes):
+    """Write the folder of a run, as a fit leaves it."""
+    folder = Path("lightning_logs", name)
+    (folder / "checkpoints").mkdir(parents=True)
+    best = {"epoch": len(losses) - 1, "loss": losses[-1], "ms_ssim": 0.925, "psnr": 22.25}
+    report = {
+        "number": number,
+        "recipe": "original",
+        "data": "f" * 64,
+        "flags": {"recipe": "original", "data.image_size": 64, "data.batch_size": 1},
+        "versions": {"radenhance": "0.1.0"},
+        "best": best,
+        "last": best,
+        "raw": {"loss": 9.25, "ms_ssim": 0.9},
+        "steps": 12,
+        "seconds": 61.4,
+        "peak_mib": {"process_rss": 812.3},
+    }
+    (folder / "run.json").write_text(json.dumps(report | changes))
+    rows = [f"{3 * epoch},{epoch},{loss}" for epoch, loss in enumerate(losses)]
+    lines = ["step,epoch,val/loss", "1,,", *rows, "7,1"]  # a step without, and a line that was cut
+    (folder / "metrics.csv").write_text("\n".join(lines))
+    if network:
+        write_network(folder / "checkpoints/best.ckpt")
+    return folder
+
+
+class Cells(HTMLParser):
+    """The cells of a page, row by row, and what it would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.loaded, self.tags = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.loaded += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        if self.tags[-1] in ("td", "th"):
+            self.rows[-1][-1] += data.strip()
+
+
+def compared(*arguments):
+    assert main(["compare", "--cases=0", *arguments]) == 0
+    return Path("compare.html").read_text()
+
+
+def test_a_run_is_a_row_with_what_it_came_to_beside_the_raw_image():
+    write_run("original_64_0", 0)
+    heading, row = Cells(compared()).rows[:2]
+    found = dict(zip(heading, row, strict=True))
+    assert found["run"] == "original_64_0"
+    assert (found["best epoch"], found["loss"], found["MS-SSIM"]) == ("2", "7.500", "0.9250")
+    assert found["loss of the raw image"] == "9.250"
+    assert (found["seconds"], found["peak, MiB"]) == ("61", "812 (process_rss)")
+
+
+def test_curves_have_each_epoch_and_the_raw_image_as_a_line():
+    write_run("original_64_0", 0, losses=(9.0, 8.0, 7.0))
+    write_run("amp_64_1", 1, losses=(9.5, 6.0))
+    page = compared()
+    points = re.findall(r'points="([^"]*)"', page)
+    assert [len(line.split()) for line in points] == [3, 2]
+    heights = [float(point.split(",")[1]) for point in points[0].split()]
+    assert heights == sorted(heights), "the loss falls, and y grows downwards"
+    assert "raw image (dashed)" in page
+
+
+def test_only_flags_that_differ_are_listed():
+    write_run("original_64_0", 0)
+    write_run("amp_64_1", 1, flags={"recipe": "amp", "data.image_size": 64, "data.batch_size": 1})
+    rows = Cells(compared()).rows
+    assert ["run", "recipe"] in rows
+    assert ["amp_64_1", "amp"] in rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({"data": "e" * 64}, "different datasets"),
+        ({"flags": {"data.image_size": 128}}, r"different sizes \(128, 64\)"),
+    ],
+)
+def test_losses_that_cannot_be_compared_are_said_to_be_such(changes, doubt):
+    write_run("original_64_0", 0)
+    write_run("original_64_1", 1, **changes)
+    assert re.search(doubt, compared())
+
+
+def test_all_runs_have_the_same_radiographs_and_the_page_loads_nothing(capsys):
+    root = write_pairs(Path("d"), ["train", "val", "val"])
+    data = RadiographDataModule(root, num_workers=0, cache=False)
+    data.setup("fit")
+    hashed = data.state_dict()[FINGERPRINT]
+    write_run("original_64_0", 0, network=True, data=hashed)
+    write_run("amp_64_1", 1, network=True, data=hashed)
+    write_run("mom_64_2", 2, data=hashed)
+    assert main(["compare", f"--root={root}", "--cases=2"]) == 0
+    cells = Cells(Path("compare.html").read_text())
+    (source,) = cells.loaded
+    assert source.startswith("data:image/png;base64,")
+    assert not {"script", "link", "iframe"} & {*cells.tags}
+    printed = capsys.readouterr().out
+    assert "mom_64_2 has no best.ckpt, hence no images" in printed
+    assert "not of the dataset" not in printed
+
+
+def test_a_damaged_run_is_a_sentence_and_the_others_are_shown(capsys):
+    write_run("original_64_0", 0)
+    Path(write_run("amp_64_1", 1), "run.json").write_text("{")
+    Path("lightning_logs/version_0").mkdir()
+    runs = sorted(str(path) for path in Path("lightning_logs").iterdir())
+    page = compared(*runs)
+    assert "amp_64_1 is left out: its run.json is damaged" in page
+    assert "version_0 has no run.json" in capsys.readouterr().out
+    assert "original_64_0" in page
+
+
+@pytest.mark.parametrize("part", ["best", "raw", "flags", "peak_mib", "versions", "seconds"])
+@pytest.mark.parametrize("value", [None, [], "x", {"loss": "high"}])
+def test_a_report_of_another_form_ends_in_no_traceback(part, value):
+    write_run("original_64_0", 0, **{part: value})
+    assert "original_64_0" in compared()
+
+
+def test_no_run_is_said_in_a_sentence(capsys):
+    assert main(["compare"]) == 2
+    assert "lightning_logs holds no run; start one with `radenhance fit`" in capsys.readouterr().err
+
+
+def test_names_of_runs_are_text_and_no_markup():
+    write_run("a<script>b", 0)
+    assert "script" not in Cells(compared()).tags
