@@ -192,7 +192,7 @@ def phantoms(root: Path, *, num: int, spacing_mm: float, seed: int) -> Path:
 def measure_cost() -> None:
     image = np.random.default_rng(0).random((4188, 4188), np.float32)
     image = cv2.GaussianBlur(image, (0, 0), 4)
-    guard = Guard(Calibration("", 10, 1))
+    guard = Guard(Calibration("", 10, 1, "auto"))
 
     def judge() -> None:
         guard.judge(image, image**0.8, 0.1)

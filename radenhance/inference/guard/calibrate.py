@@ -78,6 +78,7 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
         checkpoint_sha256=enhancer.sha256,
         threshold=threshold(found),
         factor=factor(some for images in by_species.values() for some in images),
+        at=enhancer.at,
         factors={species: factor(images) for species, images in by_species.items() if species},
         num_images={species: len(images) for species, images in by_species.items()},
     )
