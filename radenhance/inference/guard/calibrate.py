@@ -20,7 +20,7 @@ from radenhance.inference.guard.guard import Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
 
-BOXES_PER_IMAGE = 0.5
+BOXES_PER_IMAGE = 0.8
 """Mean number of boxes on outputs that nobody touched."""
 THRESHOLDS = np.arange(0.5, 20.0, 0.125)
 OPEN = 127
