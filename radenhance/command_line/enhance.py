@@ -73,8 +73,9 @@ def _guard(options: argparse.Namespace, enhancer: Enhancer) -> Guard | None:
         if options.refuse:
             raise UsageError("--refuse needs --guard FILE, which says what to refuse")
         return None
-    sha256 = enhancer.sha256 if isinstance(enhancer, NetworkEnhancer) else None
-    return Guard.open(options.guard, checkpoint_sha256=sha256)
+    if not isinstance(enhancer, NetworkEnhancer):
+        return Guard.open(options.guard)
+    return Guard.open(options.guard, checkpoint_sha256=enhancer.sha256, at=enhancer.at)
 
 
 def _watched(batch: Batch, inputs: Sequence[Path], seconds: float) -> list[Record]:

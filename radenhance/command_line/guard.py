@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from radenhance.command_line.arguments import add_checkpoint_and_root
 from radenhance.console import Parser, say
+from radenhance.dataset.prediction import PredictAt
 from radenhance.inference.guard.calibrate import calibrate
 from radenhance.inference.guard.guard import Calibration
 from radenhance.inference.model import open_enhancer
@@ -24,8 +26,15 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("guard.json"), help="file to write (guard.json)"
     )
+    parser.add_argument(
+        "--at",
+        choices=get_args(PredictAt),
+        default="auto",
+        help="size at which the network sees radiographs, as that of `radenhance enhance`, which "
+        "takes the calibration for no other (auto)",
+    )
     options = parser.parse_args(arguments[1:])
-    enhancer = open_enhancer(find_checkpoint(options.ckpt_path, Path()))
+    enhancer = open_enhancer(find_checkpoint(options.ckpt_path, Path()), at=options.at)
     calibration = calibrate(enhancer, options.root)
     calibration.write(options.output)
     say(report(calibration, options.output))

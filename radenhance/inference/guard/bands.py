@@ -1,7 +1,8 @@
 """Structures of 1 to 3 mm that a source has and its enhanced image has not, or the other way round.
 
 Enhancement is a gain that varies slowly over the image, so neither image is compared with the other
-as it is: in each octave of a Laplacian pyramid the gain around every place is fitted, and what is
+as it is: in each octave of a Laplacian pyramid the gain is fitted in a ring around every place, so
+that a strong detail, or one that was erased, does not bend the gain it is compared by, and what is
 left of the output when the source times that gain is taken off is what the source does not explain.
 It counts in units of what nobody could tell from noise there: the source's noise times the gain,
 and a share of the structures around, as no gain is quite the same on both sides of a bone's edge.
@@ -27,6 +28,8 @@ FINEST_MM, COARSEST_MM = 0.5, 1.3
 """Pixels of the finest and the coarsest level that are compared."""
 WINDOW = 4.0
 """Standard deviation of the window in which the gain is fitted, in pixels of a level."""
+CENTER = 2.0
+"""The same of the middle that is left out of it, so that no place explains itself."""
 NONLINEAR = 0.1
 """Share of the local structure that is no difference yet: a gain is not quite constant."""
 USUAL = 2.0
@@ -145,11 +148,6 @@ def on_grid(image: Image, spacing_mm: float) -> Image:
     return np.asarray(small, np.float32)
 
 
-def noise_of(image: Image) -> Image:
-    """Return the standard deviation of white noise around every pixel, from the finest level."""
-    return _noise(decompose(image, 1)[0]) / _white(0)
-
-
 def _levels(pixel_mm: float, shape: tuple[int, int]) -> tuple[int, int]:
     """Return the number of levels to decompose an image into, and the first that is compared."""
     pixels = [pixel_mm * 2**i for i in range(12) if min(shape) >= 2 ** (i + 4)]
@@ -199,17 +197,19 @@ def _unexplained(source: Image, broad: Image, output: Image, noise: Image) -> tu
     tone = broad - _local(broad, WINDOW)
     tone /= max(float(tone.std()), VISIBLE)
     terms = [source, _local(source, 1.0), source * tone]
-    usual_power = 9 * _local(np.abs(source), WINDOW) ** 2 + np.float32(VISIBLE**2 / 100)
+    usual_power = 9 * _ring(np.abs(source)) ** 2 + np.float32(VISIBLE**2 / 100)
     leverage = usual_power / (usual_power + source**2)
     weights = leverage
     for _ in range(REFITS):
         explained = _explained(terms, output, weights, noise)
         rest = output - explained
-        gain = _gain(source, explained)
-        known = _local(weights, WINDOW)
-        power = noise**2 + NONLINEAR**2 * _local(weights * source**2, WINDOW) / known
-        usual = _local(weights * rest**2, WINDOW) / known
-        chance = cv2.sqrt(gain**2 * power + USUAL**2 * usual + np.float32(VISIBLE**2))
+        known = np.maximum(_ring(weights), np.float32(1e-3))
+        structure, shown, usual = (
+            np.maximum(_ring(weights * image**2), 0) / known for image in (source, explained, rest)
+        )
+        gain = _gain(structure, shown)
+        power = gain**2 * (noise**2 + NONLINEAR**2 * structure)
+        chance = cv2.sqrt(power + USUAL**2 * usual + np.float32(VISIBLE**2))
         weights = leverage / (1 + (rest / (2 * chance)) ** 2) ** 2
     score = cv2.sqrt(_local((rest / chance) ** 2, 0.8))
     surplus = _local(output**2 - explained**2, 1.0)
@@ -217,30 +217,36 @@ def _unexplained(source: Image, broad: Image, output: Image, noise: Image) -> tu
 
 
 def _explained(terms: Sequence[Image], output: Image, weights: Image, noise: Image) -> Image:
-    """Return the sum of terms, each with a gain of its own around every pixel, least squares."""
+    """Return the sum of terms, each with the gain of least squares in the ring around."""
     num = len(terms)
     matrix = np.empty((*output.shape, num, num), np.float32)
     wanted = np.empty((*output.shape, num, 1), np.float32)
-    ridge = 0.05 * _local(noise**2 + np.float32(VISIBLE**2), WINDOW)
+    ridge = 0.05 * _ring(noise**2 + np.float32(VISIBLE**2))
     for i, term in enumerate(terms):
         weighted = weights * term
-        wanted[..., i, 0] = _local(weighted * output, WINDOW)
+        wanted[..., i, 0] = _ring(weighted * output)
         for j in range(i, num):
-            matrix[..., i, j] = matrix[..., j, i] = _local(weighted * terms[j], WINDOW)
+            matrix[..., i, j] = matrix[..., j, i] = _ring(weighted * terms[j])
         matrix[..., i, i] += ridge
     gains = np.linalg.solve(matrix, wanted)[..., 0]
     return np.asarray(sum(gains[..., i] * term for i, term in enumerate(terms)), np.float32)
 
 
-def _gain(source: Image, explained: Image) -> Image:
-    """Return how much larger than in the source a structure is shown around every pixel."""
-    power = _local(source**2, WINDOW) + np.float32(VISIBLE**2 / 100)
-    gain = cv2.sqrt(_local(explained**2, WINDOW) / power)
+def _gain(structure: Image, shown: Image) -> Image:
+    """Return how much larger a structure is shown, from the power around every pixel."""
+    gain = cv2.sqrt(shown / (structure + np.float32(VISIBLE**2 / 100)))
     return np.asarray(np.maximum(gain, max(LEAST_GAIN * float(np.median(gain)), 1e-3)), np.float32)
 
 
 def _local(image: Image, sigma: float) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+
+
+def _ring(image: Image) -> Image:
+    """Return the mean around every pixel without its middle."""
+    share = np.float32((CENTER / WINDOW) ** 2)
+    ring = (_local(image, WINDOW) - share * _local(image, CENTER)) / (1 - share)
+    return np.asarray(ring, np.float32)
 
 
 def _fitted(image: Image, like: Image) -> Image:

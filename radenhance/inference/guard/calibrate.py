@@ -20,7 +20,7 @@ from radenhance.inference.guard.guard import Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
 
-BOXES_PER_IMAGE = 0.5
+BOXES_PER_IMAGE = 0.8
 """Mean number of boxes on outputs that nobody touched."""
 THRESHOLDS = np.arange(0.5, 20.0, 0.125)
 OPEN = 127
@@ -78,6 +78,7 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
         checkpoint_sha256=enhancer.sha256,
         threshold=threshold(found),
         factor=factor(some for images in by_species.values() for some in images),
+        at=enhancer.at,
         factors={species: factor(images) for species, images in by_species.items() if species},
         num_images={species: len(images) for species, images in by_species.items()},
     )

@@ -8,22 +8,23 @@ intervals.
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from radenhance.arrays import Image
+from radenhance.dataset.prediction import PredictAt
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
 from radenhance.inference.guard.bands import Box, differences
 from radenhance.inference.guard.intervals import widths
 from radenhance.text_files import read_text
 
-FORMAT = "radenhance guard 1"
+FORMAT = "radenhance guard 2"
 MAX_BYTES = 2**16
-THRESHOLD = 1.5
+THRESHOLD = 1.9
 """Score from which a difference is a box, of a network without a calibration."""
 SUPPOSED_MM = 0.15
 """Pixel size of a file that does not say it."""
@@ -39,6 +40,7 @@ class Calibration:
         checkpoint_sha256: SHA-256 of its checkpoint, in hex.
         threshold: Score from which a difference is a box.
         factor: What the intervals' widths are multiplied by, over all species.
+        at: The size at which the network saw the images.
         factors: The same by species.
         num_images: Validation images by species.
     """
@@ -46,6 +48,7 @@ class Calibration:
     checkpoint_sha256: str
     threshold: float
     factor: float
+    at: PredictAt
     factors: dict[str, float] = field(default_factory=dict)
     num_images: dict[str, int] = field(default_factory=dict)
 
@@ -72,6 +75,7 @@ class Calibration:
             calibration = cls(**values)
             numbers = [calibration.threshold, calibration.factor, *calibration.factors.values()]
             fits = found == FORMAT and all(0 < float(number) < float("inf") for number in numbers)
+            fits = fits and calibration.at in get_args(PredictAt)
         except (ValueError, TypeError, KeyError, AttributeError):
             fits = False
         if not fits:
@@ -122,22 +126,34 @@ class Guard:
         self.calibration = calibration
 
     @classmethod
-    def open(cls, path: Path | None, *, checkpoint_sha256: str | None = None) -> Self:
+    def open(
+        cls,
+        path: Path | None,
+        *,
+        checkpoint_sha256: str | None = None,
+        at: PredictAt | None = None,
+    ) -> Self:
         """Return the guard with a calibration.
 
         Args:
             path: The file; None for a guard without a calibration.
             checkpoint_sha256: SHA-256 of the checkpoint that it is to guard, in hex; None does not
                 compare it.
+            at: The size at which the checkpoint sees radiographs; None does not compare it.
 
         Raises:
-            UsageError: The file is no calibration, or that of another checkpoint.
+            UsageError: The file is no calibration, or that of another checkpoint or size.
         """
         calibration = None if path is None else Calibration.read(path)
         if calibration and checkpoint_sha256 not in (None, calibration.checkpoint_sha256):
             raise UsageError(
                 f"{path} calibrates the guard for the checkpoint {calibration.checkpoint_sha256}, "
                 f"got the checkpoint {checkpoint_sha256}; make one with `radenhance guard`"
+            )
+        if calibration and at not in (None, calibration.at):
+            raise UsageError(
+                f"{path} calibrates the guard for --at {calibration.at}, got --at {at}; make one "
+                f"with `radenhance guard --at {at}`"
             )
         return cls(calibration)
 

@@ -57,6 +57,18 @@ def test_a_planted_disc_is_invented_and_one_that_is_missing_erased(mm):
         assert box.left <= PLACE[1] < box.right
 
 
+@pytest.mark.parametrize("mm", [1, 2, 3])
+def test_an_erased_disc_does_not_hide_itself_by_being_strong(mm):
+    source = anatomy()
+    weak, *stronger = (
+        differences(source + contrast * disc(mm), gain(source), spacing_mm=SPACING_MM)
+        .boxes(THRESHOLD)[0]
+        .score
+        for contrast in (0.06, 0.12, 0.24, 0.48)
+    )
+    assert min(stronger) > 0.9 * weak
+
+
 def test_noise_of_the_source_has_nothing_to_lose():
     random = np.random.default_rng(1)
     noise = 0.01 * random.standard_normal((200, 240)).astype(np.float32)

@@ -9,7 +9,7 @@ from radenhance.errors import UsageError
 from radenhance.inference.guard.bands import Box
 from radenhance.inference.guard.guard import COLORS, Calibration, Guard, Verdict, draw
 
-CALIBRATION = Calibration("ab" * 32, 1.0, 2.0, {"cat": 4.0}, {"cat": 6})
+CALIBRATION = Calibration("ab" * 32, 1.0, 2.0, "training", {"cat": 4.0}, {"cat": 6})
 
 
 def source():
@@ -26,6 +26,13 @@ def test_the_calibration_of_another_checkpoint_is_refused(tmp_path):
     with pytest.raises(UsageError, match="make one with `radenhance guard`"):
         Guard.open(tmp_path / "guard.json", checkpoint_sha256="cd" * 32)
     assert Guard.open(tmp_path / "guard.json", checkpoint_sha256="ab" * 32).calibration
+
+
+def test_the_calibration_of_another_size_is_refused(tmp_path):
+    CALIBRATION.write(tmp_path / "guard.json")
+    with pytest.raises(UsageError, match="for --at training, got --at native; .* --at native`"):
+        Guard.open(tmp_path / "guard.json", at="native")
+    assert Guard.open(tmp_path / "guard.json", at="training").calibration
 
 
 @pytest.mark.parametrize(
