@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.checkpoint import COARSE, OPTIMIZER, STATE, TECHNIQUES, Checkpoint
+from radenhance.compat.lightning import is_accumulating
 from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
@@ -294,10 +295,7 @@ class ContrastEnhancer(LightningModule):
 
         Until then they would wait beside the activations of the whole forward pass.
         """
-        if (
-            self.trainer.is_last_batch
-            or (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
-        ):
+        if not is_accumulating(self.trainer):
             for optimizer in self.trainer.optimizers:
                 optimizer.zero_grad()
 
@@ -307,8 +305,8 @@ class ContrastEnhancer(LightningModule):
         return self._evaluate(batch, metric_names.VAL)
 
     @override
-    def on_validation_end(self) -> None:
-        """Step a ReduceLROnPlateau, before the checkpoint of the epoch is written."""
+    def on_validation_epoch_end(self) -> None:
+        """Step a ReduceLROnPlateau, before any checkpoint is written at the end of validation."""
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         for config in self.trainer.lr_scheduler_configs:
@@ -404,7 +402,7 @@ class ContrastEnhancer(LightningModule):
         scheduler = self._make_scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
             # Lightning would step it after the epoch's checkpoint, and not at all in the epoch that
-            # a run resumes in; on_validation_end does it instead
+            # a run resumes in; on_validation_epoch_end does it instead
             return {
                 "scheduler": scheduler,
                 "monitor": metric_names.VAL_LOSS,

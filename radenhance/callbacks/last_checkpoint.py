@@ -1,9 +1,11 @@
 """The checkpoint that a run resumes from.
 
-It is written where nothing is half done: after a whole optimizer step, or after a whole epoch with
-its validation. Not in the middle of a step, where BatchNorm has seen a batch that the optimizer
-has not; and not between the last step of an epoch and its validation, which Lightning would skip
-on resuming. Ctrl-C, SIGTERM and SIGHUP (the terminal is gone) are held back until such a point.
+It is written where nothing is half done: after a whole optimizer step, or where a validation is due
+then, after that and all that follows from it, such as a plateau schedule and early stopping; and
+after a whole epoch. Not in the middle of a step, where BatchNorm has seen a batch that the
+optimizer has not, nor among the batches whose gradients it accumulates, which no checkpoint holds;
+and not before a validation that is due, which Lightning would skip on resuming. Ctrl-C, SIGTERM and
+SIGHUP (the terminal is gone) are held back until such a point.
 
 A run whose checkpoint cannot be written ends. It could go on and try again later, but where nobody
 looks it would train for days that the next power cut takes; where somebody does, the sentence says
@@ -19,13 +21,13 @@ from types import FrameType
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, GradientAccumulationScheduler
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 from radenhance.callbacks.run_folder import folder_of
-from radenhance.compat.lightning import begin_next_epoch
+from radenhance.compat.lightning import begin_next_epoch, is_accumulating, validation_is_due
 from radenhance.console import leave_terminal
 from radenhance.runs import CHECKPOINTS
 
@@ -48,9 +50,10 @@ STOPS: dict[signal.Signals, tuple[str, type[BaseException]]] = {
 class LastCheckpoint(Checkpoint):
     """Keeps checkpoints/last.ckpt of the run up to date, whole files only.
 
-    It is written at the end of every epoch, on Ctrl-C, SIGTERM and SIGHUP (after the running step
-    or validation; a second Ctrl-C stops at once without it), and in between as the arguments say. A
-    run that was started with SIGHUP ignored, as by nohup, goes on.
+    It is written at the end of every epoch, on Ctrl-C, SIGTERM and SIGHUP (after the running
+    optimizer step and the validation that is due then; a second Ctrl-C stops at once without it),
+    and in between as the arguments say. A run that was started with SIGHUP ignored, as by nohup,
+    goes on.
 
     Args:
         every_minutes: Minutes since it was written after which the next step writes it, besides the
@@ -70,6 +73,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._asked, self._written_at = None, time.monotonic()
         begin_next_epoch(trainer)
+        _accumulate_as_in_this_epoch(trainer)
         if threading.current_thread() is not threading.main_thread():
             return
         # from here on, as Lightning noted the handlers just before, and restores them in the end;
@@ -82,11 +86,14 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            return
-        if self._is_due(trainer):
-            self._write(trainer)
-        self._stop_if_asked(trainer)
+        if not (trainer.is_last_batch or is_accumulating(trainer) or validation_is_due(trainer)):
+            self._end_step(trainer)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        within_epoch = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if within_epoch and not (trainer.is_last_batch or is_accumulating(trainer)):
+            self._end_step(trainer)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -101,6 +108,11 @@ class LastCheckpoint(Checkpoint):
         elif signum == signal.SIGINT:
             rank_zero_info("\nStopping after this step; press Ctrl-C again to stop at once.")
         self._asked = signal.Signals(signum)
+
+    def _end_step(self, trainer: Trainer) -> None:
+        if self._is_due(trainer):
+            self._write(trainer)
+        self._stop_if_asked(trainer)
 
     def _is_due(self, trainer: Trainer) -> bool:
         if trainer.global_step == self._written_step:
@@ -129,6 +141,15 @@ class LastCheckpoint(Checkpoint):
 
 def _path(trainer: Trainer) -> Path:
     return folder_of(trainer) / CHECKPOINTS / FILE_NAME
+
+
+def _accumulate_as_in_this_epoch(trainer: Trainer) -> None:
+    """Accumulate as a schedule says where a run resumes within an epoch, whose start it skips."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, GradientAccumulationScheduler):
+            trainer.accumulate_grad_batches = callback.get_accumulate_grad_batches(
+                trainer.current_epoch
+            )
 
 
 def _on_any_rank(trainer: Trainer, decision: bool) -> bool:

@@ -122,6 +122,18 @@ def is_accumulating(trainer: Trainer) -> bool:
     return bool(trainer.fit_loop._should_accumulate())
 
 
+def validation_is_due(trainer: Trainer) -> bool:
+    """Return whether a validation follows the training batch that ends now.
+
+    By the trainer's settings it cannot be told: they are intervals of batches, epochs or minutes,
+    and whether a batch is an epoch's last is known to the loop.
+    """
+    loop = trainer.fit_loop
+    return loop._data_fetcher is not None and bool(
+        loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+    )
+
+
 def begin_next_epoch(trainer: Trainer) -> None:
     """Let a run that resumes at the end of an epoch begin with the next one, in `on_train_start`.
 
