@@ -205,7 +205,8 @@ def _unexplained(source: Image, broad: Image, output: Image, noise: Image) -> tu
         rest = output - explained
         known = np.maximum(_ring(weights), np.float32(1e-3))
         structure, shown, usual = (
-            np.maximum(_ring(weights * image**2), 0) / known for image in (source, explained, rest)
+            np.asarray(_ring(weights * image**2).clip(0) / known, np.float32)
+            for image in (source, explained, rest)
         )
         gain = _gain(structure, shown)
         power = gain**2 * (noise**2 + NONLINEAR**2 * structure)
