@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
@@ -23,6 +23,7 @@ from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
+from radenhance.learning_rate import HalfCosine, count_steps
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
@@ -250,6 +251,17 @@ class ContrastEnhancer(LightningModule):
             self._resumed = found
 
     @override
+    def on_train_start(self) -> None:
+        """Fix the length of the default schedule.
+
+        Asked for before, Lightning would make its loaders before it restores their position from a
+        checkpoint.
+        """
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, HalfCosine):
+            schedule.fix_length(count_steps(self.trainer))
+
+    @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Keep the encoder's statistics of BatchNorm as they are while it is frozen.
 
@@ -395,11 +407,7 @@ class ContrastEnhancer(LightningModule):
 
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
         if self._make_scheduler is None:
-            # asked for during the run only: asked for here, Lightning would make its loaders before
-            # it restores their position from a checkpoint
-            cosine = half_cosine(
-                optimizer, lambda: self.trainer.estimated_stepping_batches, self._warmup_steps
-            )
+            cosine = HalfCosine(optimizer, self._warmup_steps)
             return {"scheduler": cosine, "interval": "step"}
         scheduler = self._make_scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -504,25 +512,6 @@ def measure(
         ),
         metric_names.MAE: error,
     }
-
-
-def half_cosine(
-    optimizer: Optimizer, num_steps: Callable[[], float], warmup_steps: int = 0
-) -> LambdaLR:
-    """Return a schedule from the full learning rate at step 0 to 0 at `num_steps()`.
-
-    Its length is not part of its state: a run that resumes with more epochs falls more slowly from
-    where it is, instead of rising again as a restored CosineAnnealingLR does. A run without end
-    (infinitely many steps) keeps the full rate. In the first `warmup_steps` the rate rises in
-    equal steps to where it would be without them.
-    """
-
-    def factor(step: int) -> float:
-        done = min(step / num_steps(), 1) if step > 0 else 0
-        risen = min((step + 1) / (warmup_steps + 1), 1)
-        return risen * 0.5 * (1 + math.cos(math.pi * done))
-
-    return LambdaLR(optimizer, factor)
 
 
 def _refuse_unless_between(name: str, number: float, below: float = math.inf) -> None:

@@ -38,6 +38,7 @@ ROOMS = (
     "strategies",
     "checkpoint",
     "resuming",
+    "learning_rate",
     "enhancer",
     "runs",
     "log_points",
