@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -23,7 +24,7 @@ from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
-from radenhance.learning_rate import HalfCosine, count_steps
+from radenhance.learning_rate import Extension, HalfCosine, count_steps
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
@@ -80,6 +81,11 @@ class ContrastEnhancer(LightningModule):
             along half a cosine over the steps of the run, and stays constant in a run without end.
         warmup_steps: Optimizer steps at the start in which the default learning rate rises to its
             full value.
+        extend: What the default learning rate does in a run that resumes with more steps than it
+            began with: constant, it falls as it was to, and stays at a hundredth of the full one;
+            rewarm, it rises to the full one in warmup_steps, or a tenth of the steps that are left,
+            and falls to 0 from there; cosine, it is that of a run which began with so many steps,
+            and jumps there.
         lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
             ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
@@ -100,6 +106,7 @@ class ContrastEnhancer(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
         warmup_steps: int = 0,
+        extend: Extension = "constant",
         lr_interval: Literal["epoch", "step"] = "epoch",
         memory: MemoryTechniques = MemoryTechniques(),  # noqa: B008  frozen, and shown in --help
         int8: Path | None = None,
@@ -115,6 +122,11 @@ class ContrastEnhancer(LightningModule):
             raise UsageError(
                 "ContrastEnhancer.warmup_steps is part of the default schedule; leave it out with "
                 "a ContrastEnhancer.lr_scheduler, or chain LinearLR there"
+            )
+        if extend != "constant" and lr_scheduler is not None:
+            raise UsageError(
+                "ContrastEnhancer.extend is part of the default schedule; leave it out with a "
+                "ContrastEnhancer.lr_scheduler"
             )
         self.num_scales = num_scales
         self.output = output
@@ -133,6 +145,7 @@ class ContrastEnhancer(LightningModule):
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
         self._warmup_steps = warmup_steps
+        self._extend = extend
         self._frozen_encoder_epochs = frozen_encoder_epochs
         self._lr_interval = lr_interval
         self._cases: list[str] = []
@@ -259,7 +272,9 @@ class ContrastEnhancer(LightningModule):
         """
         schedule = self.lr_schedulers()
         if isinstance(schedule, HalfCosine):
-            schedule.fix_length(count_steps(self.trainer))
+            said = schedule.fix_length(count_steps(self.trainer), self._extend)
+            if said is not None:
+                rank_zero_warn(said)
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

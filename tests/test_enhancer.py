@@ -154,6 +154,10 @@ def test_the_loss_that_is_measured_is_the_one_that_trains():
             {"warmup_steps": 9, "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
             "warmup_steps is part of the default schedule; leave it out",
         ),
+        (
+            {"extend": "rewarm", "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
+            "extend is part of the default schedule; leave it out",
+        ),
     ],
 )
 def test_numbers_of_steps_and_epochs_that_cannot_be_are_refused(arguments, said):

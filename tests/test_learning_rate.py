@@ -52,6 +52,55 @@ def test_the_length_is_kept_in_the_state():
     assert before + list(rates(second, 4)) == whole
 
 
+def extended(extend):
+    """Return a schedule that ended at step 10 and goes on to 15."""
+    first, second = half_cosine(10), HalfCosine(sgd())
+    list(rates(first, 10))
+    second.load_state_dict(first.state_dict())
+    return second, second.fix_length(15, extend)
+
+
+@pytest.mark.parametrize("extend", ["constant", "rewarm", "cosine"])
+def test_a_run_that_is_extended_says_what_its_rate_does_and_does_so(extend):
+    schedule, said = extended(extend)
+    assert said.startswith(
+        "the run was to end at step 10 and now ends at step 15; by ContrastEnhancer.extend "
+        f"{extend} its learning rate "
+    )
+    assert schedule.optimizer.param_groups[0]["lr"] == schedule.get_last_lr()[0]
+    expected = {
+        "constant": [0.002] * 5,
+        "rewarm": [0.1, *(0.1 + 0.1 * math.cos(math.pi * done / 5) for done in range(1, 5))],
+        "cosine": list(rates(half_cosine(15), 15))[10:],
+    }
+    assert list(rates(schedule, 5)) == pytest.approx(expected[extend])
+
+
+@pytest.mark.parametrize("extend", ["constant", "rewarm", "cosine"])
+def test_an_extended_run_goes_on_as_it_was_extended(extend):
+    whole = list(rates(extended(extend)[0], 5))
+    first, _ = extended(extend)
+    before = list(rates(first, 3))
+    second = HalfCosine(sgd())
+    second.load_state_dict(first.state_dict())
+    assert second.fix_length(15) is None
+    second.optimizer.param_groups[0]["lr"] = second.get_last_lr()[0]
+    assert before + list(rates(second, 2)) == whole
+
+
+def test_a_run_that_began_without_an_end_keeps_the_full_rate_to_its_end():
+    schedule = half_cosine(math.inf)
+    assert "at step 6 now, and its learning rate stays full" in schedule.fix_length(6)
+    assert set(rates(schedule, 6)) == {0.2}
+
+
+def test_a_run_that_ends_earlier_says_so_and_keeps_its_rate():
+    schedule = half_cosine(10)
+    said = schedule.fix_length(6)
+    assert said.startswith("the run ends at step 6 now, and its learning rate goes on falling to 0")
+    assert list(rates(schedule, 6)) == list(rates(half_cosine(10), 6))
+
+
 @pytest.mark.parametrize("length", [None, 0, -3, math.nan, "10"])
 def test_a_state_without_a_length_takes_the_runs(length):
     earlier = LambdaLR(sgd(), lambda step: 1 - step / 10)
