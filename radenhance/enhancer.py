@@ -19,7 +19,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.checkpoint import COARSE, OPTIMIZER, STATE, TECHNIQUES, Checkpoint
+from radenhance.checkpoint import COARSE, OPTIMIZER, SCHEDULER, STATE, TECHNIQUES, Checkpoint
 from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
@@ -38,10 +38,12 @@ from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.coarse import CoarseCorrection, enlarged
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
 from radenhance.resuming import (
+    FULL_RATE,
     keep_own_files,
     leave_out_folder,
     refuse_other_form,
     refuse_other_progress,
+    take_options,
 )
 from radenhance.strategies.protocol import PartitionedStrategy
 
@@ -238,14 +240,20 @@ class ContrastEnhancer(LightningModule):
             ) from error
         if self._resumed is not None:
             self._refuse_other_optimizer(self._resumed, optimizer, schedule["scheduler"])
+            for said in take_options(self._resumed.content, optimizer, schedule["scheduler"]):
+                rank_zero_warn(said)
             self._resumed = None
+        for group in optimizer.param_groups:  # ReduceLROnPlateau alone keeps no full rate
+            group.setdefault(FULL_RATE, group["lr"])
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which optimizer the state is of, as it fits no other, and leave out the folder."""
+        """Note of which optimizer and schedule the states are, and leave out the folder."""
         if self.trainer.optimizers:
             checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
+        for config in self.trainer.lr_scheduler_configs:
+            checkpoint[SCHEDULER] = type(config.scheduler).__name__
         leave_out_folder(checkpoint)
 
     @override
@@ -444,6 +452,13 @@ class ContrastEnhancer(LightningModule):
                 f"the checkpoint was made with ContrastEnhancer.optimizer {theirs}, whose state "
                 f"does not fit {ours}; resume with the same optimizer"
             )
+        theirs, ours = checkpoint.content.get(SCHEDULER), type(scheduler).__name__
+        if theirs not in (None, ours):
+            raise UsageError(
+                f"the checkpoint was made with ContrastEnhancer.lr_scheduler "
+                f"{_schedule_name(theirs)}, and this run has {_schedule_name(ours)}; resume with "
+                f"the same, or start anew from its weights (ContrastEnhancer.weights)"
+            )
         refuse_other_form(checkpoint.content, optimizer, scheduler)
 
     def _monitored(self, scheduler: ReduceLROnPlateau) -> Tensor:
@@ -527,6 +542,10 @@ def measure(
         ),
         metric_names.MAE: error,
     }
+
+
+def _schedule_name(name: object) -> str:
+    return "null (the default)" if name == HalfCosine.__name__ else str(name)
 
 
 def _refuse_unless_between(name: str, number: float, below: float = math.inf) -> None:

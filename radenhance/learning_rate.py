@@ -24,7 +24,7 @@ LOWEST = 0.01
 MOST_RISING = 1000
 """Steps in which the rate rises again at most, where a run goes on without end."""
 
-PLAN = ("begin", "num_steps", "end", "lowest", "rise")
+PLAN = ("begin", "num_steps", "end", "lowest", "rise", "warmup_steps")
 
 
 class HalfCosine(LRScheduler):
@@ -120,17 +120,17 @@ class HalfCosine(LRScheduler):
         if not _is_plan(*(state.get(name) for name in PLAN)):
             state |= {name: ours[name] for name in PLAN}
         elif state["begin"] == 0:
-            state["rise"] = self.warmup_steps
-        super().load_state_dict(state | {"warmup_steps": self.warmup_steps})
+            state["rise"] = state["warmup_steps"]
+        super().load_state_dict(state)
 
 
-def _is_plan(begin: Any, num_steps: Any, end: Any, lowest: Any, rise: Any) -> bool:
-    numbers = (begin, num_steps, end, lowest, rise)
+def _is_plan(begin: Any, num_steps: Any, end: Any, lowest: Any, *rises: Any) -> bool:
+    numbers = (begin, num_steps, end, lowest, *rises)
     return (
         all(isinstance(number, int | float) for number in numbers)
         and 0 <= begin < num_steps <= end
         and 0 <= lowest <= 1
-        and 0 <= rise < math.inf
+        and all(0 <= steps < math.inf for steps in rises)
     )
 
 
