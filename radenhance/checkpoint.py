@@ -45,6 +45,7 @@ STATE = "state_dict"
 OF_MODEL = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 OF_DATA = LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY
 OPTIMIZER = "optimizer_name"
+SCHEDULER = "lr_scheduler_name"
 
 TECHNIQUES = ("momentum", "quantization")
 """Parameters of MemoryTechniques that change what the weights compute, and so belong to them."""

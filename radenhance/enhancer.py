@@ -10,20 +10,22 @@ from typing import Any, Literal, Self
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.checkpoint import COARSE, OPTIMIZER, STATE, TECHNIQUES, Checkpoint
+from radenhance.checkpoint import COARSE, OPTIMIZER, SCHEDULER, STATE, TECHNIQUES, Checkpoint
 from radenhance.compat.lightning import is_accumulating
 from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
+from radenhance.learning_rate import Extension, HalfCosine, count_steps
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
@@ -37,10 +39,12 @@ from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.coarse import CoarseCorrection, enlarged
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
 from radenhance.resuming import (
+    FULL_RATE,
     keep_own_files,
     leave_out_folder,
     refuse_other_form,
     refuse_other_progress,
+    take_options,
 )
 from radenhance.strategies.protocol import PartitionedStrategy
 
@@ -80,6 +84,11 @@ class ContrastEnhancer(LightningModule):
             along half a cosine over the steps of the run, and stays constant in a run without end.
         warmup_steps: Optimizer steps at the start in which the default learning rate rises to its
             full value.
+        extend: What the default learning rate does in a run that resumes with more steps than it
+            began with: constant, it falls as it was to, and stays at a hundredth of the full one;
+            rewarm, it rises to the full one in warmup_steps, or a tenth of the steps that are left,
+            and falls to 0 from there; cosine, it is that of a run which began with so many steps,
+            and jumps there.
         lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
             ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
@@ -100,6 +109,7 @@ class ContrastEnhancer(LightningModule):
         optimizer: OptimizerCallable = lambda params: torch.optim.Adam(params, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
         warmup_steps: int = 0,
+        extend: Extension = "constant",
         lr_interval: Literal["epoch", "step"] = "epoch",
         memory: MemoryTechniques = MemoryTechniques(),  # noqa: B008  frozen, and shown in --help
         int8: Path | None = None,
@@ -115,6 +125,11 @@ class ContrastEnhancer(LightningModule):
             raise UsageError(
                 "ContrastEnhancer.warmup_steps is part of the default schedule; leave it out with "
                 "a ContrastEnhancer.lr_scheduler, or chain LinearLR there"
+            )
+        if extend != "constant" and lr_scheduler is not None:
+            raise UsageError(
+                "ContrastEnhancer.extend is part of the default schedule; leave it out with a "
+                "ContrastEnhancer.lr_scheduler"
             )
         self.num_scales = num_scales
         self.output = output
@@ -133,6 +148,7 @@ class ContrastEnhancer(LightningModule):
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
         self._warmup_steps = warmup_steps
+        self._extend = extend
         self._frozen_encoder_epochs = frozen_encoder_epochs
         self._lr_interval = lr_interval
         self._cases: list[str] = []
@@ -225,14 +241,20 @@ class ContrastEnhancer(LightningModule):
             ) from error
         if self._resumed is not None:
             self._refuse_other_optimizer(self._resumed, optimizer, schedule["scheduler"])
+            for said in take_options(self._resumed.content, optimizer, schedule["scheduler"]):
+                rank_zero_warn(said)
             self._resumed = None
+        for group in optimizer.param_groups:  # ReduceLROnPlateau alone keeps no full rate
+            group.setdefault(FULL_RATE, group["lr"])
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which optimizer the state is of, as it fits no other, and leave out the folder."""
+        """Note of which optimizer and schedule the states are, and leave out the folder."""
         if self.trainer.optimizers:
             checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
+        for config in self.trainer.lr_scheduler_configs:
+            checkpoint[SCHEDULER] = type(config.scheduler).__name__
         leave_out_folder(checkpoint)
 
     @override
@@ -249,6 +271,19 @@ class ContrastEnhancer(LightningModule):
         if self.trainer.state.fn == "fit":
             refuse_other_progress(checkpoint, self.trainer.fit_loop)
             self._resumed = found
+
+    @override
+    def on_train_start(self) -> None:
+        """Fix the length of the default schedule.
+
+        Asked for before, Lightning would make its loaders before it restores their position from a
+        checkpoint.
+        """
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, HalfCosine):
+            said = schedule.fix_length(count_steps(self.trainer), self._extend)
+            if said is not None:
+                rank_zero_warn(said)
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -393,11 +428,7 @@ class ContrastEnhancer(LightningModule):
 
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType:
         if self._make_scheduler is None:
-            # asked for during the run only: asked for here, Lightning would make its loaders before
-            # it restores their position from a checkpoint
-            cosine = half_cosine(
-                optimizer, lambda: self.trainer.estimated_stepping_batches, self._warmup_steps
-            )
+            cosine = HalfCosine(optimizer, self._warmup_steps)
             return {"scheduler": cosine, "interval": "step"}
         scheduler = self._make_scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -418,6 +449,13 @@ class ContrastEnhancer(LightningModule):
             raise UsageError(
                 f"the checkpoint was made with ContrastEnhancer.optimizer {theirs}, whose state "
                 f"does not fit {ours}; resume with the same optimizer"
+            )
+        theirs, ours = checkpoint.content.get(SCHEDULER), type(scheduler).__name__
+        if theirs not in (None, ours):
+            raise UsageError(
+                f"the checkpoint was made with ContrastEnhancer.lr_scheduler "
+                f"{_schedule_name(theirs)}, and this run has {_schedule_name(ours)}; resume with "
+                f"the same, or start anew from its weights (ContrastEnhancer.weights)"
             )
         refuse_other_form(checkpoint.content, optimizer, scheduler)
 
@@ -504,23 +542,8 @@ def measure(
     }
 
 
-def half_cosine(
-    optimizer: Optimizer, num_steps: Callable[[], float], warmup_steps: int = 0
-) -> LambdaLR:
-    """Return a schedule from the full learning rate at step 0 to 0 at `num_steps()`.
-
-    Its length is not part of its state: a run that resumes with more epochs falls more slowly from
-    where it is, instead of rising again as a restored CosineAnnealingLR does. A run without end
-    (infinitely many steps) keeps the full rate. In the first `warmup_steps` the rate rises in
-    equal steps to where it would be without them.
-    """
-
-    def factor(step: int) -> float:
-        done = min(step / num_steps(), 1) if step > 0 else 0
-        risen = min((step + 1) / (warmup_steps + 1), 1)
-        return risen * 0.5 * (1 + math.cos(math.pi * done))
-
-    return LambdaLR(optimizer, factor)
+def _schedule_name(name: object) -> str:
+    return "null (the default)" if name == HalfCosine.__name__ else str(name)
 
 
 def _refuse_unless_between(name: str, number: float, below: float = math.inf) -> None:

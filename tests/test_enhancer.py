@@ -7,7 +7,7 @@ from small_checkpoint import ENCODER, small_content
 from torch.utils.data import DataLoader
 
 from radenhance.dataset.field import OPAQUE
-from radenhance.enhancer import ContrastEnhancer, half_cosine, measure
+from radenhance.enhancer import ContrastEnhancer, measure
 from radenhance.errors import DivergedError, UsageError
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
@@ -145,54 +145,6 @@ def test_the_loss_that_is_measured_is_the_one_that_trains():
     assert measured.item() == pytest.approx(streamed_loss(enhanced, target, **options).item(), 1e-5)
 
 
-def test_half_cosine_falls_from_the_full_rate_to_zero_and_stays_there():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
-    schedule = half_cosine(optimizer, lambda: 4)
-    rates = []
-    for _ in range(6):
-        rates.append(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-    assert rates == pytest.approx([0.2, 0.1707107, 0.1, 0.0292893, 0, 0], abs=1e-6)
-
-
-def test_a_longer_run_does_not_raise_the_rate_where_it_resumes():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
-    short, long = half_cosine(optimizer, lambda: 10), half_cosine(optimizer, lambda: 20)
-    for _ in range(10):
-        optimizer.step()
-        short.step()
-    long.load_state_dict(short.state_dict())
-    optimizer.step()
-    long.step()
-    at_11 = long.get_last_lr()[0]
-    long.step()
-    assert 0 < long.get_last_lr()[0] < at_11 < 0.2
-
-
-def test_a_run_without_end_keeps_the_full_rate():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
-    endless = half_cosine(optimizer, lambda: float("inf"))
-    for _ in range(5):
-        optimizer.step()
-        endless.step()
-    assert endless.get_last_lr() == [0.2]
-
-
-def test_the_rate_rises_over_the_warm_up_to_where_it_would_be_without():
-    def rates(warmup_steps):
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
-        schedule = half_cosine(optimizer, lambda: 10, warmup_steps)
-        for _ in range(8):
-            yield schedule.get_last_lr()[0]
-            optimizer.step()
-            schedule.step()
-
-    plain, risen = list(rates(0)), list(rates(3))
-    shares = [ours / theirs for ours, theirs in zip(risen, plain, strict=True)]
-    assert shares == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -201,6 +153,10 @@ def test_the_rate_rises_over_the_warm_up_to_where_it_would_be_without():
         (
             {"warmup_steps": 9, "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
             "warmup_steps is part of the default schedule; leave it out",
+        ),
+        (
+            {"extend": "rewarm", "lr_scheduler": torch.optim.lr_scheduler.ConstantLR},
+            "extend is part of the default schedule; leave it out",
         ),
     ],
 )

@@ -39,6 +39,7 @@ ROOMS = (
     "strategies",
     "checkpoint",
     "resuming",
+    "learning_rate",
     "enhancer",
     "runs",
     "log_points",

@@ -98,6 +98,32 @@ def test_resumed_weights_are_bit_identical(tmp_path, monkeypatch, tiny_flags, sc
         assert [path.name for path in Path("lightning_logs").iterdir()] == ["fit_64_0"]
 
 
+def test_flags_that_differ_from_the_checkpoint_take_effect_or_are_refused(
+    tmp_path, monkeypatch, tiny_flags, capsys
+):
+    run(tmp_path / "run", monkeypatch, *tiny_flags, "--trainer.max_epochs=1")
+    with pytest.warns(UserWarning) as said:
+        run(
+            tmp_path / "run",
+            monkeypatch,
+            *tiny_flags,
+            "--trainer.max_epochs=2",
+            "--model.optimizer.lr=0.0005",
+            "--ckpt_path=last",
+        )
+    texts = [str(warning.message) for warning in said]
+    lr = "ContrastEnhancer.optimizer.lr is 0.0005 from here on, and was 0.001 in the checkpoint"
+    assert lr in texts
+    assert [text for text in texts if "the run was to end at step 3 and now ends at step 6" in text]
+    content = torch.load(LAST, weights_only=True)
+    (group,) = content["optimizer_states"][0]["param_groups"]
+    assert (group["initial_lr"], group["lr"]) == (0.0005, pytest.approx(0.000005))
+    assert content["lr_schedulers"][0]["num_steps"] == 3
+    other = ["--model.lr_scheduler=StepLR", "--model.lr_scheduler.step_size=1"]
+    assert main(["fit", *tiny_flags, *other, "--ckpt_path=last"]) != 0
+    assert "was made with --model.lr_scheduler null (the default)" in capsys.readouterr().err
+
+
 def start(folder, *arguments):
     folder.mkdir()
     return subprocess.Popen(
