@@ -102,7 +102,7 @@ def test_flags_that_differ_from_the_checkpoint_take_effect_or_are_refused(
     tmp_path, monkeypatch, tiny_flags, capsys
 ):
     run(tmp_path / "run", monkeypatch, *tiny_flags, "--trainer.max_epochs=1")
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="from here on") as said:
         run(
             tmp_path / "run",
             monkeypatch,

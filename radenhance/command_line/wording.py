@@ -11,6 +11,7 @@ FLAGS = {
     "FullyShardedStrategy": "--trainer.strategy.",
     "MemoryProfiler": "--memory_profiler.",
     "LastCheckpoint": "--last_checkpoint.",
+    "WeightAverage": "--weight_average.",
     "PredictionWriter": "--output.",
     "Output": "--",
     "Trainer.fit": "--",

@@ -136,6 +136,11 @@ SECTIONS = (
         "radenhance.callbacks.last_checkpoint.LastCheckpoint",
     ),
     Section(
+        "averaged weights",
+        "weight_average",
+        "radenhance.callbacks.weight_average.WeightAverage",
+    ),
+    Section(
         "memory figures", "memory_profiler", "radenhance.callbacks.memory_profiler.MemoryProfiler"
     ),
     Section("enhanced images", "output", "radenhance.callbacks.prediction_writer.PredictionWriter"),

@@ -33,6 +33,7 @@ from yaml import YAMLError
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.callbacks.prediction_writer import PredictionWriter
+from radenhance.callbacks.weight_average import WeightAverage
 from radenhance.checkpoint import Checkpoint
 from radenhance.compat.jsonargparse import add_former_name
 from radenhance.datamodule import RadiographDataModule
@@ -200,6 +201,7 @@ def parser_for(command: str) -> LightningArgumentParser:
     parser.add_method_arguments(Trainer, command, skip={*GIVEN_BY_US[command], *HELPED_BY_US})
     parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
     parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
+    parser.add_lightning_class_args(WeightAverage, "weight_average")
     parser.add_lightning_class_args(LearningRateMonitor, "lr_monitor")
     parser.add_lightning_class_args(MemoryProfiler, "memory_profiler")
     parser.add_lightning_class_args(PredictionWriter, "output")

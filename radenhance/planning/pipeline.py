@@ -105,10 +105,10 @@ def _best(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> Pipe
 
 
 def _plan(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> PipelinePlan:
-    if run.num_averages:
+    if run.num_whole_averages:
         raise UsageError(
             "the strategy encoder_decoder cannot run callbacks that average weights, which would "
-            "average those of one device only; leave them out"
+            "average those of one device only; use WeightAverage.kind"
         )
     plans, spec = {}, None
     for stage in STAGES:

@@ -163,6 +163,12 @@ class PlannedRun:
     @property
     def num_averages(self) -> int:
         """Number of copies of the weights that callbacks keep on the device."""
+        averages: bool = self.settings.weight_average.kind != "none"
+        return self.num_whole_averages + averages
+
+    @property
+    def num_whole_averages(self) -> int:
+        """Number of those that copy the module before a strategy has placed it."""
         callbacks = self.settings.trainer.callbacks or []
         return sum(map(_keeps_average, callbacks if isinstance(callbacks, list) else [callbacks]))
 

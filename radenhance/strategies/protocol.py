@@ -78,6 +78,10 @@ class PartitionedStrategy(ABC):
         """The stage of the network that this process runs, None where it runs all of them."""
         return None
 
+    def holds(self, tensor: Tensor) -> bool:
+        """Return whether this process trains a parameter or buffer of the module."""
+        return True
+
     @abstractmethod
     def gradient_norm(self) -> Tensor:
         """Return the 2-norm of the whole network's gradient; every process must call it."""

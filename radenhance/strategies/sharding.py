@@ -75,6 +75,24 @@ def is_sharded(module: nn.Module) -> bool:
     return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
+def local_tensor(tensor: Tensor) -> Tensor:
+    """Return this process's part of a tensor, which shares its memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def shard_like(full: Tensor, tensor: Tensor) -> Tensor:
+    """Return a full tensor sharded as another one is; as it is where the other one is whole.
+
+    Args:
+        full: Equal in all replicas, of the shape that the other one has as a whole.
+        tensor: A parameter or its state.
+    """
+    if not isinstance(tensor, DTensor):
+        return full
+    here, mesh = full.to(tensor.device), tensor.device_mesh
+    return distribute_tensor(here, mesh, tensor.placements, src_data_rank=None)
+
+
 def full_tensor(tensor: Tensor) -> Tensor:
     """Return the full tensor; where it is sharded, all replicas must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
@@ -130,9 +148,8 @@ def _parts(unet: smp.Unet) -> list[nn.Module]:
 
 
 def _like(parameter: DTensor, state: Mapping[str, Any]) -> dict[str, Any]:
-    mesh, placements = parameter.device_mesh, parameter.placements
     return {
-        name: distribute_tensor(value, mesh, placements, src_data_rank=None)
+        name: shard_like(value, parameter)
         if isinstance(value, Tensor) and value.shape == parameter.shape
         else value
         for name, value in state.items()

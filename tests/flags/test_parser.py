@@ -26,6 +26,8 @@ model.memory.band_rows model.memory.tf32
 data data.root data.image_size data.intensity_range data.crop_size data.batch_size data.val_fraction
 data.augment data.exposure_jitter data.cache data.num_workers data.predict_from data.log_names
 best_checkpoint last_checkpoint last_checkpoint.every_minutes last_checkpoint.every_n_steps
+weight_average weight_average.kind weight_average.decay weight_average.start_step
+weight_average.every_n_steps
 lr_monitor memory_profiler memory_profiler.period_ms memory_profiler.release_cache
 output output.folder trainer
 """

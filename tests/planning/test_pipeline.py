@@ -199,6 +199,13 @@ def test_what_a_fit_refuses_is_not_planned(flags, message):
         plan_of(*flags)
 
 
+def test_averages_take_on_each_device_what_its_weights_take():
+    plain, averaged = plan_of(), plan_of("--weight_average.kind=ema")
+    for stage, plan in averaged.stages.items():
+        before = plain.stages[stage]
+        assert plan.level - before.level == before.kinds["weights"]
+
+
 def test_the_best_cut_lowers_the_peak_of_the_fuller_gpu(capsys):
     def larger(cut):
         return plan_of(f"--trainer.strategy.cut={cut}", size=(1024, 1024)).peak_bytes

@@ -133,6 +133,8 @@ AVERAGING = "--trainer.callbacks+=lightning.pytorch.callbacks"
             ],
             1,
         ),
+        (["--weight_average.kind=ema"], 1),
+        (["--weight_average.kind=swa"], 1),
         ([f"{AVERAGING}.EarlyStopping", "--trainer.callbacks.monitor=val/loss"], 0),
     ],
 )

@@ -32,7 +32,7 @@ def refuse_unsupported(trainer: Trainer, module: LightningModule) -> None:
         if fits and isinstance(callback, averaging):
             raise UsageError(
                 f"the strategy encoder_decoder cannot run {type(callback).__name__}, which would "
-                f"average the weights of one device only; leave it out"
+                f"average the weights of one device only; use WeightAverage.kind"
             )
 
 
@@ -62,7 +62,7 @@ def settings_of(
         "limit_val_batches": trainer.limit_val_batches,
         "val_check_interval": trainer.val_check_interval,
         "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
-        "callbacks": [type(callback).__name__ for callback in _callbacks(trainer)],
+        "callbacks": [_settings_of(callback) for callback in _callbacks(trainer)],
     }
     hparams = {f"model {name}": value for name, value in module.hparams.items()}
     together = settings | asdict(options) | hparams
@@ -87,6 +87,12 @@ def check_agreement(everyone: Sequence[Mapping[str, str]]) -> None:
                     f"rank 0 has {name} {of_first}, rank {rank} has {of_other}; start all "
                     f"processes with the same versions, config and flags"
                 )
+
+
+def _settings_of(callback: Callback) -> str:
+    name = type(callback).__name__
+    # Lightning's own name folders in theirs, which may differ
+    return callback.state_key if type(callback).__module__.startswith("radenhance.") else name
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:

@@ -267,6 +267,11 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self._broadcast_buffers()
 
     @override
+    def holds(self, tensor: Tensor) -> bool:
+        """Return whether a parameter or buffer is not of the other stage alone."""
+        return id(tensor) not in self._elsewhere
+
+    @override
     def gradient_norm(self) -> Tensor:
         """Return the 2-norm of the gradients of both stages."""
         with self.watching():
