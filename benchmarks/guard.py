@@ -176,7 +176,8 @@ def measure_details(images: list[Judged], calibration: Calibration) -> None:
             rates = [f"{np.mean(some):.0%}" for some in found]
             cnr = f"{np.median(ratios[contrast, size]):.0f}"
             row(contrast, cnr, size, *rates, f"{right:.0%}", len(found[0]))
-    with harness.table("CNR", "size, mm", "invented", "erased", "details") as row:
+    columns = ("CNR", "size, mm", "invented", "erased", "details")
+    with harness.table(*columns, names=["40 to inf"]) as row:
         for i, size in itertools.product(range(len(CNRS) - 1), SIZES_MM):
             found = [classes[i, size, kind] for kind in ("invented", "erased")]
             rates = [f"{np.mean(some):.0%}" if some else "-" for some in found]

@@ -24,7 +24,7 @@ from radenhance.text_files import read_text
 
 FORMAT = "radenhance guard 2"
 MAX_BYTES = 2**16
-THRESHOLD = 1.9
+THRESHOLD = 2.0
 """Score from which a difference is a box, of a network without a calibration."""
 SUPPOSED_MM = 0.15
 """Pixel size of a file that does not say it."""
