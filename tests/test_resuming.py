@@ -259,6 +259,9 @@ def test_counts_that_are_none_are_refused(count):
             refuse_other_progress({"loops": loops}, loop)
 
 
+PLATEAU = (ReduceLROnPlateau, {"monitor": "val/loss"})
+
+
 def made(kind=torch.optim.Adam, schedule=HalfCosine, of_schedule=(), **options):
     optimizer = kind([torch.nn.Parameter(torch.ones(1))], **options)
     scheduler = schedule(optimizer, **dict(of_schedule))
@@ -291,12 +294,12 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("schedule", [HalfCosine, (StepLR, {"step_size": 2}), ReduceLROnPlateau])
+@pytest.mark.parametrize("schedule", [(HalfCosine, {}), (StepLR, {"step_size": 2}), PLATEAU])
 @pytest.mark.parametrize(("before", "now", "said"), OPTIONS)
 def test_an_option_of_the_optimizer_wins_over_the_checkpoints_or_is_said(
     schedule, before, now, said
 ):
-    kind, of_schedule = schedule if isinstance(schedule, tuple) else (schedule, {})
+    kind, of_schedule = schedule
     content = left_by(*made(schedule=kind, of_schedule=of_schedule, **before))
     optimizer, scheduler = made(schedule=kind, of_schedule=of_schedule, **now)
     assert [text for text in take_options(content, optimizer, scheduler) if said in text]
@@ -319,7 +322,11 @@ def test_an_option_of_the_optimizer_wins_over_the_checkpoints_or_is_said(
         (HalfCosine, {"warmup_steps": 7}, {}, "ContrastEnhancer.warmup_steps stays 7"),
         (StepLR, {"step_size": 2}, {"step_size": 3}, "lr_scheduler.step_size is 3 from here on"),
         (CosineAnnealingLR, {"T_max": 4}, {"T_max": 9}, "T_max is 9 from here on, and was 4 in"),
-        (ReduceLROnPlateau, {"patience": 3}, {"patience": 2}, "lr_scheduler.patience is 2 from"),
+        (
+            *PLATEAU,
+            {"monitor": "val/loss", "patience": 2},
+            "lr_scheduler.patience is 2 from here on, and was 10",
+        ),
     ],
 )
 def test_an_argument_of_the_schedule_wins_over_the_checkpoints_or_is_said(
@@ -342,7 +349,7 @@ def test_a_schedule_that_computes_ahead_is_not_changed_within_a_run():
         take_options(content, *longer)
 
 
-@pytest.mark.parametrize("schedule", [HalfCosine, ReduceLROnPlateau])
+@pytest.mark.parametrize("schedule", [(HalfCosine, {}), PLATEAU])
 def test_a_run_that_goes_on_as_it_was_says_nothing(schedule):
-    content = left_by(*made(schedule=schedule, lr=0.1, weight_decay=0.1))
-    assert take_options(content, *made(schedule=schedule, lr=0.1, weight_decay=0.1)) == []
+    first, second = (made(torch.optim.Adam, *schedule, lr=0.1, weight_decay=0.1) for _ in "ab")
+    assert take_options(left_by(*first), *second) == []
