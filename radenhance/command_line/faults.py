@@ -1,4 +1,4 @@
-"""What the machine may lack, told from what Python and the libraries raise.
+"""What the machine or a choice of flags may lack, told from what Python and the libraries raise.
 
 Python has `errno` and MemoryError for it. torch, OpenCV and the loader's workers have sentences in
 exceptions that mean anything else as well, and a worker's exception reaches the main process as
@@ -8,8 +8,9 @@ text alone. So faults without a type of their own are known by their words, most
 import errno
 import os
 import re
+from collections.abc import Mapping
 
-from radenhance.errors import DiskError, MachineError, RadenhanceError
+from radenhance.errors import DiskError, MachineError, RadenhanceError, UsageError
 from radenhance.files import DISK_FAULTS
 
 ALONE = "RadiographDataModule(num_workers=0)"
@@ -46,6 +47,27 @@ WORDS = {
 }
 """What an exception of torch, OpenCV or a worker says -> what it means."""
 
+CHOICES = {
+    "Expected more than 1 value per channel when training": (
+        "the last batch of an epoch is one image so small that BatchNorm gets a single value; use "
+        "larger images (RadiographDataModule.image_size, RadiographDataModule.crop_size), or "
+        "another RadiographDataModule.batch_size"
+    ),
+    r"Tried to step \d+ times. The specified number of total steps is": (
+        "ContrastEnhancer.lr_scheduler.total_steps is less than the steps of the run; give it as "
+        "many, count epochs with ContrastEnhancer.lr_interval epoch, or leave lr_scheduler out"
+    ),
+    "When using the learning rate finder": (
+        "LearningRateFinder has no rate to set, as the optimizer holds it; leave it out, and set "
+        "ContrastEnhancer.optimizer.lr"
+    ),
+    "'ContrastEnhancer' object has no attribute 'backbone'": (
+        "BackboneFinetuning needs a network of two attributes, backbone and head; leave it out, "
+        "and set ContrastEnhancer.frozen_encoder_epochs"
+    ),
+}
+"""What an exception of torch or Lightning says -> what in the flags does not go together."""
+
 ERRNO = {
     errno.ENOMEM: NO_MEMORY,
     errno.EMFILE: NO_HANDLES,
@@ -62,6 +84,9 @@ def fault_of(error: Exception) -> RadenhanceError | None:
     """
     if isinstance(error, OSError):
         return _of_the_system(error)
+    chosen = _in_words(str(error), CHOICES)
+    if chosen:
+        return UsageError(chosen)
     lacking = NO_MEMORY if isinstance(error, MemoryError) else _in_words(str(error))
     return MachineError(f"{lacking}. {GO_ON}") if lacking else None
 
@@ -79,8 +104,8 @@ def _of_the_system(error: OSError) -> RadenhanceError | None:
     return RadenhanceError(f"{file}: {os.strerror(number)}") if number and file else None
 
 
-def _in_words(message: str) -> str | None:
-    for words, meaning in WORDS.items():
+def _in_words(message: str, known: Mapping[str, str] = WORDS) -> str | None:
+    for words, meaning in known.items():
         if re.search(words, message):
             return meaning
     return None

@@ -29,9 +29,9 @@ def summary(report: Mapping[str, Any], folder: Path, root: Path | None) -> str:
     ]
     if measured:
         lines.append(f"Best validation, epoch {best['epoch'] + 1}: {', '.join(measured)}")
-    seconds = f"{report['seconds']:.0f} s"
+    seconds = [f"{report['seconds']:.0f} s"] if "seconds" in report else ["no step was taken"]
     peaks = [f"{mib:.0f} MiB {source}" for source, mib in report.get("peak_mib", {}).items()]
-    lines.append(f"Run: {folder} ({', '.join([seconds, *peaks])})")
+    lines.append(f"Run: {folder} ({', '.join([*seconds, *peaks])})")
     checkpoint = folder / "checkpoints/best.ckpt"
     if checkpoint.is_file():
         data = "" if root is None else f" --root {shlex.quote(str(root))}"

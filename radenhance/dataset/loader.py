@@ -9,7 +9,7 @@ the sampler yields `(epoch, index)`, and no worker has a random state of its own
 from collections.abc import Iterator, Sized
 from typing import Any, cast
 
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from radenhance.errors import UsageError
 
@@ -55,12 +55,21 @@ class EachOnceSampler(DistributedSampler[int]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader over a DrawSampler whose position goes into the checkpoint."""
+    """A DataLoader over a DrawSampler whose position goes into the checkpoint.
+
+    Args:
+        dataset: Takes a `Draw` as index.
+        sampler: Its draws; those in order, in each process, where Lightning gives another sampler,
+            as it does to overfit batches.
+        options: Those of DataLoader.
+    """
 
     sampler: DrawSampler
     _batches = 0
 
-    def __init__(self, dataset: Dataset[Any], *, sampler: DrawSampler, **options: Any) -> None:
+    def __init__(self, dataset: Dataset[Any], *, sampler: Sampler[Any], **options: Any) -> None:
+        if not isinstance(sampler, DrawSampler):
+            sampler = DrawSampler(dataset, num_replicas=1, rank=0, shuffle=False)
         super().__init__(dataset, sampler=sampler, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

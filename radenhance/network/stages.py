@@ -13,7 +13,8 @@ A unit is a residual block, or convolution, BatchNorm and ReLU. What has no para
 (pooling, upsampling, concatenation) is what the unit after it does first, so that its output need
 not live longer than that unit. An encoder that is not a ResNet is one stage of one unit.
 
-That these are the library's operations is not taken on trust: `comparison.py` compares both.
+A network with a part for which there is no stage is refused. That the others are the library's
+operations is not taken on trust: `comparison.py` compares both.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +26,11 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.decoders.unet.decoder import UnetCenterBlock, UnetDecoderBlock
 from segmentation_models_pytorch.encoders.resnet import ResNetEncoder
 from torch import Tensor, nn
+
+from radenhance.errors import UsageError
+
+NUM_LEVELS = 5
+"""Times that the encoder halves its input, and the decoder doubles it."""
 
 Part = Callable[..., Tensor | tuple[Tensor, ...]]
 """Takes features, shape (N, C, H, W), and perhaps a skip; gives features, or skips and features."""
@@ -166,7 +172,12 @@ def run_stages(
 
 
 def stages_of(unet: smp.Unet) -> list[Stage]:
-    """Return the stages of a U-Net in the order in which they run."""
+    """Return the stages of a U-Net in the order in which they run.
+
+    Raises:
+        UsageError: It has a part for which there is no stage.
+    """
+    _refuse_other_parts(unet)
     encoder, center = unet.encoder, unet.decoder.center
     known = isinstance(encoder, ResNetEncoder)
     return [
@@ -175,6 +186,28 @@ def stages_of(unet: smp.Unet) -> list[Stage]:
         *_decoder_stages(unet),
         Stage("head", _units([unet.segmentation_head])),
     ]
+
+
+def _refuse_other_parts(unet: smp.Unet) -> None:
+    """Refuse what would be left out in silence, or has weights that its own `forward` leaves out.
+
+    Without a skip, the attention of the library's last decoder block is not run; with fewer levels,
+    the deeper layers of its encoders are not.
+    """
+    blocks = list(unet.decoder.blocks)
+    attention = [block.attention1.attention for block in blocks]
+    if len(blocks) != NUM_LEVELS:
+        got = f"encoder_depth={len(blocks)}"
+    elif not all(isinstance(part, nn.Identity) for part in attention):
+        got = f"decoder attention ({type(attention[0]).__name__})"
+    elif unet.classification_head is not None:
+        got = "a classification head (aux_params)"
+    else:
+        return
+    raise UsageError(
+        f"a U-Net with {got} cannot be taken apart into stages; leave that out, for "
+        f"encoder_depth={NUM_LEVELS} and no more than encoder, decoder and segmentation head"
+    )
 
 
 def _units(blocks: Sequence[nn.Module] | nn.Sequential) -> tuple[Unit, ...]:

@@ -152,3 +152,48 @@ def test_a_state_that_lightning_cannot_restore_is_one_sentence(tiny_flags, capsy
         message = capsys.readouterr().err.splitlines()[-1]
         assert message.startswith("radenhance: ")
         assert "give another checkpoint" in message
+
+
+FINDER, BACKBONE = (
+    f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}"
+    for name in ("LearningRateFinder", "BackboneFinetuning")
+)
+ONE_CYCLE = [
+    "--model.lr_scheduler=torch.optim.lr_scheduler.OneCycleLR",
+    "--model.lr_scheduler.max_lr=0.01",
+    "--model.lr_scheduler.total_steps=2",
+    "--model.lr_interval=step",
+]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["--trainer.overfit_batches=1"],
+        ["--trainer.fast_dev_run=1"],
+        ["--trainer.limit_train_batches=0"],
+        ["--trainer.limit_val_batches=0", "--trainer.limit_train_batches=1"],
+        ["--trainer.max_epochs=0"],
+    ],
+    ids=" ".join,
+)
+def test_what_people_try_first_runs(tiny_flags, typed):
+    assert main(["fit", *tiny_flags, "--data.image_size=32", "--trainer.max_epochs=1", *typed]) == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ([FINDER], "set --model.optimizer.lr"),
+        (["--trust-recipe", BACKBONE], "set --model.frozen_encoder_epochs"),
+        (["--data.batch_size=5"], "another --data.batch_size"),
+        (ONE_CYCLE, "total_steps is less than the steps of the run"),
+    ],
+    ids=["learning rate finder", "backbone", "ragged batch", "one cycle"],
+)
+def test_what_does_not_go_with_lightning_is_one_sentence(tiny_flags, capsys, typed, said):
+    flags = [*tiny_flags, "--data.image_size=32", "--trainer.max_epochs=1", *typed]
+    assert main(["fit", *flags]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error

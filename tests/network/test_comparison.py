@@ -41,12 +41,6 @@ def test_an_output_of_another_size_is_refused_by_name(monkeypatch):
         build_unet("resnet18")
 
 
-def test_a_part_that_is_no_stage_is_refused():
-    unet = smp.Unet("resnet18", encoder_weights=None, in_channels=1, decoder_attention_type="scse")
-    with pytest.raises(UsageError, match=REFUSAL):
-        refuse_if_unequal(unet, "resnet18")
-
-
 def test_an_encoder_for_one_size_of_image_is_refused_with_its_reason(monkeypatch):
     def forward(self, image):
         assert image.shape[-1] == 224, "Input height (64) doesn't match model (224)"

@@ -1,7 +1,9 @@
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 
+from radenhance.errors import UsageError
 from radenhance.network.stages import Sequential, Stage, Unit, Upsampling, run_stages, stages_of
 from radenhance.network.unet import build_unet
 
@@ -60,3 +62,33 @@ def test_upsampling_doubles_both_sides_and_puts_the_skip_behind():
     assert torch.equal(result[:, :3], F.interpolate(features, scale_factor=2))
     assert torch.equal(result[:, 3:], skip)
     assert Upsampling("bilinear")(features).shape == (2, 3, 10, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"decoder_attention_type": "scse"}, r"decoder attention \(SCSEModule\)"),
+        ({"encoder_depth": 4, "decoder_channels": (64, 32, 16, 8)}, "encoder_depth=4"),
+        ({"aux_params": {"classes": 2}}, r"a classification head \(aux_params\)"),
+    ],
+)
+def test_a_part_without_a_stage_is_refused_by_name(options, named):
+    with torch.device("meta"):
+        unet = smp.Unet("resnet18", encoder_weights=None, in_channels=1, **options)
+    with pytest.raises(UsageError, match=f"a U-Net with {named} cannot be taken apart"):
+        stages_of(unet)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decoder_interpolation": "bilinear"},
+        {"decoder_channels": (24, 20, 16, 12, 8)},
+        {"decoder_use_norm": False},
+    ],
+)
+def test_other_decoders_are_the_librarys_as_well(options):
+    unet = smp.Unet("tu-mobilenetv3_small_050", encoder_weights=None, in_channels=1, **options)
+    image = torch.rand(1, 1, 64, 96)
+    assert torch.equal(run_stages(stages_of(unet.eval()), image), unet(image))
