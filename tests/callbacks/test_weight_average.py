@@ -123,7 +123,7 @@ def test_a_cut_run_goes_on_with_the_same_averages(tiny_flags, monkeypatch):
 
 def test_a_run_that_goes_on_without_averages_takes_the_weights_of_the_last_step(tiny_flags):
     of_page, one_epoch = commands_of_page()[0], "--trainer.max_epochs=1"
-    assert CURRENT in fit(*of_page, *tiny_flags, one_epoch)
+    assert CURRENT in fit(*of_page, *tiny_flags, one_epoch, "--run_name=fit_64_0")
     plain = fit(*tiny_flags, "--trainer.max_epochs=2", "--ckpt_path=last")
     assert CURRENT not in plain
     Path("never").mkdir()
