@@ -121,7 +121,8 @@ def report(results: dict[str, str]) -> str:
     for name, result in sorted(results.items()):
         kind = result if result in kinds else next(k for k in kinds[1:] if result.startswith(k))
         found[kind].append((name, result))
-    lines = ["# Every encoder", "", "`nice python tests/campaigns/encoders.py`, on a CPU, with "]
+    lines = ["# Every encoder", ""]
+    lines += ["`nice python tests/campaigns/encoders.py --known FILE`, on a CPU, with "]
     lines[-1] += f"segmentation-models-pytorch {smp.__version__} and PyTorch {torch.__version__}."
     lines += ["", "| result | encoders |", "|---|---|"]
     lines += [f"| {kind} | {len(those)} |" for kind, those in found.items()]
