@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -283,7 +283,7 @@ class ContrastEnhancer(LightningModule):
         if isinstance(schedule, HalfCosine):
             said = schedule.fix_length(count_steps(self.trainer), self._extend)
             if said is not None:
-                rank_zero_warn(said)
+                rank_zero_info(f"{said[0].upper()}{said[1:]}.")
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

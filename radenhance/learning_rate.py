@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from radenhance.compat.torch import set_rates
+
 Extension = Literal["constant", "rewarm", "cosine"]
 
 LOWEST = 0.01
@@ -97,16 +99,11 @@ class HalfCosine(LRScheduler):
             does = f"rises to the full one in {self.rise} steps, and falls to 0 from there"
         elif extend == "cosine":
             does = f"falls from {self._factor:.0%} of the full one to 0"
-        self._set_rates()
+        set_rates(self, self.get_lr())
         return (
             f"the run was to end {_at(kept)} and now ends {_at(num_steps)}; by "
             f"ContrastEnhancer.extend {extend} its learning rate {does}"
         )
-
-    def _set_rates(self) -> None:
-        self._last_lr = self.get_lr()
-        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
-            group["lr"] = rate
 
     @override
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
 )
+from torch.optim.lr_scheduler import LRScheduler
 
 # No public name: TorchFunctionMode, which is public, does not see the operators of autograd.
 # No public name for `is_traceable_wrapper_subclass` either: DTensor is one such tensor of tensors.
@@ -31,6 +32,7 @@ __all__ = [
     "is_traceable_wrapper_subclass",
     "norms_of",
     "saved_tensors_hooks_around",
+    "set_rates",
     "tensors_in",
     "version_of",
 ]
@@ -49,6 +51,16 @@ def version_of(tensor: Tensor) -> int:
     gives the number.
     """
     return int(tensor._version)
+
+
+def set_rates(scheduler: LRScheduler, rates: Sequence[float | Tensor]) -> None:
+    """Let a schedule have other learning rates from now on, between two of its steps.
+
+    Only its steps set what `get_last_lr` returns, which has no public setter.
+    """
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = list(rates)
 
 
 def hush_unmade_loaders() -> None:
