@@ -266,6 +266,11 @@ class ContrastEnhancer(LightningModule):
                 "the checkpoint was made with another ContrastEnhancer.coarse, or without one; "
                 "leave that parameter out to take the checkpoint's"
             )
+        if found.output != self.output:
+            raise UsageError(
+                f"the checkpoint was made with ContrastEnhancer.output {found.output}, and this "
+                f"run has {self.output}; leave that parameter out to take the checkpoint's"
+            )
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
         if self.trainer.state.fn == "fit":

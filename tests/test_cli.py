@@ -236,6 +236,8 @@ def test_a_checkpoint_of_another_network_is_refused(capsys, tiny_flags):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
     message = fails(capsys, "fit", *tiny_flags, "--model.encoder=resnet18", "--ckpt_path=last")
     assert "does not fit" in message
+    message = fails(capsys, "fit", *tiny_flags, "--model.output=correction", "--ckpt_path=last")
+    assert "was made with --model.output image, and this run has correction" in message
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(capsys, tiny_flags):
