@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from radenhance.compat.torch import set_rates
+from radenhance.errors import UsageError
 
 Extension = Literal["constant", "rewarm", "cosine"]
 
@@ -111,7 +112,15 @@ class HalfCosine(LRScheduler):
 
         Args:
             state_dict: What `state_dict` returned.
+
+        Raises:
+            UsageError: It does not say at which step it is.
         """
+        if "last_epoch" not in state_dict:
+            raise UsageError(
+                "the checkpoint does not say at which step its learning rate is; give another "
+                "checkpoint"
+            )
         ours = self.state_dict()
         state = {name: state_dict[name] for name in ours if name in state_dict}
         if not _is_plan(*(state.get(name) for name in PLAN)):
