@@ -15,6 +15,8 @@ from radenhance.dataset.manifest import Pair, write_manifest  # noqa: E402
 
 # No test may reach for a network: loaders of weights fail at once, and say so.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# As commands do at their start; each test begins with the environment of here.
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
 
 @pytest.fixture(autouse=True)

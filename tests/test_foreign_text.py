@@ -22,8 +22,9 @@ from radenhance.errors import RadenhanceError
 from radenhance.foreign_text import from_csv, in_csv, in_html, in_markdown, one_line, printable
 from radenhance.prepare.listing import write_lists
 from radenhance.prepare.source import Rejected
-from radenhance.reproduce.report import _csv, _html_row
+from radenhance.reproduce.report import _csv
 from radenhance.reproduce.tables import Table
+from radenhance.web_page import html_table
 
 OBEYED = {
     "colour": "a\x1b[31mred",
@@ -204,8 +205,9 @@ def test_html_and_markdown_show_texts_and_no_markup(text):
         def handle_starttag(self, tag, attributes):
             seen.append((tag, attributes))
 
-    Reader().feed(_html_row([text], "td") + f'<img alt="{in_html(text)}">')
-    assert seen == [("tr", []), ("td", []), ("img", [("alt", one_line(text))])]
+    Reader().feed(html_table([], [[text]]) + f'<img alt="{in_html(text)}">')
+    expected = [(tag, []) for tag in ("table", "tr", "tr", "td")]
+    assert seen == [*expected, ("img", [("alt", one_line(text))])]
     assert not obeyed_in(in_html(text) + in_markdown(text))
     shown = in_markdown(text)
     assert not {"<", ">"} & set(shown)

@@ -65,4 +65,3 @@ def test_they_are_silent_where_nothing_is_wanted_and_log_where_it_is(trained, ca
     assert "MS-SSIM" not in capsys.readouterr().out
     (logged,) = Path("logs").rglob("metrics.csv")
     assert "val/ms_ssim" in logged.read_text()
-    assert (logged.parent / "config.yaml").exists()

@@ -10,6 +10,7 @@ from radenhance.inference.comparison import Comparison
 
 def test_a_checkpoint_is_compared_on_synthetic_and_real_images(tiny_flags, tiny_dataset, capsys):
     assert main(["fit", *tiny_flags, "--trainer.max_epochs=1"]) == 0
+    capsys.readouterr()
     assert main(["showcase", "--root", str(tiny_dataset), "--sheet", "sheet.png"]) == 0
     printed = capsys.readouterr().out
     assert "On validation the network" in printed
