@@ -62,6 +62,11 @@ def epoch_line(epoch: int, max_epochs: int | None, measured: dict[str, Any], sec
         ("MS-SSIM", metric_names.VAL_MS_SSIM, metric_names.IDENTITY_MS_SSIM, 4),
     ):
         if name in measured:
-            beside = f" (raw image {measured[raw]:.{digits}f})" if raw in measured else ""
-            words.append(f"{title} {measured[name]:.{digits}f}{beside}")
+            words.append(beside_raw(title, measured[name], measured.get(raw), digits))
     return f"epoch {epoch}{of}: {', '.join(words)}"
+
+
+def beside_raw(title: str, value: float, raw: float | None, digits: int) -> str:
+    """Return a measure beside that of the raw image, where that is known, in words."""
+    beside = "" if raw is None else f" (raw image {raw:.{digits}f})"
+    return f"{title} {value:.{digits}f}{beside}"

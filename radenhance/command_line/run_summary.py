@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from radenhance import metric_names
+from radenhance.callbacks.epoch_lines import beside_raw
 
 MEASURES = (("loss", metric_names.LOSS, 3), ("MS-SSIM", metric_names.MS_SSIM, 4))
 """Title, name and digits of a measure."""
@@ -22,8 +23,7 @@ def summary(report: Mapping[str, Any], folder: Path, root: Path | None) -> str:
     lines = []
     best, raw = report.get("best", {}), report.get("raw", {})
     measured = [
-        f"{title} {best[name]:.{digits}f}"
-        + (f" (raw image {raw[name]:.{digits}f})" if name in raw else "")
+        beside_raw(title, best[name], raw.get(name), digits)
         for title, name, digits in MEASURES
         if name in best
     ]
