@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from radenhance.compat.lightning import callbacks_of
 from radenhance.compat.torch import set_rates
 from radenhance.errors import UsageError
 
@@ -159,7 +160,7 @@ def count_steps(trainer: Trainer) -> float:
     if epochs in (None, -1) or math.isinf(trainer.num_training_batches):
         return limit
     factors = {0: trainer.accumulate_grad_batches}
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, GradientAccumulationScheduler):
             factors = callback.scheduling
     epochs = max(epochs, 1)

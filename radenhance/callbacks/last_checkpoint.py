@@ -27,7 +27,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 from radenhance.callbacks.run_folder import folder_of
-from radenhance.compat.lightning import begin_next_epoch, is_accumulating, validation_is_due
+from radenhance.compat.lightning import (
+    begin_next_epoch,
+    callbacks_of,
+    is_accumulating,
+    validation_is_due,
+)
 from radenhance.console import leave_terminal
 from radenhance.runs import CHECKPOINTS
 
@@ -145,7 +150,7 @@ def _path(trainer: Trainer) -> Path:
 
 def _accumulate_as_in_this_epoch(trainer: Trainer) -> None:
     """Accumulate as a schedule says where a run resumes within an epoch, whose start it skips."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, GradientAccumulationScheduler):
             trainer.accumulate_grad_batches = callback.get_accumulate_grad_batches(
                 trainer.current_epoch

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.compat.lightning import callbacks_of
 from radenhance.datamodule import FINGERPRINT
 from radenhance.files import replace_file
 from radenhance.log_points import without_curves
@@ -75,7 +76,7 @@ class RunFolder(Callback):
         assert self.folder is not None
         if trainer.is_global_zero:
             self._begin(about)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for callback in callbacks_of(trainer):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / CHECKPOINTS)
         trainer.loggers = [*self._loggers_of(self.folder), MetricsFile(self.folder / METRICS)]
@@ -119,7 +120,7 @@ class RunFolder(Callback):
     def _write(self, trainer: Trainer) -> None:
         assert self.folder is not None
         peaks: dict[str, float] = {}
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for callback in callbacks_of(trainer):
             if isinstance(callback, MemoryProfiler):
                 peaks |= callback.run_peaks
         self._report |= {
@@ -196,7 +197,7 @@ class MetricsFile(Logger):
 
 def folder_of(trainer: Trainer) -> Path:
     """Return the folder of a run; every rank must call it."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, RunFolder) and callback.folder is not None:
             return callback.folder
     return Path(trainer.log_dir or trainer.default_root_dir)

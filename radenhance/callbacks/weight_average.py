@@ -26,6 +26,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from radenhance.checkpoint import CURRENT, STATE, Checkpoint
+from radenhance.compat.lightning import callbacks_of
 from radenhance.errors import ParameterError, UsageError
 from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.strategies.sharding import local_tensor, shard_like
@@ -99,7 +100,7 @@ class WeightAverage(Callback):
                 f"WeightAverage.kind is {self.kind!r}, and an average of weights of 16 bits loses "
                 f'what a step adds to it; train with Trainer(precision="16-mixed")'
             )
-        if any(isinstance(other, WeightAveraging) for other in _callbacks(trainer)):
+        if any(isinstance(other, WeightAveraging) for other in callbacks_of(trainer)):
             raise UsageError(
                 f"WeightAverage.kind is {self.kind!r} beside a callback that averages weights too; "
                 f"leave out one of the two"
@@ -112,7 +113,7 @@ class WeightAverage(Callback):
         """Go on from the weights of the last step, where a checkpoint's own are averages."""
         if trainer.state.fn != "fit" or CURRENT not in checkpoint:
             return
-        if any(isinstance(other, WeightAveraging) for other in _callbacks(trainer)):
+        if any(isinstance(other, WeightAveraging) for other in callbacks_of(trainer)):
             return
         encoder = pl_module.hparams["encoder"]
         of_last_step = Checkpoint({**checkpoint, STATE: checkpoint[CURRENT]})
@@ -248,8 +249,3 @@ def _count_in(checkpoint: Mapping[str, Any]) -> int:
             "start anew from its weights (ContrastEnhancer.weights)"
         )
     return count
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    callbacks: list[Callback] = vars(trainer)["callbacks"]  # Lightning does not declare it
-    return callbacks

@@ -24,7 +24,7 @@ from radenhance.command_line.measures import measures_table
 from radenhance.command_line.run_summary import summary
 from radenhance.command_line.trainer import make_trainer
 from radenhance.command_line.wording import log_in_flags
-from radenhance.compat.lightning import is_restoring
+from radenhance.compat.lightning import callbacks_of, is_restoring
 from radenhance.compat.torch import hush_unmade_loaders
 from radenhance.console import guard_logs, hush_libraries, say
 from radenhance.datamodule import SPLITS_OF
@@ -95,7 +95,7 @@ def run(flags: ParsedFlags) -> None:
 
 def say_summary(flags: ParsedFlags, trainer: Trainer) -> None:
     """Print what a fit came to, where it is, and what to do next."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, RunFolder) and callback.folder is not None:
             report = callback.report
             if flags.settings.log_json:
@@ -144,7 +144,7 @@ def warn_of_memory(flags: ParsedFlags, trainer: Trainer) -> None:
     free, total = torch.cuda.mem_get_info(device)
     with isolate_rng():
         text, warning = plan_and_warning(PlannedRun(flags), free, total)
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, Dashboard):
             callback.plan = f"```\n{text}\n```"
     if warning is not None:

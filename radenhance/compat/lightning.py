@@ -10,7 +10,7 @@ from lightning.fabric.connector import _convert_precision_to_unified_args
 from lightning.fabric.plugins import ClusterEnvironment
 from lightning.fabric.utilities.distributed import _init_dist_connection
 from lightning.fabric.utilities.seed import pl_worker_init_function
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch.distributed import Store
@@ -120,6 +120,12 @@ def is_accumulating(trainer: Trainer) -> bool:
     a loader without length announces when it comes, steps too.
     """
     return bool(trainer.fit_loop._should_accumulate())
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the callbacks in the order in which they run; Lightning does not declare them."""
+    callbacks: list[Callback] = vars(trainer)["callbacks"]
+    return callbacks
 
 
 def validation_is_due(trainer: Trainer) -> bool:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from radenhance import __version__
+from radenhance.compat.lightning import callbacks_of
 from radenhance.errors import UsageError
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.strategies.encoder_decoder.options import PipelineOptions
@@ -28,7 +29,7 @@ def refuse_unsupported(trainer: Trainer, module: LightningModule) -> None:
             f"encoder_decoder runs the backward pass itself"
         )
     averaging = (StochasticWeightAveraging, WeightAveraging)
-    for callback in _callbacks(trainer):
+    for callback in callbacks_of(trainer):
         if fits and isinstance(callback, averaging):
             raise UsageError(
                 f"the strategy encoder_decoder cannot run {type(callback).__name__}, which would "
@@ -62,7 +63,7 @@ def settings_of(
         "limit_val_batches": trainer.limit_val_batches,
         "val_check_interval": trainer.val_check_interval,
         "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
-        "callbacks": [_settings_of(callback) for callback in _callbacks(trainer)],
+        "callbacks": [_settings_of(callback) for callback in callbacks_of(trainer)],
     }
     hparams = {f"model {name}": value for name, value in module.hparams.items()}
     together = settings | asdict(options) | hparams
@@ -93,8 +94,3 @@ def _settings_of(callback: Callback) -> str:
     name = type(callback).__name__
     # Lightning's own name folders in theirs, which may differ
     return callback.state_key if type(callback).__module__.startswith("radenhance.") else name
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    callbacks: list[Callback] = vars(trainer)["callbacks"]  # Lightning does not declare it
-    return callbacks
