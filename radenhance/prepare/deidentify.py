@@ -60,16 +60,22 @@ _EMPTY = (
 _TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 _TABLE_PARTS = ("LUTDescriptor", "LUTData", "ModalityLUTType")
 _NUMBERS_AND_CODES = ("CS", "DS", "FD", "FL", "IS", "SL", "SS", "UL", "US", "US or SS")
-_OF_DERIVED = ("DerivationDescription", "DerivationCodeSequence", "PresentationLUTShape")  # ours
-_EMPTY_IN_DERIVED = (
-    "PatientSex",
+_OF_DERIVED = ("DerivationDescription", "DerivationCodeSequence")  # ours
+_TERMS = {"RescaleType": ("US", "OD"), "PresentationLUTShape": ("IDENTITY", "INVERSE")}
+"""Type 1 of some images -> the values that stay."""
+_EMPTY_WHERE_PRESENT = (
+    "AnatomicRegionSequence",
+    "AcquisitionContextSequence",
+    "PositionReferenceIndicator",
+)  # type 2 of some images
+_EMPTY_OF_ANIMALS = (
     "PatientSexNeutered",
     "PatientBreedDescription",
     "PatientBreedCodeSequence",
     "BreedRegistrationSequence",
-    "AcquisitionContextSequence",
-    "PositionReferenceIndicator",
-)  # type 2 of some images
+    "ResponsiblePerson",
+    "ResponsibleOrganization",
+)  # type 2C: required of a patient that has a species
 _ABOUT_PIXELS = (
     "SOPClassUID",
     "ImageType",
@@ -154,19 +160,15 @@ def without_identity(
     """
     copy = _kept(derived, identity, other_uid)
     for element in copy:
-        text = "" if element.keyword in _ABOUT_PIXELS or element.VR == "UI" else str(element.value)
-        if blacked_out(text, identity) != text:
+        text = str(element.value)
+        made_here = element.keyword in _ABOUT_PIXELS or element.VR in ("UI", "SQ")
+        if not made_here and blacked_out(text, identity) != text:
             element.value = None
-    for keyword in _EMPTY_IN_DERIVED:
-        if keyword in derived:
-            setattr(copy, keyword, None)
-    copy.PatientID, copy.PatientSpeciesDescription = patient, species
+    if "PatientSex" in copy:
+        copy.PatientSex = None
+    _name_patient(copy, patient, species)
     for keyword in _OF_DERIVED:
         copy.add(derived[keyword])
-    for keyword in _CODED:
-        found = (_code(item, identity) for item in derived.get(keyword) or [])
-        if codes := [code for code in found if code is not None]:
-            setattr(copy, keyword, codes)
     _say_origin(copy, derived)
     copy.BurnedInAnnotation = derived.get("BurnedInAnnotation") or "YES"  # nobody looked
     copy.LongitudinalTemporalInformationModified = "REMOVED"
@@ -193,8 +195,7 @@ def _dicom_without_identity(source: Source) -> bytes:
             syntax = parse(original, file).syntax
         dataset = pydicom.dcmread(original, force=True)
         copy = _kept(dataset, source.identity, _other_uid)
-        copy.PatientID = source.header.patient
-        copy.PatientSpeciesDescription = source.header.species
+        _name_patient(copy, source.header.patient, source.header.species)
         copy.file_meta = FileMetaDataset()
         copy.file_meta.TransferSyntaxUID = syntax
         encoded = io.BytesIO()
@@ -212,7 +213,7 @@ def _dicom_without_identity(source: Source) -> bytes:
 def _kept(dataset: Dataset, identity: Collection[str], other_uid: Callable[[str], str]) -> Dataset:
     copy = Dataset()
     copy.SpecificCharacterSet = "ISO_IR 192"
-    for keyword in _EMPTY:
+    for keyword in (*_EMPTY, *(keyword for keyword in _EMPTY_WHERE_PRESENT if keyword in dataset)):
         setattr(copy, keyword, None)
     for element in dataset:
         if _may_stay(element, identity) or element.keyword == "PixelData":
@@ -220,9 +221,7 @@ def _kept(dataset: Dataset, identity: Collection[str], other_uid: Callable[[str]
     for keyword in _UIDS:
         if dataset.get(keyword):
             setattr(copy, keyword, other_uid(dataset[keyword].value))
-    for keyword in _TABLES:
-        if dataset.get(keyword):
-            setattr(copy, keyword, [_table(item) for item in dataset[keyword].value])
+    _keep_parts(copy, dataset, identity)
     if dataset.get("SourceImageSequence"):
         copy.SourceImageSequence = [
             _reference(item, other_uid) for item in dataset.SourceImageSequence
@@ -230,6 +229,29 @@ def _kept(dataset: Dataset, identity: Collection[str], other_uid: Callable[[str]
     copy.PatientIdentityRemoved = "YES"
     copy.DeidentificationMethod = METHOD
     return copy
+
+
+def _keep_parts(copy: Dataset, dataset: Dataset, identity: Collection[str]) -> None:
+    """Copy tables, codes and terms, and of each what is no text that somebody typed."""
+    for keyword, terms in _TERMS.items():
+        if dataset.get(keyword) in terms:
+            copy.add(dataset[keyword])
+    for keyword in _TABLES:
+        if dataset.get(keyword):
+            setattr(copy, keyword, [_table(item) for item in dataset[keyword].value])
+    for keyword in _CODED:
+        found = (_code(item, identity) for item in dataset.get(keyword) or [])
+        if codes := [code for code in found if code is not None]:
+            setattr(copy, keyword, codes)
+
+
+def _name_patient(copy: Dataset, patient: str, species: str) -> None:
+    copy.PatientID = patient
+    if not species:  # type 1C: it may not be there and be empty
+        return
+    copy.PatientSpeciesDescription = species
+    for keyword in _EMPTY_OF_ANIMALS:
+        setattr(copy, keyword, None)
 
 
 def _may_stay(element: DataElement, identity: Collection[str]) -> bool:

@@ -1,15 +1,15 @@
 import errno
 import os
-import shutil
 import subprocess
-from pathlib import Path
+import time
 
 import cv2
 import numpy as np
 import pydicom
 import pytest
+from judges import REAL, errors_of, example, need
 from PIL import Image
-from pydicom.data import get_charset_files, get_testdata_file
+from processes import free_port
 
 from radenhance.dicom.write import derive, is_ours, write, write_png, write_tiff
 from radenhance.errors import RadenhanceError, UsageError
@@ -154,23 +154,6 @@ def test_png_refuses_values_out_of_range(tmp_path):
 # Independent judges: dciodvfy of dicom3tools, dcmdump and dcm2pnm of DCMTK.
 
 
-def need(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
-
-
-def errors_of(path: Path) -> set[str]:
-    result = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace")
-    return {line for line in result.stderr.splitlines() if line.startswith("Error")}
-
-
-def example(name: str) -> Path:
-    """A file of pydicom or pydicom-data, wherever they keep it."""
-    charset = get_charset_files(name)
-    below = Path(pydicom.data.__file__).parent.rglob(name)
-    return Path(charset[0] if charset else next(below, None) or get_testdata_file(name))
-
-
 def test_dciodvfy_finds_no_error_in_an_image_of_a_faultless_source(radiograph, tmp_path):
     need("dciodvfy")
     radiograph.save_as(tmp_path / "source.dcm", enforce_file_format=True)
@@ -187,14 +170,7 @@ def test_dciodvfy_is_a_judge_that_can_say_no(digital_xray, tmp_path):
     assert any("Window" in line for line in errors_of(tmp_path / "derived.dcm"))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(f"RG{i}_{kind}.dcm" for i in (1, 3) for kind in ("UNCI", "UNCR", "J2KI", "J2KR")),
-        *("6154", "6247", "6278", "chrJapMulti.dcm", "chrJapMultiExplicitIR6.dcm"),
-        "chrKoreanMulti.dcm",
-    ],
-)
+@pytest.mark.parametrize("name", REAL)
 def test_dciodvfy_finds_no_error_that_a_real_source_did_not_have(name, tmp_path):
     need("dciodvfy")
     source = pydicom.dcmread(example(name))
@@ -222,6 +198,33 @@ def test_dcmdump_reads_the_file_without_complaint(digital_xray, tmp_path):
     )
     assert result.stderr == b""
     assert b"PixelData" in result.stdout
+
+
+def test_storescu_stores_what_is_derived_of_every_real_source(tmp_path):
+    need("storescu")
+    need("storescp")
+    for folder in ("sent", "stored"):
+        (tmp_path / folder).mkdir()
+    for name in REAL:
+        source = pydicom.dcmread(example(name))
+        image = np.tile(np.linspace(0, 1, source.Columns, dtype=np.float32), (source.Rows, 1))
+        write(tmp_path / "sent" / f"{name}.dcm", derive(source, image, **MADE_BY))
+    port = str(free_port())
+    with subprocess.Popen(["storescp", "--output-directory", tmp_path / "stored", port]) as pacs:
+        try:
+            send = ["storescu", "--max-pdu", "131072", "localhost", port, *tmp_path.glob("sent/*")]
+            deadline = time.monotonic() + 20
+            while subprocess.run(send).returncode and time.monotonic() < deadline:
+                time.sleep(0.1)  # until it listens
+        finally:
+            pacs.terminate()
+    sent, stored = (
+        {dataset.SOPInstanceUID: dataset.pixel_array for dataset in map(pydicom.dcmread, paths)}
+        for paths in (tmp_path.glob("sent/*"), tmp_path.glob("stored/*"))
+    )
+    assert len(sent) == len(REAL)
+    assert sent.keys() == stored.keys()
+    assert all(np.array_equal(stored[uid], pixels) for uid, pixels in sent.items())
 
 
 def test_tiff_has_the_pixels_and_says_what_made_them(tmp_path):
