@@ -115,10 +115,10 @@ def by_torchrun(host, flags, folder):
     return host.start(*TORCHRUN, *where, "-m", "radenhance", *flags, *BOTH, folder=folder)
 
 
-@pytest.mark.parametrize("launch", [by_environment, by_torchrun])
-def test_two_hosts_make_the_one_checkpoint_of_one_device(tmp_path, hosts, flags, launch):
+def test_two_hosts_make_the_one_checkpoint_of_one_device(tmp_path, hosts, flags):
+    """As `torchrun` starts them; the next test starts them by their environment."""
     flags = [*flags, "--trainer.max_epochs=1"]
-    both = [launch(host, flags, tmp_path / f"host{host.rank}") for host in hosts]
+    both = [by_torchrun(host, flags, tmp_path / f"host{host.rank}") for host in hosts]
     run(command, *flags, *ALONE, folder=tmp_path / "alone")
     for process in both:
         assert process.wait(60) == 0, process.output
