@@ -40,7 +40,7 @@ constraints: $(VENV)/checkers  ## pin what pyproject.toml asks for and is not pi
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate $(if $(UPGRADE),--upgrade) --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
 # What `pip install radenhance[demo,onnx,serve]` takes, with the hashes of its files: for audit and release.
-WHAT_RUNS = $(BIN)/uv pip compile --quiet --python-version 3.11 --extra demo --extra onnx --extra serve --constraint constraints.txt --no-header --no-annotate --generate-hashes pyproject.toml
+WHAT_RUNS = $(BIN)/uv pip compile --quiet --python-version 3.11 --extra demo --extra jpeg12 --extra onnx --extra serve --constraint constraints.txt --no-header --no-annotate --generate-hashes pyproject.toml
 
 audit: $(VENV)/releasers  ## ask the advisory database about the pinned versions (needs the network)
 	@mkdir -p build

@@ -9,6 +9,7 @@ from radenhance.errors import UsageError
 
 EXTRAS = {
     "demo": ("data_store",),
+    "jpeg12": ("imagecodecs",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "serve": ("pynetdicom",),
 }

@@ -42,16 +42,17 @@ _RESTART_OR = {
     "JPEG Lossless": re.compile(rb"\xff[^\x00\xd0-\xd7]"),
     "JPEG-LS": re.compile(rb"\xff[\x80-\xcf\xd8-\xff]"),
 }
-# Encoders fill up to an even length with 0 or 0xFF, though only the former is allowed.
-_END = re.compile(rb"\xff+\xd9[\x00\xff]{0,16}\Z")
+# Behind it encoders fill up to an even length: with 0, as PS3.5 A.4 asks, with 0xFF, with a blank,
+# or with what was in the buffer. The decoders do not get to see it.
+_END = re.compile(rb"\xff+\xd9(?=.{0,16}\Z|(.)\1*\Z)", re.DOTALL)
 
 
 class _Damaged(Exception):
     """A code stream must not be decoded; the message says why."""
 
 
-def check(frame: bytes, coding: Coding, layout: PixelFormat, path: Path) -> None:
-    """Refuse a frame that is not safe to decode.
+def checked(frame: bytes, coding: Coding, layout: PixelFormat, path: Path) -> bytes:
+    """Return a frame up to its end marker, which is safe to decode.
 
     Args:
         frame: The code stream.
@@ -59,21 +60,39 @@ def check(frame: bytes, coding: Coding, layout: PixelFormat, path: Path) -> None
         layout: The pixel format that the header declares.
         path: The file's name, for error messages.
 
+    Returns:
+        The frame, without what fills it up behind its end marker.
+
     Raises:
         RadiographError: The stream is damaged, cut off, or of another size than `layout`.
     """
     try:
         if coding == "RLE":
             _check_rle(frame, layout)
-        elif coding == "JPEG 2000":
-            _check_jpeg_2000(frame, layout)
-        else:
-            _check_jpeg(frame, coding, layout)
+            return frame
+        if coding == "JPEG 2000":
+            return frame[: _end_of_jpeg_2000(frame, layout)]
+        return frame[: _end_of_jpeg(frame, coding, layout)]
     except (_Damaged, struct.error, IndexError) as error:
         reason = str(error) if isinstance(error, _Damaged) else "it ends within its header"
         raise RadiographError(
             f"{path}: (7FE0,0010) Pixel Data holds a damaged {coding} code stream: {reason}"
         ) from error
+
+
+def unfilled(frame: bytes, coding: Coding) -> Iterator[bytes]:
+    """Yield a checked frame without one, two and three of the zeros before its end marker.
+
+    JPEG-LS encoders fill up to an even length, or one of 4 bytes, there as well; a decoder that
+    counts its bits takes these for data that are left over.
+    """
+    if coding != "JPEG-LS":
+        return
+    end = len(frame[:-1].rstrip(b"\xff"))
+    for num_zeros in range(1, 4):
+        if not frame.endswith(b"\0" * num_zeros, 0, end):
+            return
+        yield frame[: end - num_zeros] + frame[end:]
 
 
 def _require(condition: bool, reason: str) -> None:
@@ -102,7 +121,7 @@ def _check_rle(frame: bytes, layout: PixelFormat) -> None:
     _require(64 * len(frame) >= layout.num_bytes, "it is too short")
 
 
-def _check_jpeg_2000(frame: bytes, layout: PixelFormat) -> None:
+def _end_of_jpeg_2000(frame: bytes, layout: PixelFormat) -> int:
     soc, siz, length = struct.unpack(">3H", frame[:6])
     _require((soc, siz) == (0xFF4F, 0xFF51), "it does not start with SOC and SIZ")
     columns, rows, *offsets, components = struct.unpack(">LL2L2L2LH", frame[8:42])
@@ -120,7 +139,11 @@ def _check_jpeg_2000(frame: bytes, layout: PixelFormat) -> None:
         _require(marker != _COC, "it has a coding style for another component")
         if marker == _COD:
             _check_coding_style(payload, layout)
-    _require(bool(_END.search(frame[-32:])), "it is cut off: no end marker")
+    # The codes hold no marker of an end, but comments may.
+    end = _END.search(frame, frame.rfind(b"\xff\x93"))
+    _require(end is not None, "it is cut off: no end marker")
+    assert end is not None
+    return end.end()
 
 
 def _jpeg_2000_segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
@@ -157,10 +180,10 @@ def _check_coding_style(payload: bytes, layout: PixelFormat) -> None:
             _require(num_precincts <= _MAX_RECORDS, "its precincts are too many")
 
 
-def _check_jpeg(frame: bytes, coding: Coding, layout: PixelFormat) -> None:
+def _end_of_jpeg(frame: bytes, coding: Coding, layout: PixelFormat) -> int:
     _require(struct.unpack(">H", frame[:2])[0] == _SOI, "it does not start with SOI")
     seen: set[int] = set()
-    bits = 0
+    bits = start = 0
     for marker, payload, end in _segments(frame):
         seen.add(marker)
         if marker in _FRAMES[coding]:
@@ -169,12 +192,13 @@ def _check_jpeg(frame: bytes, coding: Coding, layout: PixelFormat) -> None:
         elif marker == _SOS:
             _require(bits > 0, "its scan has no frame")
             _check_scan(payload, coding, bits)
-            _check_entropy_coded(frame, end, coding, restarts=_DRI in seen)
-            return
+            start = end
+            break
         elif marker in _TABLES[coding]:
             _check_table(marker, payload, coding)
         else:
             _require(marker in _COMMENTS, f"it has a marker {marker:04X}")
+    return _end_of_entropy_coded(frame, start, coding, restarts=_DRI in seen)
 
 
 def _segments(frame: bytes) -> Iterator[tuple[int, bytes, int]]:
@@ -239,8 +263,10 @@ def _check_huffman(payload: bytes, *, lossless: bool) -> None:
         payload = payload[17 + num_codes :]
 
 
-def _check_entropy_coded(frame: bytes, start: int, coding: Coding, *, restarts: bool) -> None:
+def _end_of_entropy_coded(frame: bytes, start: int, coding: Coding, *, restarts: bool) -> int:
     pattern = (_RESTART_OR if restarts else _MARKER)[coding]
     marker = pattern.search(frame, start)
     end = marker and _END.match(frame, marker.start())
     _require(bool(end), "it is cut off, or a marker is in the middle of it")
+    assert end is not None
+    return end.end()

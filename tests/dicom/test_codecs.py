@@ -9,8 +9,11 @@ from PIL import Image
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
+    HTJ2K,
     MPEG2MPML,
     UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -20,7 +23,7 @@ from pydicom.uid import (
 )
 from saved_files import COMPRESSED, SAMPLES, crop, save
 
-from radenhance.dicom import codestream
+from radenhance.dicom import codestream, jpeg12
 from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.codecs import CODECS, decode_frame, find_decoder
 from radenhance.dicom.pixel_data import stored_values
@@ -69,8 +72,36 @@ def test_frame_in_several_fragments_is_one(jpeg):
     assert np.array_equal(read(path).pixels, pixels)
 
 
-def test_jpeg_of_12_bits_is_refused_by_name(digital_xray):
-    with pytest.raises(RadiographError, match="JPEG Extended.* with 12 bits .* no free decoder"):
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("signed", [False, True])
+def test_jpeg_of_12_bits_is_read(bits, signed, digital_xray):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    ramp = np.linspace(0, 2**bits - 1, 24 * 32).reshape(24, 32).astype(np.uint16)
+    digital_xray.BitsStored, digital_xray.HighBit = bits, bits - 1
+    digital_xray.PixelIntensityRelationshipSign = -1
+    stream = imagecodecs.jpeg8_encode(ramp, level=99, bitspersample=12)
+    path = with_frame(digital_xray, stream, syntax=JPEGExtended12Bit)
+    assert np.abs(read(path).pixels.astype(int) - ramp).max() <= 2
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("shape", [(24, 32), (33, 47), (70, 130)])
+def test_htj2k_that_openjph_made_is_read(syntax, bits, shape, digital_xray):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = np.random.default_rng(bits).integers(0, 2**bits, shape)
+    pixels = values.astype(np.uint8 if bits == 8 else np.uint16)
+    digital_xray.Rows, digital_xray.Columns = shape
+    digital_xray.BitsAllocated = 8 * pixels.itemsize
+    digital_xray.BitsStored, digital_xray.HighBit = bits, bits - 1
+    digital_xray.PixelIntensityRelationshipSign = -1
+    stream = imagecodecs.htj2k_encode(pixels, reversible=True)
+    assert np.array_equal(read(with_frame(digital_xray, stream, syntax=syntax)).pixels, pixels)
+
+
+def test_jpeg_of_12_bits_says_what_to_install(digital_xray, monkeypatch):
+    monkeypatch.delitem(get_decoder(JPEGExtended12Bit)._available, jpeg12.NAME, raising=False)
+    with pytest.raises(RadiographError, match="JPEG Extended.* of 12 bits.* 'radenhance.jpeg12"):
         read(with_frame(digital_xray, b"\xff\xd8", syntax=JPEGExtended12Bit))
 
 
@@ -129,14 +160,50 @@ def test_stream_cut_off_is_refused(syntax, kept):
         read(with_frame(crop("RG1_UNCR.dcm", size=64), frame[:end], syntax=syntax))
 
 
+FILLS = (b"\0", b"\xff", b"\x20", b"\xcc", b"\xd9", b"\x20\xcc\xff", b"\xff\xd9", b"\0" * 999)
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless])
-@pytest.mark.parametrize("fill", [b"\0", b"\xff", b"\0\0\0"])
-def test_fill_bytes_after_the_end_marker_are_allowed(syntax, fill):
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill[:17].hex())
+def test_whatever_fills_up_a_stream_behind_its_end_is_allowed(syntax, fill):
     dataset = crop("RG1_UNCR.dcm")
     stored = dataset.pixel_array
-    frame = frame_of(save(dataset, "a.dcm", syntax)).rstrip(b"\0")
+    frame = frame_of(save(dataset, "a.dcm", syntax))
+    frame = frame[: frame.rindex(b"\xff\xd9") + 2]
     path = with_frame(crop("RG1_UNCR.dcm"), frame + fill, syntax=syntax)
     assert np.array_equal(read(path).pixels, 2**15 - 1 - stored)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless])
+@pytest.mark.parametrize("fill", [b"\x20\xcc" * 9, b"\0" * 99 + b"\x01"])
+def test_an_end_marker_with_more_data_behind_it_is_refused(syntax, fill):
+    frame = frame_of(save(crop("RG1_UNCR.dcm"), "a.dcm", syntax))
+    with pytest.raises(RadiographError, match=r"damaged .* code stream: it is cut off"):
+        read(with_frame(crop("RG1_UNCR.dcm"), frame + fill, syntax=syntax))
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\0\0", b"\0\0\0", b"\xff", b"\0\xff\xff"])
+@pytest.mark.parametrize("size", [40, 49, 64])
+@pytest.mark.parametrize("name", ["RG1_UNCR.dcm", "RG3_UNCR.dcm"])
+def test_jpeg_ls_that_is_filled_up_before_its_end_is_read(name, size, fill):
+    pytest.importorskip("jpeg_ls")
+    dataset = crop(name, size=size)
+    stored = dataset.pixel_array
+    frame = frame_of(save(dataset, "a.dcm", JPEGLSLossless))
+    end = frame.rindex(b"\xff\xd9")
+    path = with_frame(dataset, frame[:end] + fill + frame[end:], syntax=JPEGLSLossless)
+    assert np.array_equal(read(path).pixels, 2**dataset.BitsStored - 1 - stored)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5, 50, 500])
+def test_jpeg_ls_that_lost_bytes_before_its_end_is_refused_by_both_decoders(lost):
+    frame = frame_of(save(crop("RG1_UNCR.dcm"), "a.dcm", JPEGLSLossless))
+    end = frame.rindex(b"\xff\xd9")
+    path = with_frame(
+        crop("RG1_UNCR.dcm"), frame[: end - lost] + frame[end:], syntax=JPEGLSLossless
+    )
+    with pytest.raises(RadiographError, match="cannot be decoded by .*: the code stream is damag"):
+        read(path)
 
 
 def test_fragment_longer_than_the_file_is_refused(digital_xray):
@@ -220,7 +287,7 @@ def test_jpeg_2000_that_would_take_gigabytes_of_bookkeeping_is_refused(how, mess
     layout = PixelFormat(10000, 20000, 16, 16, 15, False)
     stream = jpeg_2000_header(10000, 20000, **how)
     if message is None:
-        codestream.check(stream, "JPEG 2000", layout, Path("a"))
+        codestream.checked(stream, "JPEG 2000", layout, Path("a"))
     else:
         with pytest.raises(RadiographError, match=message):
-            codestream.check(stream, "JPEG 2000", layout, Path("a"))
+            codestream.checked(stream, "JPEG 2000", layout, Path("a"))
