@@ -20,7 +20,7 @@ from radenhance.dicom import codestream, jpeg12
 from radenhance.dicom.pixel_format import PixelFormat
 from radenhance.errors import RadiographError
 
-CONVERT = "convert it to an uncompressed syntax: gdcmconv --raw, of GDCM"
+CONVERT = "convert it to an uncompressed syntax: gdcmconv -w, of GDCM"
 """What to do about a file that no decoder here reads."""
 
 jpeg12.register()

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from radenhance.dicom.limits import MAX_IMAGE_FILE_BYTES, check_size
 from radenhance.errors import NoRadiographError, RadenhanceError, RadiographError
@@ -26,6 +27,9 @@ _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _LOSSLESS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+_COMPRESSIONS = sorted(set(_LOSSLESS.values()))
+_SAMPLE_FORMATS = {(1,): "unsigned", (2,): "signed", (3,): "floating-point", (4,): "untyped"}
+_BIG_TIFF = b"II+\0"  # Pillow reads none of big endian
 
 # Deflate makes at most 1032 bytes of one, LZW less than 1400.
 _MAX_INFLATION = 1400
@@ -97,9 +101,13 @@ def _read_png(path: Path, data: bytes) -> StoredImage:
 
 
 def _read_tiff(path: Path, data: bytes) -> StoredImage:
+    # Pillow opens no file whose kind of pixels it does not know, and does not say which that is.
+    tags = _first_directory(data)
+    bits, photometric = _check_tiff(path, tags)
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-        tags: Any = image.tag_v2  # type: ignore[attr-defined]
-        bits, photometric = _check_tiff(path, tags, getattr(image, "n_frames", 1))
+        num_images = getattr(image, "n_frames", 1)
+        if num_images != 1:
+            raise NoRadiographError(f"{path}: the TIFF file has {num_images} images, expected one")
         inflation = 1 if tags.get(_COMPRESSION, 1) == 1 else _MAX_INFLATION
         _check_room(path, image.height, image.width, bits, len(data), inflation=inflation)
         values = _pixels(path, image)
@@ -109,16 +117,32 @@ def _read_tiff(path: Path, data: bytes) -> StoredImage:
     return StoredImage(values, bits, white_is_zero=white_is_zero)
 
 
-def _check_tiff(path: Path, tags: Any, num_frames: int) -> tuple[int, int]:
+def _first_directory(data: bytes) -> Any:
+    file = io.BytesIO(data)
+    directory = ImageFileDirectory_v2(file.read(16 if data.startswith(_BIG_TIFF) else 8))
+    file.seek(directory.next)
+    directory.load(file)
+    return directory
+
+
+def _check_tiff(path: Path, tags: Any) -> tuple[int, int]:
     bits = tags.get(_BITS_PER_SAMPLE, (1,))
     photometric = tags.get(_PHOTOMETRIC)
+    samples = _SAMPLE_FORMATS.get(tags.get(_SAMPLE_FORMAT, (1,)), "of another kind")
+    compression = tags.get(_COMPRESSION, 1)
     expected = (
-        (num_frames == 1, f"has {num_frames} images, expected one"),
         (tags.get(_SAMPLES_PER_PIXEL, 1) == 1, "is in colour, expected grayscale"),
         (photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO), "is in colour, expected grayscale"),
-        (bits in ((8,), (16,)), f"has {bits} bits per sample, expected 8 or 16"),
-        (tags.get(_SAMPLE_FORMAT, (1,)) == (1,), "has signed or floating-point samples"),
-        (tags.get(_COMPRESSION, 1) in _LOSSLESS, "is compressed with loss, or not as TIFF 6.0"),
+        (
+            bits in ((8,), (16,)) and samples == "unsigned",
+            f"has {samples} samples of {' and '.join(map(str, bits))} bits, expected unsigned ones "
+            "of 8 or 16; scale it to 16 bits and write it anew, for example with tifffile",
+        ),
+        (
+            compression in _LOSSLESS,
+            f"is compressed by method {compression}, expected {', '.join(_COMPRESSIONS)}; write it "
+            "anew without compression: tiffcp -c none",
+        ),
     )
     for good, complaint in expected:
         if not good:
@@ -168,6 +192,7 @@ _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
+    _BIG_TIFF: "TIFF",
     b"\x93NUMPY": "NPY",
 }
 _READERS: dict[str, Callable[[Path, bytes], StoredImage]] = {

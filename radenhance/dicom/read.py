@@ -24,6 +24,7 @@ from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts, pixel_spacing_mm
 from radenhance.dicom.image_file import image_format, read_image
 from radenhance.dicom.modality_lut import ModalityLut, modality_lut
+from radenhance.dicom.other_formats import NUM_BYTES, identified
 from radenhance.dicom.pixel_data import containers, stored_values
 from radenhance.dicom.pixel_format import PixelFormat, pixel_format
 from radenhance.dicom.polarity import is_inverted
@@ -35,7 +36,7 @@ from radenhance.errors import NoRadiographError, RadiographError
 
 __all__ = ["Declaration", "Source", "opened", "read", "read_header", "read_open", "read_source"]
 
-_START_BYTES = 132
+_START_BYTES = max(132, NUM_BYTES)
 _Pixels = npt.NDArray[np.uint16]
 
 
@@ -167,8 +168,9 @@ def _kind(path: Path, file: BinaryIO) -> str:
     if kind is None:
         if not start:
             raise RadiographError(f"{path}: the file is empty, expected DICOM, PNG, TIFF or NPY")
+        name, advice = identified(start)
         raise NoRadiographError(
-            f"{path}: the file starts with {start[:8].hex(' ')}, expected DICOM, PNG, TIFF or NPY"
+            f"{path}: the file is {name}, expected DICOM, PNG, TIFF or NPY; {advice}"
         )
     return kind
 

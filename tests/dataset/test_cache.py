@@ -328,7 +328,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, cache):
     with pytest.raises(RadiographError, match=r"missing\.npy: No such file"):
         cache.decode(tmp_path / "missing.npy", **OPTIONS)
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(RadiographError, match=r"text\.png: the file starts with"):
+    with pytest.raises(RadiographError, match=r"text\.png: the file is a text file"):
         cache.decode(tmp_path / "text.png", **OPTIONS)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from saved_files import allocating_few_bytes
 
 from radenhance.dicom.read import Declaration, read
-from radenhance.errors import RadiographError
+from radenhance.errors import NoRadiographError, RadiographError
 
 VALUES = np.arange(5 * 7, dtype=np.uint16).reshape(5, 7) * 1800
 TIFF_PHOTOMETRIC = 262
@@ -98,6 +98,42 @@ def test_white_is_zero_is_complemented_once(bits):
     assert np.array_equal(read(path).pixels, 2**bits - 1 - pixels)
     # The declaration speaks of stored values.
     assert np.array_equal(read(path, declaration=Declaration(bone="bright")).pixels, pixels)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_big_tiff_is_read(bits):
+    pixels = (VALUES >> (16 - bits)).astype(f"<u{bits // 8}")
+    short = {256: 7, 257: 5, 258: bits, 259: 1, 262: 1, 277: 1, 278: 5}
+    tags = {**short, 273: 24 + 20 * 9 + 8, 279: pixels.nbytes}
+    data = b"II" + struct.pack("<3HQQ", 43, 8, 0, 16, len(tags))
+    for tag, value in sorted(tags.items()):
+        data += struct.pack("<HHQHHL", tag, 3, 1, value, 0, 0)
+    path = write(data + bytes(8) + pixels.tobytes())
+    assert np.array_equal(read(path).pixels, pixels)
+
+
+SAMPLES_OF = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "untyped"}
+
+
+@pytest.mark.parametrize("sample_format", SAMPLES_OF)
+@pytest.mark.parametrize("bits", [1, 4, 8, 10, 12, 14, 16, 24, 32, 64])
+def test_an_intact_tiff_of_other_samples_is_not_called_damaged(bits, sample_format):
+    if sample_format == 1 and bits in (8, 16):
+        return
+    num_bytes = 5 * -(-7 * bits // 8)
+    tags = [(256, 7), (257, 5), (258, bits), (259, 1), (262, 1), (273, 122), (278, 5)]
+    path = write(tiff([*tags, (279, num_bytes), (339, sample_format)], bytes(num_bytes)))
+    message = f"has {SAMPLES_OF[sample_format]} samples of {bits} bits, expected unsigned ones of 8"
+    with pytest.raises(NoRadiographError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize("method", [2, 3, 4, 6, 7, 34676, 34925, 50000, 50001])
+def test_an_intact_tiff_of_other_compression_is_not_called_damaged(method):
+    tags = [(256, 7), (257, 5), (258, 8), (259, method), (262, 1), (273, 122), (277, 1), (278, 5)]
+    path = write(tiff([*tags, (279, 35)], bytes(35)))
+    with pytest.raises(NoRadiographError, match=f"by method {method}, expected LZW.*tiffcp"):
+        read(path)
 
 
 def test_fortran_order_is_read():
