@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+OF_USE = ("demo", "jpeg12", "onnx", "serve")
+"""Extras of who uses the package, not of who works on it."""
 
 WITHOUT_IMPORT = {
     "pylibjpeg": "pydicom decodes with it",
@@ -81,15 +83,15 @@ def installed_with(requirement, seen):
 
 
 def test_what_the_package_imports_is_declared_and_the_other_way_round():
-    assert imported("radenhance") | WITHOUT_IMPORT.keys() == names("onnx", "demo", "jpeg12", "serve")
+    assert imported("radenhance") | WITHOUT_IMPORT.keys() == names(*OF_USE)
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks"])
 def test_what_tests_and_benchmarks_import_is_declared(folder):
-    assert imported(folder) <= names("onnx", "demo", "jpeg12", "serve", "test", "docs")
+    assert imported(folder) <= names(*OF_USE, "test", "docs")
 
 
-@pytest.mark.parametrize("requirement", requirements("onnx", "demo", "jpeg12", "serve", "docs"), ids=str)
+@pytest.mark.parametrize("requirement", requirements(*OF_USE, "docs"), ids=str)
 def test_dependency_has_a_lower_and_an_upper_bound(requirement):
     assert sorted(part.operator for part in requirement.specifier) == ["<", ">="]
 

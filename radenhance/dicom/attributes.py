@@ -54,7 +54,11 @@ class Attributes:
         self, keyword: str, complaint: str, kind: type[RadiographError] = RadiographError
     ) -> RadiographError:
         """Return an error of a kind about one element, to be raised by the caller."""
-        return kind(f"{self.path}: {tag_name(keyword)} {complaint}")
+        return kind(f"{self.named(keyword)} {complaint}")
+
+    def named(self, keyword: str) -> str:
+        """Return file, tag and name of an element, for a message."""
+        return f"{self.path}: {tag_name(keyword)}"
 
     def value(self, keyword: str) -> object:
         """Return the value as pydicom converts it, None when absent or empty."""

@@ -15,6 +15,7 @@ _FOR_PROCESSING = {
     "1.2.840.10008.5.1.4.1.1.1.2.1",  # Digital Mammography X-Ray
     "1.2.840.10008.5.1.4.1.1.1.3.1",  # Digital Intra-Oral X-Ray
 }
+_UNCOMPRESSED_PREDECESSOR = "121320"  # of PS3.16 CID 7202, scheme DCM
 _FOR_PRESENTATION = {uid.removesuffix(".1") for uid in _FOR_PROCESSING}
 
 
@@ -27,7 +28,8 @@ def header_facts(attributes: Attributes) -> Header:
     return Header(
         sop_class_uid=text("SOPClassUID"),
         sop_instance_uid=text("SOPInstanceUID"),
-        source_uids=_source_uids(attributes),
+        source_uids=_source_uids(attributes, predecessors=False),
+        predecessor_uids=_source_uids(attributes, predecessors=True),
         study_uid=text("StudyInstanceUID"),
         patient=_pseudonym(text("PatientID"), text("IssuerOfPatientID"), text("PatientName")),
         species=text("PatientSpeciesDescription")
@@ -65,10 +67,20 @@ def _pseudonym(*identity: str) -> str:
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
 
 
-def _source_uids(attributes: Attributes) -> tuple[str, ...]:
+def _source_uids(attributes: Attributes, *, predecessors: bool) -> tuple[str, ...]:
     items = or_unknown(attributes.items, "SourceImageSequence", ())
-    uids = (or_unknown(item.text, "ReferencedSOPInstanceUID", "") for item in items)
+    uids = (
+        or_unknown(item.text, "ReferencedSOPInstanceUID", "")
+        for item in items
+        if _is_predecessor(item) == predecessors
+    )
     return tuple(uid for uid in uids if uid)
+
+
+def _is_predecessor(item: Attributes) -> bool:
+    purposes = or_unknown(item.items, "PurposeOfReferenceCodeSequence", ())
+    codes = [or_unknown(purpose.text, "CodeValue", "") for purpose in purposes]
+    return _UNCOMPRESSED_PREDECESSOR in codes
 
 
 def _meaning(attributes: Attributes, sequence: str) -> str:

@@ -1,11 +1,14 @@
 """Lookup tables of a DICOM header (PS3.3 C.11.1.1 and C.11.2.1.1)."""
 
 from dataclasses import dataclass
+from logging import getLogger
 
 import numpy as np
 import numpy.typing as npt
 
 from radenhance.dicom.attributes import Attributes
+
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,26 @@ class LookupTable:
     def inverts(self) -> bool:
         """Whether high inputs are mapped to low entries, by the table's ends."""
         return bool(self.entries[-1] < self.entries[0])
+
+
+def filled_items(attributes: Attributes, sequence: str) -> list[Attributes]:
+    """Return the items of a Modality or VOI LUT Sequence that hold a table.
+
+    Devices write the sequence with an item in which nothing stands; viewers pass it over.
+
+    Args:
+        attributes: The image's elements.
+        sequence: The keyword of the sequence.
+
+    Raises:
+        RadiographError: The sequence is none.
+    """
+    items = attributes.items(sequence)
+    parts = ("LUTDescriptor", "LUTData")
+    filled = [item for item in items if any(item.value(part) is not None for part in parts)]
+    if len(filled) < len(items):
+        _log.warning("%s: an item without a table is ignored", attributes.named(sequence))
+    return filled
 
 
 def lookup_table(item: Attributes, *, signed: bool) -> LookupTable:

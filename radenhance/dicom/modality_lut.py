@@ -6,12 +6,15 @@ bright.
 """
 
 from dataclasses import dataclass
+from logging import getLogger
 
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.dicom.attributes import Attributes
-from radenhance.dicom.lookup_table import LookupTable, lookup_table
+from radenhance.dicom.attributes import Attributes, or_unknown
+from radenhance.dicom.lookup_table import LookupTable, filled_items, lookup_table
+
+_log = getLogger(__name__)
 
 _ANGIOGRAPHY = {
     "1.2.840.10008.5.1.4.1.1.12.1",  # X-Ray Angiographic
@@ -46,22 +49,23 @@ class ModalityLut:
 
 
 def modality_lut(attributes: Attributes, *, signed: bool) -> ModalityLut:
-    """Read the Modality LUT module.
+    """Read the Modality LUT module; an item without a table and a slope of 0 say nothing.
 
     Args:
         attributes: The image's elements.
         signed: Whether pixel values may be negative.
 
     Raises:
-        RadiographError: The module is malformed, or the slope is 0.
+        RadiographError: The module is malformed.
     """
-    items = attributes.items("ModalityLUTSequence")
+    items = filled_items(attributes, "ModalityLUTSequence")
     if items and not _leads_back_to_linear(attributes):
         return ModalityLut(lookup_table(items[0], signed=signed))
     slope = attributes.number("RescaleSlope")
     intercept = attributes.number("RescaleIntercept")
-    if slope == 0:
-        raise attributes.error("RescaleSlope", "is 0, which makes every pixel the same")
+    if slope == 0:  # it would make every pixel the same
+        _log.warning("%s is 0; it is ignored", attributes.named("RescaleSlope"))
+        return ModalityLut()
     return ModalityLut(slope=1.0 if slope is None else slope, intercept=intercept or 0.0)
 
 
@@ -70,5 +74,5 @@ def _leads_back_to_linear(attributes: Attributes) -> bool:
     # not part of the way to the display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2).
     return (
         attributes.text("SOPClassUID") in _ANGIOGRAPHY
-        and attributes.text("PixelIntensityRelationship").upper() != "LIN"
+        and or_unknown(attributes.text, "PixelIntensityRelationship", "").upper() != "LIN"
     )

@@ -1,9 +1,12 @@
 """The pixel format of a DICOM image, read once and checked: everything later relies on it."""
 
 from dataclasses import dataclass
+from logging import getLogger
 
 from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.limits import check_size
+
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,17 @@ def pixel_format(attributes: Attributes) -> PixelFormat:
     rows, columns = number("Rows"), number("Columns")
     check_size(attributes.path, rows, columns, names="(0028,0010) Rows x (0028,0011) Columns")
     allocated, stored = number("BitsAllocated"), number("BitsStored")
-    high_bit, representation = number("HighBit"), number("PixelRepresentation")
+    representation = number("PixelRepresentation")
     if allocated not in (8, 16):
         raise attributes.error("BitsAllocated", f"is {allocated}, expected 8 or 16")
     if not 1 <= stored <= allocated:
         raise attributes.error(
             "BitsStored", f"is {stored}, expected 1 to {allocated} (Bits Allocated)"
         )
+    high_bit = attributes.integer("HighBit")
+    if high_bit is None:
+        high_bit = stored - 1  # PS3.5 8.1.1 allows no other
+        _log.warning("%s is missing; %d is taken", attributes.named("HighBit"), high_bit)
     if not stored - 1 <= high_bit < allocated:
         raise attributes.error("HighBit", f"is {high_bit}, expected {stored - 1} (Bits Stored - 1)")
     if representation not in (0, 1):

@@ -1,9 +1,13 @@
 """Which DICOM images are radiographs: one grayscale projection of X-rays."""
 
+from logging import getLogger
+
 from pydicom.uid import UID
 
 from radenhance.dicom.attributes import Attributes
 from radenhance.errors import NoRadiographError
+
+_log = getLogger(__name__)
 
 SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -52,7 +56,9 @@ def check_projection(attributes: Attributes) -> None:
             NoRadiographError,
         )
     frames = attributes.integer("NumberOfFrames")
-    if frames not in (None, 1):
+    if frames == 0:
+        _log.warning("%s is 0; 1 is taken", attributes.named("NumberOfFrames"))
+    if frames not in (None, 0, 1):
         raise attributes.error(
             "NumberOfFrames", f"is {frames}, expected a single frame", NoRadiographError
         )

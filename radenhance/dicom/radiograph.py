@@ -20,6 +20,8 @@ class Header:
         sop_instance_uid: (0008,0018) SOP Instance UID.
         source_uids: (0008,1155) Referenced SOP Instance UID of every item of (0008,2112) Source
             Image Sequence: the images that this one was derived from.
+        predecessor_uids: Those of items whose purpose is 121320, Uncompressed predecessor: the
+            image of which this one is a compressed copy.
         study_uid: (0020,000D) Study Instance UID.
         patient: First 12 hex digits of a SHA-256 over Patient ID, issuer and name; never the
             identity.
@@ -40,6 +42,7 @@ class Header:
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     source_uids: tuple[str, ...] = ()
+    predecessor_uids: tuple[str, ...] = ()
     study_uid: str = ""
     patient: str = ""
     species: str = ""

@@ -31,7 +31,7 @@ from radenhance.dicom.polarity import is_inverted
 from radenhance.dicom.projection import check_projection
 from radenhance.dicom.radiograph import Header, Radiograph, Relationship
 from radenhance.dicom.valid_area import valid_area
-from radenhance.dicom.voi import presentation_values
+from radenhance.dicom.voi import PRESENTATION_BITS, presentation_values
 from radenhance.errors import NoRadiographError, RadiographError
 
 __all__ = ["Declaration", "Source", "opened", "read", "read_header", "read_open", "read_source"]
@@ -190,12 +190,12 @@ def _read_dicom(
     container = containers(dicom, layout)
     stored = stored_values(container, layout)
     valid = valid_area(attributes, layout, container=container, stored=stored)
-    pixels, bits = stored, layout.stored
+    pixels, bits, most = stored, layout.stored, layout.allocated
     if for_presentation or modality.table is not None:
         table, bits = _table(attributes, layout, modality, for_presentation=for_presentation)
-        pixels = table[stored]
-    if declaration.override and declaration.bits and not for_presentation:
-        bits = _declared_bits(path, pixels, declaration.bits, layout.allocated)
+        pixels, most = table[stored], PRESENTATION_BITS
+    if declaration.override and declaration.bits:
+        bits = _declared_bits(path, pixels, declaration.bits, most)
     return Radiograph(
         pixels=_complement(pixels, bits) if inverted else pixels,
         bits=bits,

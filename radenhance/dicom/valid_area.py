@@ -85,7 +85,7 @@ def valid_area(
         The mask, bool, shape (rows, columns); None when it is True everywhere.
 
     Raises:
-        RadiographError: Padding is malformed, or nothing is left.
+        RadiographError: Nothing is left.
     """
     masks = [
         mask
@@ -113,10 +113,10 @@ def _padding(
     container: npt.NDArray[np.uint16],
     stored: npt.NDArray[np.uint16],
 ) -> Mask | None:
-    value = attributes.integer("PixelPaddingValue")
+    value = or_unknown(attributes.integer, "PixelPaddingValue", None)
     if value is None:
         return None
-    limit = attributes.integer("PixelPaddingRangeLimit")
+    limit = or_unknown(attributes.integer, "PixelPaddingRangeLimit", None)
     ends = [_pixel_value(end, layout) for end in (value, value if limit is None else limit)]
     low, high = min(ends) + layout.offset, max(ends) + layout.offset
     if low >= 0 and high < 1 << layout.stored:

@@ -6,8 +6,8 @@
     3. no partner: a raw image without a target
 
 A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and was not derived
-from another image. Header and folder tell what an image is, never its pixels: a wrong pair would
-teach a network what no device does.
+from another image; a compressed copy counts as its original. Header and folder tell what an image
+is, never its pixels: a wrong pair would teach a network what no device does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,15 @@ class Pairing:
 def pair_up(sources: Iterable[Source]) -> Pairing:
     """Return the cases of an export and the files in none; of equal files the first counts."""
     files, rejected = _without_copies(sources)
-    by_uid = {file.header.sop_instance_uid: file for file in reversed(files)}
+    first = {file.header.sop_instance_uid: file for file in reversed(files)}
+    by_uid = {uid: _original(file, first) for uid, file in first.items()}
+    originals = [_original(file, first) for file in files]
+    rejected += [
+        _rejected(file, f"is a compressed copy of {original.found.name}, as its header says")
+        for file, original in zip(files, originals, strict=True)
+        if original is not file
+    ]
+    files = [file for file, original in zip(files, originals, strict=True) if original is file]
     raws = [file for file in files if _is_raw(file)]
     raw_by_key = {raw.found.key: raw for raw in reversed(raws)}
     targets: dict[str, Source] = {}
@@ -70,6 +78,17 @@ def _without_copies(sources: Iterable[Source]) -> tuple[list[Source], list[Rejec
         if original is not file:
             rejected.append(_rejected(file, f"is a copy of {original.found.name}"))
     return list(first.values()), rejected
+
+
+def _original(file: Source, by_uid: Mapping[str, Source]) -> Source:
+    """Return the image of which a file is a compressed copy, itself where it is none."""
+    original, passed = file, {file.header.sop_instance_uid}
+    while uids := [uid for uid in original.header.predecessor_uids if uid in by_uid]:
+        if uids[0] in passed:
+            return file  # they name each other, and none is the original
+        passed.add(uids[0])
+        original = by_uid[uids[0]]
+    return original
 
 
 def _is_raw(file: Source) -> bool:

@@ -48,9 +48,26 @@ def test_sources_of_a_derived_image_are_listed(digital_xray):
         item(ReferencedSOPInstanceUID="2.25.12"),
     ]
     assert read_header(save(digital_xray, "a.dcm")).source_uids == ("2.25.11", "2.25.12")
-    assert read_header(SAMPLES / "RG1_J2KR.dcm").source_uids == (
-        read_header(SAMPLES / "RG1_UNCR.dcm").sop_instance_uid,
-    )
+
+
+@pytest.mark.parametrize("lossy", ["00", "01", None])
+def test_the_image_that_was_compressed_is_no_source_of_its_copy(lossy, digital_xray):
+    purpose = item(CodeValue="121320", CodingSchemeDesignator="DCM", CodeMeaning="predecessor")
+    digital_xray.LossyImageCompression = lossy
+    digital_xray.SourceImageSequence = [
+        item(ReferencedSOPInstanceUID="2.25.11", PurposeOfReferenceCodeSequence=[purpose]),
+        item(ReferencedSOPInstanceUID="2.25.12"),
+    ]
+    header = read_header(save(digital_xray, "a.dcm"))
+    assert header.predecessor_uids == ("2.25.11",)
+    assert header.source_uids == ("2.25.12",)
+
+
+@pytest.mark.parametrize("name", ["RG1_J2KR", "RG1_J2KI", "RG3_J2KR", "RG3_J2KI", "RG1_UNCI"])
+def test_real_copies_name_the_image_that_was_compressed(name):
+    original = read_header(SAMPLES / f"{name[:3]}_UNCR.dcm").sop_instance_uid
+    header = read_header(SAMPLES / f"{name}.dcm")
+    assert (header.source_uids, header.predecessor_uids) == ((), (original,))
 
 
 def test_species_is_taken_from_its_code_where_it_is_not_described(digital_xray):

@@ -156,7 +156,6 @@ def test_missing_file_and_folder_are_refused(tmp_path):
         "Columns",
         "BitsAllocated",
         "BitsStored",
-        "HighBit",
         "PixelRepresentation",
         "SamplesPerPixel",
         "SOPClassUID",
@@ -189,15 +188,10 @@ def test_missing_element_is_named(keyword, digital_xray):
         ("NumberOfFrames", 7, r"\(0028,0008\) Number of Frames is 7, expected a single frame"),
         ("Modality", "CT", r"\(0008,0060\) Modality is CT"),
         ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.4", "MR Image Storage"),
-        ("RescaleSlope", 0, r"\(0028,1053\) Rescale Slope is 0"),
-        ("PixelPaddingValue", [1, 2], r"\(0028,0120\) Pixel Padding Value has 2 values"),
     ],
 )
 def test_value_out_of_range_is_named(keyword, value, message, digital_xray):
-    if keyword == "PixelPaddingValue":
-        digital_xray.add_new(keyword, "US", value)
-    else:
-        setattr(digital_xray, keyword, value)
+    setattr(digital_xray, keyword, value)
     save(digital_xray, "a.dcm")
     with pytest.raises(RadiographError, match=message):
         read("a.dcm")

@@ -22,11 +22,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydicom import Dataset
 from pydicom.filereader import data_element_generator, read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
-from saved_files import COMPRESSED, NATIVE, SAMPLES, crop, save
+from saved_files import COMPRESSED, NATIVE, SAMPLES, crop, rich, save, with_modality_lut
 
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import Declaration, read, read_header
@@ -55,41 +54,6 @@ def _no_log():
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
-
-
-def rich():
-    """A crop with everything in its header that decides on pixels."""
-    dataset = crop("RG3_UNCR.dcm")
-    dataset.PixelPaddingValue, dataset.PixelPaddingRangeLimit = 0, 3
-    dataset["PixelPaddingValue"].VR = dataset["PixelPaddingRangeLimit"].VR = "US"
-    dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", 1
-    dataset.RescaleSlope, dataset.RescaleIntercept = "-10", "3000"
-    dataset.CollimatorShape = ["RECTANGULAR", "POLYGONAL", "CIRCULAR"]
-    dataset.CollimatorLeftVerticalEdge, dataset.CollimatorRightVerticalEdge = 3, 60
-    dataset.CollimatorUpperHorizontalEdge, dataset.CollimatorLowerHorizontalEdge = 2, 62
-    dataset.CenterOfCircularCollimator, dataset.RadiusOfCircularCollimator = [32, 30], 31
-    dataset.VerticesOfThePolygonalCollimator = [1, 1, 1, 64, 60, 60, 64, 1]
-    dataset.ShutterShape = "CIRCULAR"
-    dataset.CenterOfCircularShutter, dataset.RadiusOfCircularShutter = [32, 32], 32
-    dataset.PixelSpacing = dataset.ImagerPixelSpacing = [0.1, 0.1]
-    dataset.VOILUTSequence = [table(1024, 12)]
-    return dataset
-
-
-def with_modality_lut():
-    dataset = rich()
-    del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.VOILUTSequence
-    dataset.ModalityLUTSequence = [table(1000, 14)]
-    dataset.PixelRepresentation = 1
-    dataset.WindowCenter, dataset.WindowWidth = ["500", "1"], ["900", "2"]
-    return dataset
-
-
-def table(entries, bits):
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [entries, 0, bits])
-    item.add_new("LUTData", "OW", np.linspace(0, 2**bits - 1, entries).astype("<u2").tobytes())
-    return item
 
 
 def picture(kind, **options):

@@ -5,7 +5,7 @@ from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 from saved_files import SAMPLES, save, with_pixels
 
-from radenhance.dicom.read import read
+from radenhance.dicom.read import Declaration, read
 from radenhance.errors import RadiographError
 
 STORED = np.arange(24 * 32).reshape(24, 32)
@@ -141,7 +141,7 @@ def test_entries_of_eight_bits_may_be_words_or_bytes(item, bright):
         (lut(np.arange(256), 0, 17), "declares 17 bits"),
         (lut(np.arange(300), 0, 8), r"\(0028,3006\) LUT Data has an entry of 299, but 8 bits"),
         (lut(np.arange(256), 0, 12, data=bytes(100)), "has 50 words, expected 256"),
-        (Dataset(), "LUT Descriptor has 0 values, expected 3"),
+        (lut(np.arange(256), 0, 8, data=b""), "has 0 words, expected 256"),
     ],
 )
 @pytest.mark.parametrize("sequence", ["ModalityLUTSequence", "VOILUTSequence"])
@@ -151,21 +151,88 @@ def test_malformed_table_is_named(sequence, item, message, bright):
         read(save(bright, "a.dcm"), for_presentation=True)
 
 
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_malformed_window_is_named(function, bright):
+    bright.WindowCenter, bright.WindowWidth, bright.VOILUTFunction = "1", "-5", function
+    with pytest.raises(RadiographError, match=r"\(0028,1051\) Window Width is -5, which is no wid"):
+        read(save(bright, "a.dcm"), for_presentation=True)
+
+
+BAD_TABLE = lut(np.arange(300), 0, 8)
+GOOD_TABLE = lut(np.arange(1000) * 3, 0, 12)
+
+
 @pytest.mark.parametrize(
-    ("center", "width", "function", "message"),
+    ("tables", "centers", "widths"),
     [
-        ("1", "0", "LINEAR", r"\(0028,1051\) Window Width is 0"),
-        ("1", "0", "LINEAR_EXACT", "Window Width is 0"),
-        ("1", "-5", "SIGMOID", "Window Width is -5"),
-        ("1", ["1", "2"], "LINEAR", "Window Center has 1 values.*Window Width 2"),
-        ("1", "", "LINEAR", "Window Center has 1 values.*Window Width 0"),
-        ("1", "2", "CUBIC", r"\(0028,1056\) VOI LUT Function is CUBIC"),
+        ([Dataset(), GOOD_TABLE], "", ""),
+        ([BAD_TABLE, GOOD_TABLE], "", ""),
+        ([Dataset(), BAD_TABLE, GOOD_TABLE], "9", "-9"),
+        ([Dataset()], "384", "768"),
+        ([BAD_TABLE], "384", "768"),
+        ([], ["1", "384"], ["-5", "768"]),
+        ([], ["1", "384"], ["0", "768"]),
+        ([], ["384", "5"], "768"),
+        ([], "384", ["768", "5", "6"]),
+        ([BAD_TABLE], ["1", "384"], ["0", "768"]),
     ],
 )
-def test_malformed_window_is_named(center, width, function, message, bright):
-    bright.WindowCenter, bright.WindowWidth, bright.VOILUTFunction = center, width, function
-    with pytest.raises(RadiographError, match=message):
-        read(save(bright, "a.dcm"), for_presentation=True)
+def test_what_is_wrong_is_passed_over_where_the_header_has_another(
+    tables, centers, widths, bright, caplog
+):
+    bright.VOILUTSequence, bright.VOILUTFunction = tables, "LINEAR_EXACT"
+    bright.WindowCenter, bright.WindowWidth = centers, widths
+    shown = read(save(bright, "a.dcm"), for_presentation=True).pixels
+    expected = STORED * 3 if GOOD_TABLE in tables else STORED / 768 * 65535
+    assert np.abs(shown - expected).max() <= 0.5 + 1e-6
+    assert caplog.records
+
+
+@pytest.mark.parametrize(
+    ("tables", "center", "width"),
+    [([Dataset()], "", ""), ([], "1", ""), ([], "", "1"), ([], "0", "0"), ([Dataset()], "5", "0")],
+)
+def test_what_is_empty_counts_as_absent(tables, center, width, bright, caplog):
+    bright.VOILUTSequence, bright.WindowCenter, bright.WindowWidth = tables, center, width
+    shown = read(save(bright, "a.dcm"), for_presentation=True).pixels
+    assert np.array_equal(shown, np.rint(STORED / 4095 * 65535))
+    assert caplog.records
+
+
+def test_an_unknown_function_is_taken_as_linear(bright, caplog):
+    bright.WindowCenter, bright.WindowWidth = 384, 768
+    expected = read(save(bright, "a.dcm"), for_presentation=True).pixels
+    bright.VOILUTFunction = "CUBIC"
+    shown = read(save(bright, "a.dcm"), for_presentation=True).pixels
+    assert np.array_equal(shown, expected)
+    assert "(0028,1056) VOI LUT Function is CUBIC; LINEAR is taken" in caplog.text
+
+
+@pytest.mark.parametrize("declared", range(8, 17))
+@pytest.mark.parametrize("used", range(8, 17))
+def test_a_table_of_fewer_bits_than_it_declares_has_those_it_needs(used, declared, bright, caplog):
+    if used > declared:
+        return
+    entries = np.rint(np.linspace(0, 2**used - 1, 4096))
+    bright.VOILUTSequence = [lut(entries, 0, declared)]
+    radiograph = read(save(bright, "a.dcm"), for_presentation=True)
+    assert radiograph.bits == used
+    assert np.array_equal(radiograph.pixels, entries[STORED])
+    said = f"declares {declared} bits, but its largest entry is {2**used - 1}; taken as {used} bits"
+    assert (said in caplog.text) == (used < declared)
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(65000, 16), (20000, 16), (16384, 16), (9000, 14)])
+def test_a_table_that_does_not_reach_white_keeps_its_bits_unless_it_is_dark(largest, bits, bright):
+    bright.VOILUTSequence = [lut(np.rint(np.linspace(0, largest, 4096)), 0, 16)]
+    assert read(save(bright, "a.dcm"), for_presentation=True).bits == bits
+
+
+def test_bits_that_a_user_declares_hold_for_what_is_viewed_too(bright):
+    bright.VOILUTSequence = [lut(np.rint(np.linspace(0, 20000, 4096)), 0, 16)]
+    declaration = Declaration(bits=15, override=True)
+    path = save(bright, "a.dcm")
+    assert read(path, declaration=declaration, for_presentation=True).bits == 15
 
 
 def test_table_of_angiography_back_to_linear_is_not_applied(bright):

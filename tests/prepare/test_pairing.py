@@ -9,8 +9,13 @@ from radenhance.prepare.source import FoundFile, Source
 RAW, DONE = "FOR PROCESSING", "FOR PRESENTATION"
 
 
-def source(name, *, role=None, intent=None, uid="", of=(), sha=""):
-    header = Header(sop_instance_uid=uid or name, source_uids=tuple(of), intent=intent)
+def source(name, *, role=None, intent=None, uid="", of=(), copy_of=(), sha=""):
+    header = Header(
+        sop_instance_uid=uid or name,
+        source_uids=tuple(of),
+        predecessor_uids=tuple(copy_of),
+        intent=intent,
+    )
     return Source(FoundFile(Path(name), name, role), sha or f"sha of {name}", ".dcm", header)
 
 
@@ -42,6 +47,24 @@ def test_images_that_name_each_other_end_in_no_circle():
     files = source("1", intent=DONE, of=["2"]), source("2", intent=DONE, of=["1"])
     assert cases(*files) == []
     assert set(reasons(*files)) == {"1", "2"}
+
+
+@pytest.mark.parametrize("intent", [None, RAW])
+def test_a_compressed_copy_is_its_original_and_never_its_target(intent):
+    raw, copy = source("1", intent=intent), source("2", intent=intent, copy_of=["1"])
+    assert cases(copy) == [("2", None)]
+    for files in ([raw, copy], [copy, raw]):
+        assert cases(*files) == [("1", None)]
+        assert reasons(*files) == {"2": "is a compressed copy of 1, as its header says"}
+    again, done = source("3", copy_of=["2"]), source("4", intent=DONE, of=["3"])
+    assert cases(again, done, copy, raw) == [("1", "4")]
+    assert cases(done, again) == [("3", "4")]
+
+
+def test_copies_that_name_each_other_are_all_kept():
+    each_other = source("1", copy_of=["2"]), source("2", copy_of=["1"])
+    assert cases(*each_other) == [("1", None), ("2", None)]
+    assert cases(source("1", copy_of=["1"])) == [("1", None)]
 
 
 def test_computed_radiography_has_no_intent_and_is_raw_unless_derived():

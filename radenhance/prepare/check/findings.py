@@ -158,7 +158,7 @@ def bone_declared_by(header: Header, declaration: Declaration, *, for_presentati
 def bits_declared_by(header: Header, declaration: Declaration, *, for_presentation: bool) -> str:
     """Return what decides the bits per pixel."""
     silent = header == Header()  # not a DICOM file
-    if declaration.bits is not None and (silent or (declaration.override and not for_presentation)):
+    if declaration.bits is not None and (silent or declaration.override):
         return _FROM_DECLARATION
     if silent:
         return _FROM_FORMAT
@@ -226,7 +226,8 @@ def _warnings_of_scale(name: str, image: ImageFindings) -> list[str]:
     if image.used_bits <= image.bits - 2:
         return [
             f"{name} is declared to have {image.bits} bits ({image.bits_by}), but its values need "
-            f"only {image.used_bits}; declare the true number of bits in dataset.yaml"
+            f"only {image.used_bits}; write bits: {image.used_bits} and override: true under "
+            f"{name} in dataset.yaml"
         ]
     return []
 
