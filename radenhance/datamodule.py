@@ -39,6 +39,7 @@ from radenhance.dataset.pairs import (
 from radenhance.dataset.prediction import PredictAt, RadiographFiles
 from radenhance.dataset.split import split_by_patient
 from radenhance.errors import DatasetError, ParameterError
+from radenhance.folders import entries_below, why_no_file
 from radenhance.prepare.synthesize import synthesize
 
 FINGERPRINT = "fingerprint"
@@ -319,7 +320,8 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
         path: A file or a folder; None names nothing.
 
     Raises:
-        DatasetError: Nothing was named, or it does not exist, or holds no radiographs.
+        DatasetError: Nothing was named, or it does not exist, holds no radiographs, or holds what
+            cannot be searched or opened.
     """
     if path is None:
         raise DatasetError(
@@ -327,13 +329,13 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
         )
     if path.is_file():
         return [path]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file()
-        and may_be_radiograph(file)
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    if path.exists() and not path.is_dir():
+        raise DatasetError(f"RadiographDataModule.predict_from {path} {why_no_file(path)}")
+    entries = list(entries_below(path)) if path.exists() else []
+    for entry in entries:
+        if entry.problem and may_be_radiograph(entry.path):
+            raise DatasetError(f"{entry.path} {entry.problem}, or leave it out")
+    files = sorted(entry.path for entry in entries if may_be_radiograph(entry.path))
     if not files:
         raise DatasetError(
             f"RadiographDataModule.predict_from {path}: no such file, or no radiographs below it"

@@ -22,6 +22,7 @@ ROOMS = (
     "foreign_text",
     "console",
     "files",
+    "folders",
     "torch_file",
     "package_file",
     "text_files",

@@ -33,6 +33,7 @@ from radenhance.dicom.radiograph import Header, Radiograph, Relationship
 from radenhance.dicom.valid_area import valid_area
 from radenhance.dicom.voi import PRESENTATION_BITS, presentation_values
 from radenhance.errors import NoRadiographError, RadiographError
+from radenhance.folders import why_no_file
 
 __all__ = ["Declaration", "Source", "opened", "read", "read_header", "read_open", "read_source"]
 
@@ -153,8 +154,13 @@ def read_header(path: str | PathLike[str]) -> Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file; what the system says against that is a RadiographError."""
+    """Open a file; what the system says against that is a RadiographError.
+
+    A named pipe is none: whoever opens it waits for somebody to write.
+    """
     try:
+        if path.exists() and (problem := why_no_file(path)):
+            raise RadiographError(f"{path}: {problem}")
         with path.open("rb") as file:
             yield file
     except OSError as error:

@@ -13,6 +13,7 @@ from radenhance.dicom.provenance import written_by_radenhance
 from radenhance.dicom.read import opened
 from radenhance.dicom.write import is_ours
 from radenhance.errors import NoRadiographError, RadiographError, UsageError
+from radenhance.folders import why_no_file
 from radenhance.inference.naming import key_of
 from radenhance.prepare.identity import identity_words, unwarned
 from radenhance.prepare.source import FoundFile, find_files
@@ -58,7 +59,7 @@ def files_of(inputs: Sequence[Path], *, leave_out: Path) -> list[FoundFile]:
         found = (
             find_files(path, leave_out=[leave_out])
             if path.is_dir()
-            else [FoundFile(path, path.name)]
+            else [FoundFile(path, path.name, problem=why_no_file(path))]
         )
         for file in found:
             files.setdefault(file.path.resolve(), file)
@@ -67,6 +68,9 @@ def files_of(inputs: Sequence[Path], *, leave_out: Path) -> list[FoundFile]:
 
 def look_at(found: FoundFile) -> Candidate:
     """Return what a file's header says; one that is no raw radiograph has an error."""
+    if found.problem:
+        problem = RadiographError(f"{found.path}: {found.problem}")
+        return Candidate(found, key_of(found.name, ""), error=problem)
     try:
         with unwarned(), opened(found.path) as file:
             start = file.read(_START_BYTES)

@@ -5,6 +5,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from radenhance.prepare.source import Rejected
 
 REJECTED = "rejected.csv"
 
-_NUM_REASONS_SHOWN = 3
+_NUMBER = re.compile(r"\d+")
 
 
 def write_lists(root: Path, pairs: Sequence[Pair], rejected: Iterable[Rejected]) -> None:
@@ -59,10 +60,14 @@ def report(
         f"targets: {_listed(makers)}",
         *remarks(_outside(pairs), load_declarations(root).outside_field),
     ]
+    if len(makers) > 1:
+        lines.append(
+            "Two kinds of targets teach a network a mixture; --no-reference leaves out the pairs "
+            "whose target would be made."
+        )
     if rejected:
         lines.append(f"files in no pair: {len(rejected)}, see {root / REJECTED}")
-        reasons = Counter(file.reason for file in rejected)
-        lines += [f"  {n} x {one_line(why)}" for why, n in reasons.most_common(_NUM_REASONS_SHOWN)]
+        lines += [f"  {number} x {one_line(why)}" for why, number in _kinds_of_reasons(rejected)]
     lines.append(_identity(pairs, anonymized=anonymized))
     return "\n".join(lines)
 
@@ -76,6 +81,15 @@ def nothing_came_out(raw: Path, root: Path, rejected: Sequence[Rejected]) -> str
         f"no radiograph in {raw} can be used; {root / REJECTED} lists {len(rejected)} files with "
         f"reasons, {number} of them with this one: {why}"
     )
+
+
+def _kinds_of_reasons(rejected: Sequence[Rejected]) -> list[tuple[str, int]]:
+    """Return one reason of each kind and their number; those of a kind differ in numbers alone."""
+    kinds: dict[str, list[str]] = {}
+    for file in rejected:
+        kinds.setdefault(_NUMBER.sub("0", file.reason), []).append(file.reason)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    return [(Counter(reasons).most_common(1)[0][0], len(reasons)) for reasons in ordered]
 
 
 def _outside(pairs: Sequence[Pair]) -> list[str]:

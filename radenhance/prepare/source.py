@@ -19,6 +19,7 @@ from radenhance.dicom.projection import check_projection
 from radenhance.dicom.radiograph import Header
 from radenhance.dicom.read import read_header
 from radenhance.errors import RadiographError
+from radenhance.folders import entries_below
 from radenhance.prepare.identity import identity_words, unwarned
 from radenhance.prepare.target import sha256_of
 
@@ -37,11 +38,13 @@ class FoundFile:
         path: Path of the file.
         name: Path relative to the folder that was searched, with forward slashes.
         role: The role that the file's folder tells; None when it tells none.
+        problem: Why there is no file to open, as a predicate; empty where there is one.
     """
 
     path: Path
     name: str
     role: Role | None = None
+    problem: str = ""
 
     @property
     def key(self) -> str:
@@ -90,20 +93,17 @@ class Rejected:
 def find_files(
     folder: Path, *, role: Role | None = None, leave_out: Iterable[Path]
 ) -> list[FoundFile]:
-    """Return all files below a folder in the order of their names, except hidden ones.
+    """Return all that lies below a folder in the order of names, except what is hidden.
 
     Args:
         folder: The folder to search.
         role: The role of all files; when None, their folders called raw and target tell it.
         leave_out: Folders that are not searched.
     """
-    forbidden = {path.resolve() for path in leave_out}
-    files = []
-    for where, folders, names in os.walk(folder):
-        visible = [name for name in folders if not name.startswith(".")]
-        folders[:] = [name for name in visible if Path(where, name).resolve() not in forbidden]
-        paths = [Path(where, name) for name in names if not name.startswith(".")]
-        files += [FoundFile(path, path.relative_to(folder).as_posix(), role) for path in paths]
+    files = [
+        FoundFile(entry.path, entry.path.relative_to(folder).as_posix(), role, entry.problem)
+        for entry in entries_below(folder, leave_out=list(leave_out))
+    ]
     files.sort(key=lambda file: file.name)
     return files if role else [replace(file, role=_role_by_folder(file.name)) for file in files]
 
@@ -115,6 +115,8 @@ def identify(found: FoundFile) -> Source | Rejected:
 
 
 def _identify(found: FoundFile) -> Source | Rejected:
+    if found.problem:
+        return Rejected(found.name, found.problem)
     try:
         header = read_header(found.path)
         with found.path.open("rb") as file:

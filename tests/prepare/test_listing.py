@@ -66,14 +66,21 @@ def test_without_pairs_there_is_no_manifest_but_the_reasons():
 
 def test_a_report_counts_pairs_splits_targets_and_reasons():
     files = [Rejected(f"{i}", "is no image") for i in range(3)]
-    files += [Rejected("x", f"reason {i}") for i in range(3)]
+    files += [Rejected("x", f"has {i} rows") for i in (5, 7, 7)]
+    files += [Rejected("x", f"reason {letter}") for letter in "abcdefgh"]
     text = report(ROOT, [*PAIRS, pair("cat0002", accept=0)], files, anonymized=False)
     assert "4 pairs in set/pairs.csv: 2 cat, 1 dog, 1 unknown" in text
     assert "splits: 2 train, 1 val" in text
     assert "targets: 3 as given, 1 made by the reference enhancer" in text
-    assert "files in no pair: 6, see set/rejected.csv" in text
+    assert "files in no pair: 14, see set/rejected.csv" in text
     assert "  3 x is no image" in text
-    assert "reason 2" not in text  # three reasons are enough
+    assert "  3 x has 7 rows" in text  # of one kind, which differ in their numbers alone
+    assert all(f"  1 x reason {letter}" in text for letter in "abcdefgh")
+    assert "Two kinds of targets teach a network a mixture; --no-reference" in text
+
+
+def test_one_kind_of_targets_is_no_mixture():
+    assert "mixture" not in report(ROOT, [pair("cat0001")], [], anonymized=False)
 
 
 @pytest.mark.parametrize(
