@@ -26,6 +26,7 @@ from radenhance.dicom.write import write_png
 from radenhance.errors import ImageSizeError, RadiographError, UsageError
 from radenhance.files import replace_file
 from radenhance.prepare.deidentify import write_without_identity
+from radenhance.prepare.geometry import fault_of_geometry, orientation_of
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.outside import outside_of
 from radenhance.prepare.pairing import Case
@@ -50,6 +51,7 @@ class Settings:
         reference: Whether the reference enhancer makes the targets that are missing.
         anonymize: Whether identities are removed from the copies.
         link: Whether raw files and targets are hard links in place of copies.
+        turn_targets: Whether targets that are turned or mirrored are turned back, as PNG.
     """
 
     declarations: Declarations
@@ -57,6 +59,7 @@ class Settings:
     reference: bool = True
     anonymize: bool = False
     link: bool = False
+    turn_targets: bool = False
 
     def __post_init__(self) -> None:
         """Refuse to change the files of the clinic, which a hard link shares."""
@@ -94,6 +97,8 @@ class CaseJob:
             "reference": settings.reference or target is not None,
             "anonymize": settings.anonymize,
         }
+        if settings.turn_targets:
+            facts["turn_targets"] = True
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -177,23 +182,24 @@ def _given_target(job: CaseJob, raw: Radiograph, rejected: list[Rejected]) -> _T
     source = job.case.target
     if source is None:
         return None
-    target = _read_target(source, job.settings.declarations.target, raw=raw, rejected=rejected)
-    return None if target is None else (_copy(job, source, "target", target), normalize(target))
-
-
-def _read_target(
-    source: Source, declaration: Declaration, *, raw: Radiograph, rejected: list[Rejected]
-) -> Radiograph | None:
     try:
-        target = read(source.found.path, declaration=declaration, for_presentation=True)
-        if target.shape == raw.shape:
-            return target
-        why = (
-            f"has {target.shape} rows and columns, its raw image {raw.shape}; export both uncropped"
+        target = read(
+            source.found.path,
+            declaration=job.settings.declarations.target,
+            for_presentation=True,
         )
+        shown, seen = normalize(target), normalize(raw)
+        wrong = fault_of_geometry(seen, shown)
+        if not wrong:
+            return _copy(job, source, "target", target), shown
+        if job.settings.turn_targets and (turned := orientation_of(seen, shown)):
+            path = job.work_folder / f"{job.recipe}.target.png"
+            image = turned.undone(shown)
+            write_png(path, image)
+            return path, image
     except RadiographError as error:
-        why = reason(error, source.found.path)
-    rejected.append(Rejected(source.found.name, why, source.sha256))
+        wrong = reason(error, source.found.path)
+    rejected.append(Rejected(source.found.name, wrong, source.sha256))
     return None
 
 

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         reference=not options.no_reference,
         anonymize=options.anonymize,
         link=options.link,
+        turn_targets=options.turn_targets,
     )
     pairs, rejected = prepare(
         options.raw,
@@ -139,6 +140,11 @@ def _add_target_flags(parser: argparse.ArgumentParser) -> None:
         choices=sorted(PRESETS),
         default="default",
         help="preset of the reference enhancer, which makes missing targets (default: default)",
+    )
+    parser.add_argument(
+        "--turn-targets",
+        action="store_true",
+        help="turn targets back that are turned or mirrored against their raw images, as PNG",
     )
     parser.add_argument(
         "--no-reference", action="store_true", help="reject raw images without a target"

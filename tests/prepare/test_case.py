@@ -7,6 +7,7 @@ import pytest
 from clinic_files import named_dataset, save
 
 from radenhance.dataset.description import Declarations
+from radenhance.dataset.normalize import normalize
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.read import read
 from radenhance.dicom.write import write_png
@@ -28,8 +29,7 @@ def source(path, **more):
 def job():
     WORK.mkdir()
     raw = save(named_dataset("cat", seed=1), Path("in/raw.dcm"))
-    rows, columns = read(raw).shape
-    write_png(Path("in/done.png"), np.linspace(0, 1, rows * columns).reshape(rows, columns))
+    write_png(Path("in/done.png"), normalize(read(raw)) ** 0.8)
     return CaseJob(Case(source(raw), source(Path("in/done.png"))), Settings(Declarations()), WORK)
 
 
@@ -138,3 +138,45 @@ def test_a_copy_without_identity_whose_pixels_read_otherwise_is_refused(job, mon
 def test_identity_is_not_removed_from_files_that_a_link_shares():
     with pytest.raises(UsageError, match="choose one"):
         Settings(Declarations(), anonymize=True, link=True)
+
+
+def with_target(job, image):
+    write_png(Path("in/other.png"), image)
+    return replace(job, case=Case(job.case.raw, source(Path("in/other.png"))))
+
+
+WAYS = [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)][1:]
+
+
+@pytest.mark.parametrize(("quarters", "mirrored"), WAYS)
+def test_a_target_that_lies_in_another_way_is_refused_or_turned_back(job, quarters, mirrored):
+    image = normalize(read("in/done.png"))
+    lying = np.rot90(np.fliplr(image) if mirrored else image, quarters)
+    job = with_target(job, lying)
+    refused = make_case(job)
+    (rejected,) = refused.rejected
+    assert rejected.reason.startswith(("is turned by", "is mirrored"))
+    assert "--turn-targets" in rejected.reason
+    assert refused.pair.target_algo
+    turned = make_case(with_settings(job, turn_targets=True))
+    assert turned.rejected == ()
+    assert turned.pair.target_algo == ""
+    back = normalize(read(WORK / turned.pair.target_path))
+    np.testing.assert_allclose(back, image, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["another", "empty", "cropped", "cropped and turned"])
+@pytest.mark.parametrize("turn_targets", [False, True])
+def test_a_target_that_fits_in_no_way_is_refused(job, kind, turn_targets):
+    image = normalize(read("in/done.png"))
+    image = {
+        "another": lambda: np.random.default_rng(0).random(image.shape),
+        "empty": lambda: image * 0,
+        "cropped": lambda: image[1:],
+        "cropped and turned": lambda: np.rot90(image[1:]),
+    }[kind]()
+    made = make_case(with_settings(with_target(job, image), turn_targets=turn_targets))
+    (rejected,) = made.rejected
+    told = "rows and columns" if "cropped" in kind else "in none of eight orientations"
+    assert told in rejected.reason
+    assert made.pair.target_algo

@@ -12,6 +12,7 @@ import pytest
 
 from radenhance.cli import main
 from radenhance.dataset.manifest import listed_pairs, read_manifest, write_manifest
+from radenhance.dataset.normalize import normalize
 from radenhance.dicom.read import read, read_header
 from radenhance.dicom.write import derive, write, write_png
 from radenhance.phantoms.radiograph import dataset_of, phantom
@@ -36,10 +37,10 @@ def radiograph(path, species="dog", *, seed=0, patient=None):
 
 def twin(path, source, *, shift=0):
     """Write what a device would derive from a raw image."""
-    half = np.full((source.Rows, source.Columns + shift), 0.5, np.float32)
-    half[10:20, 10:20] = 1
+    stored = source.pixel_array.astype(np.float32)
+    image = np.pad(1 - stored / stored.max(), ((0, 0), (0, shift)))
     source.Columns += shift
-    write(path, derive(source, half, description="processed", software_version="1"))
+    write(path, derive(source, image, description="processed", software_version="1"))
     source.Columns -= shift
 
 
@@ -153,9 +154,8 @@ def test_without_the_reference_enhancer_only_twins_come_out(clinic):
 
 
 def test_a_folder_of_targets_pairs_by_name(clinic):
-    shape = read(RAW / "a" / "IM1").shape
     Path("done/a").mkdir(parents=True)
-    write_png(Path("done/a/IM1.png"), np.linspace(0, 1, shape[0] * shape[1]).reshape(shape))
+    write_png(Path("done/a/IM1.png"), normalize(read(RAW / "a" / "IM1")))
     run("--targets", "done")
     cat = listed_pairs(OUT)[0]
     assert cat.target_algo == ""
@@ -409,9 +409,8 @@ def test_anonymized_copies_have_the_pixels_and_nothing_else_of_the_patient(clini
 
 
 def test_texts_in_a_png_are_left_out_of_an_anonymized_copy(clinic):
-    shape = read(RAW / "a" / "IM1").shape
     Path("done/a").mkdir(parents=True)
-    gray = np.linspace(0, 1, shape[0] * shape[1]).reshape(shape)
+    gray = normalize(read(RAW / "a" / "IM1"))
     write_png(Path("done/a/IM1.png"), gray, description=f"of {OWNER}")
     run("--targets", "done", "--anonymize")
     copy = OUT / listed_pairs(OUT)[0].target_path

@@ -32,6 +32,8 @@ PATCH_PX = 256
 NUM_PATCHES = 9
 STEP_PX = 0.02
 """Distance of the places at which the peak is searched for."""
+LEAST_CORRELATION = 0.2
+"""Of what shows the same; targets of other radiographs have less."""
 HIGHEST_FREQUENCY = 0.15
 """Cycles per pixel that still count; above them are noise and traces of compression."""
 
@@ -73,6 +75,66 @@ def align(raw: Image, target: Image) -> Alignment:
     patches = _patches(raw, target, whole, where=np.abs(small_raw), scale=scale)
     fine = _shift(patches)
     return Alignment((whole[0] + fine[0], whole[1] + fine[1]), correlation)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """One of the eight ways in which an image lies on another one of the same pixels.
+
+    Args:
+        quarters: Number of quarter turns, counterclockwise.
+        mirrored: Whether it was mirrored, left for right, before it was turned.
+    """
+
+    quarters: int = 0
+    mirrored: bool = False
+
+    def __str__(self) -> str:
+        """Return what was done to the image, as a predicate."""
+        return _CALLED[self]
+
+    def undone(self, image: Image) -> Image:
+        """Return an image as it was before it was mirrored and turned."""
+        back = np.rot90(image, -self.quarters)
+        return np.ascontiguousarray(np.fliplr(back) if self.mirrored else back)
+
+
+_CALLED = {
+    Orientation(0): "in place",
+    Orientation(1): "turned by 90 degrees counterclockwise",
+    Orientation(2): "turned by 180 degrees",
+    Orientation(3): "turned by 90 degrees clockwise",
+    Orientation(0, mirrored=True): "mirrored left to right",
+    Orientation(1, mirrored=True): "mirrored, and turned by 90 degrees counterclockwise",
+    Orientation(2, mirrored=True): "mirrored top to bottom",
+    Orientation(3, mirrored=True): "mirrored, and turned by 90 degrees clockwise",
+}
+
+
+def likeness_by_orientation(raw: Image, target: Image) -> dict[Orientation, float]:
+    """Return how much a target has in common with its raw image in each way in which it may lie.
+
+    Args:
+        raw: The raw image, shape (rows, columns), in [0, 1].
+        target: The target, in [0, 1].
+
+    Returns:
+        Orientation -> correlation of reduced images, as in `Alignment`, the one with the largest
+        absolute value first; only those that have the raw image's shape.
+    """
+    if target.shape not in (raw.shape, raw.shape[::-1]):
+        return {}
+    scale = max(1.0, max(raw.shape) / REDUCED_PX)
+    small_raw, small_target = (_reduced(image, scale) for image in (raw, target))
+    detail = detail_of(small_raw)
+    found: dict[Orientation, float] = {}
+    for orientation in _CALLED:
+        lying = orientation.undone(small_target)
+        if lying.shape == small_raw.shape:
+            other = detail_of(lying)
+            shift = _shift([(_faded(detail), _faded(other))])
+            found[orientation] = _correlation(detail, other, shift)
+    return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
 def _reduced(image: Image, scale: float) -> Image:

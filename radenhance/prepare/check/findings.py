@@ -18,12 +18,11 @@ from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read
 from radenhance.errors import RadiographError
-from radenhance.prepare.check.alignment import Alignment, align
+from radenhance.prepare.check.alignment import LEAST_CORRELATION, Alignment, align
+from radenhance.prepare.geometry import fault_of_geometry
 from radenhance.prepare.outside import outside_of
 
 LARGEST_SHIFT_PX = 0.5
-LEAST_CORRELATION = 0.2
-"""Pairs have 0.4 and more, targets of other radiographs less than 0.1."""
 NARROWEST_RANGE = 0.02
 """Fraction of the scale that the bits declare."""
 MOST_SATURATED = 0.2
@@ -110,13 +109,16 @@ def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
     found_target = _findings(target, declarations.target, for_presentation=True)
     warnings = [*_warnings("raw", found_raw), *_warnings("target", found_target)]
     alignment, outside = None, ""
-    if raw is not None and target is not None and raw.shape != target.shape:
-        faults.append(f"raw has {raw.shape} rows and columns, target {target.shape}")
-    elif raw is not None and target is not None:
-        shown = normalize(target)
-        alignment, outside = align(normalize(raw), shown), outside_of(raw, shown)
-        faults += _faults_of_alignment(alignment)
-        warnings += _warnings_of_alignment(alignment)
+    if raw is not None and target is not None:
+        shown, seen = normalize(target), normalize(raw)
+        if raw.shape == target.shape:
+            alignment, outside = align(seen, shown), outside_of(raw, shown)
+        likeness = alignment.correlation if alignment else None
+        if wrong := fault_of_geometry(seen, shown, likeness=likeness):
+            faults.append(f"target {wrong}")
+        elif alignment:
+            faults += _faults_of_alignment(alignment)
+            warnings += _warnings_of_alignment(alignment)
     return PairFindings(
         pair, found_raw, found_target, alignment, tuple(faults), tuple(warnings), outside
     )
@@ -242,11 +244,6 @@ def _faults_of_alignment(alignment: Alignment) -> list[str]:
 
 
 def _warnings_of_alignment(alignment: Alignment) -> list[str]:
-    if -LEAST_CORRELATION <= alignment.correlation < LEAST_CORRELATION:
-        return [
-            f"raw and target have little in common (correlation {alignment.correlation:.2f}); "
-            "check whether it is the target of another radiograph"
-        ]
     if alignment.correlation >= LEAST_CORRELATION and alignment.distance > LARGEST_SHIFT_PX:
         rows, columns = alignment.shift
         return [f"target is shifted against raw by {rows:+.2f} rows and {columns:+.2f} columns"]

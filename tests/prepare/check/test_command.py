@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ def test_a_good_dataset_has_no_faults_and_trains(root, capsys):
     for told in (
         "shifted",
         "INVERTED",
-        "little in common",
+        "orientation",
         "washed out",
         "pixel for pixel",
         "bits",
@@ -84,17 +85,35 @@ def test_what_is_declared_about_the_outside_of_the_field_is_compared(root, capsy
     assert [pair["outside_field"] for pair in found["pairs"]] == ["black", "black"]
 
 
+TURNS = [
+    (1, False, "turned by 90 degrees counterclockwise"),
+    (2, False, "turned by 180 degrees"),
+    (3, False, "turned by 90 degrees clockwise"),
+    (0, True, "mirrored left to right"),
+    (2, True, "mirrored top to bottom"),
+    (1, True, "mirrored, and turned by 90 degrees counterclockwise"),
+]
+
+
+def turned(image, *, quarters, mirrored):
+    return np.rot90(np.fliplr(image) if mirrored else image, quarters).copy()
+
+
 @pytest.mark.parametrize(
     ("function", "fault", "warning"),
     [
         (lambda image: 65535 - image, "target is INVERTED against raw", ""),
-        (lambda image: image[1:], "rows and columns, target", ""),
+        (lambda image: image[1:], "rows and columns, its raw image", ""),
+        *(
+            (partial(turned, quarters=quarters, mirrored=mirrored), f"target is {told} against", "")
+            for quarters, mirrored, told in TURNS
+        ),
+        (lambda image: image * 0, "fits its raw image in none of eight orientations", ""),
         (lambda image: np.roll(image, 2, 0), "", "target is shifted against raw by +"),
         (lambda image: np.roll(image, -1, 1), "", "rows and -"),
         (lambda image: image >> 4, "", "target is declared to have 16 bits (format), but its"),
         (lambda image: 30000 + (image >> 7), "", "target is washed out"),
         (lambda image: np.maximum(image, 65535 * (image > 99)), "", "target is saturated white"),
-        (lambda image: np.rot90(image, 2).copy(), "", "little in common"),
     ],
 )
 def test_a_wrong_target_is_told(root, function, fault, warning):

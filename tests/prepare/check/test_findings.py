@@ -104,7 +104,7 @@ def test_an_inverted_target_is_a_fault_and_a_shifted_one_a_warning():
     assert shifted.faults == ()
     assert shifted.warnings == ("target is shifted against raw by +0.00 rows and +3.00 columns",)
     other = found(image, anatomy(seed=1))
-    assert "little in common" in other.warnings[0]
+    assert "fits its raw image in none of eight orientations" in other.faults[0]
     assert "shifted" not in "".join(other.warnings)
 
 
