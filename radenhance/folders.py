@@ -4,11 +4,15 @@ A folder without read permission, a link in a circle and a named pipe are told w
 exports ten thousand files does not count them. Linked folders are searched, each once.
 """
 
+import fcntl
 import os
 import stat
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from radenhance.errors import UsageError
 
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -76,6 +80,34 @@ def why_no_file(path: Path) -> str:
     if stat.S_ISREG(mode):
         return ""
     return f"is {_SPECIAL.get(stat.S_IFMT(mode), 'of an unknown kind')}, expected a file"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder, which must be there.
+
+    Nothing is left behind, also by a process that is killed. Where a file system has no locks,
+    everybody comes in.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        UsageError: Another process is in there.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another radenhance command works in {folder}; wait until it has ended"
+            ) from error
+        except OSError:
+            pass  # no locks here
+        yield
+    finally:
+        os.close(lock)
 
 
 def _unsearched(error: OSError) -> Entry:

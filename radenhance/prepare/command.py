@@ -15,6 +15,7 @@ from radenhance.console import Parser, say
 from radenhance.dataset.description import DESCRIPTION, load_declarations
 from radenhance.dataset.manifest import MANIFEST, Pair, check_patients, listed_pairs
 from radenhance.errors import DatasetError, UsageError
+from radenhance.folders import alone_in
 from radenhance.prepare.case import CaseJob, MadeCase, Settings, make_case
 from radenhance.prepare.export import Export, read_export
 from radenhance.prepare.listing import REJECTED, nothing_came_out, report, write_lists
@@ -83,6 +84,29 @@ def prepare(
         DatasetError: No file can be used, or the existing manifest is wrong.
     """
     _check_folders(raw, root, targets=targets)
+    root.mkdir(parents=True, exist_ok=True)
+    with alone_in(root):
+        return _prepare(
+            raw,
+            root,
+            settings=settings,
+            targets=targets,
+            drawing=drawing or Drawing(),
+            keep_names=keep_names,
+            num_processes=num_processes,
+        )
+
+
+def _prepare(
+    raw: Path,
+    root: Path,
+    *,
+    settings: Settings,
+    targets: Path | None,
+    drawing: Drawing,
+    keep_names: bool,
+    num_processes: int | None,
+) -> tuple[list[Pair], list[Rejected]]:
     listed = listed_pairs(root) if (root / MANIFEST).is_file() else []
     check_patients(pair for pair in listed if pair.accept)
     known = _by_source(root, listed)
@@ -90,13 +114,13 @@ def prepare(
     export = read_export(raw, targets, leave_out=root, num_processes=num_processes)
     pairing = pair_up(export.sources)
     work_folder = root / WORK_FOLDER
-    work_folder.mkdir(parents=True, exist_ok=True)
+    work_folder.mkdir(exist_ok=True)
     made = _make(root, pairing.cases, settings, known, num_processes=num_processes)
     again, new, copies = _sort(made, known)
     wanted = _wanted_names(export, pairing.cases) if keep_names else {}
     names = names_of(root, work_folder, listed)
     new = [names.name(pair, wanted.get(pair.source_sha256)) for pair in new]
-    new = split_new(listed, new, drawing=drawing or Drawing())
+    new = split_new(listed, new, drawing=drawing)
     placed = place(root, work_folder, [*again, *new])
 
     pairs = list({pair.case_id: pair for pair in (*listed, *placed)}.values())

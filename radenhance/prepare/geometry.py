@@ -13,7 +13,6 @@ from radenhance.prepare.check.alignment import (
     likeness_by_orientation,
 )
 
-
 SURELY_IN_PLACE = 0.9
 """Correlation from which no other orientation is tried."""
 
@@ -39,7 +38,9 @@ def fault_of_geometry(raw: Image, target: Image, *, likeness: float | None = Non
         likeness: Their correlation, as `align` gives it, where it is known.
     """
     if target.shape not in (raw.shape, raw.shape[::-1]):
-        return f"has {target.shape} rows and columns, its raw image {raw.shape}; export both uncropped"
+        return (
+            f"has {target.shape} rows and columns, its raw image {raw.shape}; export both uncropped"
+        )
     if target.shape == raw.shape:
         known = align(raw, target).correlation if likeness is None else likeness
         if abs(known) >= SURELY_IN_PLACE:  # animals are symmetric, but not as much

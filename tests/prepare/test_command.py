@@ -15,6 +15,7 @@ from radenhance.dataset.manifest import listed_pairs, read_manifest, write_manif
 from radenhance.dataset.normalize import normalize
 from radenhance.dicom.read import read, read_header
 from radenhance.dicom.write import derive, write, write_png
+from radenhance.folders import alone_in
 from radenhance.phantoms.radiograph import dataset_of, phantom
 from radenhance.prepare import case as case_module
 from radenhance.prepare import command as prepare_module
@@ -416,6 +417,18 @@ def test_texts_in_a_png_are_left_out_of_an_anonymized_copy(clinic):
     copy = OUT / listed_pairs(OUT)[0].target_path
     assert OWNER.encode() not in copy.read_bytes()
     assert np.array_equal(read(copy).pixels, read(Path("done/a/IM1.png")).pixels)
+
+
+def test_a_second_prepare_into_one_folder_says_that_another_works_there(clinic, capsys):
+    OUT.mkdir()
+    with alone_in(OUT):
+        run(code=2)
+    assert "another radenhance command works in out; wait until it has ended" in (
+        capsys.readouterr().err
+    )
+    assert list(OUT.iterdir()) == []
+    run()
+    assert len(listed_pairs(OUT)) == 3
 
 
 def test_links_take_no_space(clinic):
