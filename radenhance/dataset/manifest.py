@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -33,6 +34,9 @@ RADIOGRAPH_SUFFIXES = (".dcm", ".dicom", ".ima", ".png", ".tif", ".tiff", ".npy"
 MAX_BYTES = 64 * 2**20
 """Of `pairs.csv`: the lines of some 150,000 pairs."""
 
+DELIMITERS = ",;\t"
+"""Of values in a line; spreadsheets write semicolons where a comma is the decimal sign."""
+
 _LARGEST = sys.float_info.max
 
 _NUMBERS: dict[str, tuple[Callable[[str], int | float], float, float]] = {
@@ -42,6 +46,40 @@ _NUMBERS: dict[str, tuple[Callable[[str], int | float], float, float]] = {
     **dict.fromkeys(("pixel_spacing_mm", "kvp", "mas"), (float, -_LARGEST, _LARGEST)),
 }
 """Column of numbers -> what makes a number of its text, the lowest, and the highest."""
+
+_CATEGORIES: dict[str, Callable[[str], str]] = {
+    "split": str.lower,
+    "species": str.lower,
+    "body_part": str.upper,
+    "view": str.upper,
+    "pixel_intensity": str.upper,
+    "intent": str.upper,
+}
+"""Column of what is counted by -> how it is written, so that Cat and cat are one species."""
+
+_WHOLE = re.compile(r"\.0*$")
+"""What spreadsheets put behind whole numbers."""
+
+_ACCEPT = {
+    **dict.fromkeys(("1", "1.0", "1,0", "true", "yes"), 1),
+    **dict.fromkeys(("0", "0.0", "0,0", "false", "no"), 0),
+}
+
+_HASHES = (
+    "patient_id",
+    "study_uid",
+    "raw_sha256",
+    "target_sha256",
+    "source_sha256",
+    "pixels_sha256",
+    "target_algo_hash",
+    "recipe",
+)
+_SPOILED = re.compile(r"\d([.,]\d+)?E\+\d+")
+"""What a spreadsheet makes of 12345678e901, or of a hash of digits alone."""
+
+_EXCELS_WORD = re.compile(r"sep=.\r?\n")
+"""A first line by which Excel is told how values are separated."""
 
 
 def read_manifest(root: Path) -> list[Pair]:
@@ -76,13 +114,23 @@ def listed_pairs(root: Path) -> list[Pair]:
 
 def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     """Return the columns of a CSV file, and its rows with the numbers of their lines."""
-    text = io.StringIO(read_text(path, max_bytes=MAX_BYTES, error=DatasetError), newline="")
-    reader = csv.reader(text, strict=True)
+    text = read_text(path, max_bytes=MAX_BYTES, error=DatasetError)
+    if told := _EXCELS_WORD.match(text):
+        text = text[told.end() :]
+    head = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     lines = _lines(reader, path)
-    columns = next(lines, (1, []))[1]
+    columns = [_column(name) for name in next(lines, (1, []))[1]]
     if twice := [column for column, number in Counter(columns).items() if column and number > 1]:
         raise DatasetError(f"{path} has the column {one_line(twice[0])!r} twice; remove one")
     return columns, ((number, _row(path, number, columns, line)) for number, line in lines)
+
+
+def _column(name: str) -> str:
+    """Return a column's name; one of ours may have been typed in capitals or with blanks."""
+    plain = name.strip().lower()
+    return plain if plain in {field.name for field in fields(Pair)} else name
 
 
 def _lines(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -96,7 +144,7 @@ def _row(path: Path, number: int, columns: list[str], line: list[str]) -> dict[s
     if any(line[len(columns) :]):
         raise DatasetError(
             f"{path}, line {number} has {len(line)} values for {len(columns)} columns; put a value "
-            "that has a comma into quotes"
+            "that has a comma or a semicolon into quotes"
         )
     return dict.fromkeys(columns, "") | dict(zip(columns, line, strict=False))
 
@@ -249,6 +297,9 @@ def fingerprint(root: Path, pairs: Iterable[Pair]) -> str:
 def _pair(row: dict[str, str], where: str) -> Pair:
     known = {field.name for field in fields(Pair)}
     values: dict[str, object] = {key: from_csv(row[key] or "") for key in row if key in known}
+    for name, in_one_case in _CATEGORIES.items():
+        if name in values:
+            values[name] = in_one_case(str(values[name]).strip())
     if values["split"] not in get_args(Split):
         raise DatasetError(
             f"{where}: split is {one_line(values['split'])!r}, expected train, val or test"
@@ -259,12 +310,17 @@ def _pair(row: dict[str, str], where: str) -> Pair:
             "without its suffix"
         )
     accept = str(values.pop("accept", "")).strip() or "1"
-    if accept not in ("0", "1"):
+    if accept.lower() not in _ACCEPT:
         raise DatasetError(f"{where}: accept is {one_line(accept)!r}, expected 1 or 0")
+    if changed := [name for name in _HASHES if _SPOILED.fullmatch(str(values.get(name, "")))]:
+        raise DatasetError(
+            f"{where}: {changed[0]} is {one_line(values[changed[0]])!r}, which a spreadsheet made "
+            "of a hash that looks like a number; empty the cell, or import the column as text"
+        )
     for column in _NUMBERS.keys() & values.keys():
         values[column] = _number(str(values[column]), column, where)
     values.setdefault("patient_id", "")
-    return Pair(**values, accept=int(accept))  # type: ignore[arg-type]
+    return Pair(**values, accept=_ACCEPT[accept.lower()])  # type: ignore[arg-type]
 
 
 def _is_name(case_id: str) -> bool:
@@ -277,7 +333,7 @@ def _number(text: str, column: str, where: str) -> int | float | None:
         return None
     kind, lowest, highest = _NUMBERS[column]
     try:
-        number = kind(text)
+        number = kind(_WHOLE.sub("", text.strip().replace(",", ".")))
     except ValueError as error:
         raise DatasetError(f"{where}: {column} is {one_line(text)!r}, expected a number") from error
     if not lowest <= number <= highest:

@@ -1,4 +1,7 @@
+import csv
 import hashlib
+import io
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,8 +91,8 @@ def test_a_spreadsheet_may_save_it_with_a_byte_order_mark_and_fewer_columns(root
             "line 2: split is 'training', expected train, val or test",
         ),
         (
-            "case_id,raw_path,target_path,split,accept\na,raw/a.npy,target/a.npy,val,yes\n",
-            "line 2: accept is 'yes', expected 1 or 0",
+            "case_id,raw_path,target_path,split,accept\na,raw/a.npy,target/a.npy,val,perhaps\n",
+            "line 2: accept is 'perhaps', expected 1 or 0",
         ),
         (
             "case_id,raw_path,target_path,split\nc,raw/c.npy,target/c.npy,val\n",
@@ -151,6 +154,87 @@ def test_a_hostile_manifest_is_one_short_sentence(root, text, message):
     with pytest.raises(DatasetError, match=message) as caught:
         read_manifest(root)
     assert len(str(caught.value)) < 1000
+
+
+def as_spreadsheet(root, *, delimiter, decimal, end, quoting, head, change):
+    """Save `pairs.csv` again as a spreadsheet does."""
+    with (root / "pairs.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
+    numbers = {rows[0].index(name) for name in ("pixel_spacing_mm", "kvp", "mas", "rows", "sign")}
+    for row in rows:
+        values = [change(value) for value in row]
+        if row is not rows[0]:
+            for index in numbers:
+                values[index] = row[index].replace(".", decimal)
+        writer.writerow(values)
+    content = head.format(delimiter=delimiter, end=end) + text.getvalue()
+    (root / "pairs.csv").write_bytes(content.encode())
+
+
+SPREADSHEETS = [
+    dict(zip(("delimiter", "decimal", "end", "quoting", "head"), values, strict=True))
+    for values in itertools.product(
+        ",;\t",
+        ".,",
+        ("\n", "\r\n"),
+        (csv.QUOTE_MINIMAL, csv.QUOTE_ALL),
+        ("", "\ufeff", "sep={delimiter}{end}"),
+    )
+]
+
+
+@pytest.mark.parametrize("how", SPREADSHEETS, ids=lambda how: "".join(map(repr, how.values())))
+def test_what_a_spreadsheet_saved_is_read_as_what_was_written(root, how):
+    pairs = [
+        pair("a", species="cat", body_part="CHEST", kvp=62.5, mas=0.8, rows=512, sign=-1),
+        pair("b", split="val", species="dog", notes="two; or, three", pixel_spacing_mm=0.148),
+    ]
+    write_manifest(root, pairs)
+    as_spreadsheet(root, **how, change=lambda value: value)
+    assert listed_pairs(root) == pairs
+    write_manifest(root, listed_pairs(root))  # as `prepare` does, which so repairs it
+    assert (root / "pairs.csv").read_bytes().startswith(b"case_id,")
+    assert listed_pairs(root) == pairs
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.title, " {} ".format])
+@pytest.mark.parametrize("column", ["split", "species", "body_part", "view", "intent"])
+def test_categories_that_differ_in_case_or_blanks_are_one(root, column, change):
+    known = {"species": "cat", "body_part": "CHEST", "view": "VD", "intent": "FOR PROCESSING"}
+    expected = pair("a", split="train", **known)
+    write_manifest(root, [expected])
+    text = (root / "pairs.csv").read_text().splitlines()
+    values = dict(zip(text[0].split(","), text[1].split(","), strict=True))
+    values[column] = change(values[column])
+    (root / "pairs.csv").write_text("\n".join([text[0], ",".join(values.values())]))
+    assert listed_pairs(root) == [expected]
+
+
+@pytest.mark.parametrize(("typed", "accept"), [("TRUE", 1), ("False", 0), ("1,0", 1), ("no", 0)])
+def test_what_a_spreadsheet_makes_of_1_and_0_is_accept(root, typed, accept):
+    write_manifest(root, [pair("a")])
+    head, line = (root / "pairs.csv").read_text().splitlines()
+    index = head.split(",").index("accept")
+    values = line.split(",")
+    values[index] = f'"{typed}"'
+    (root / "pairs.csv").write_text("\n".join([head, ",".join(values)]))
+    assert listed_pairs(root)[0].accept == accept
+
+
+@pytest.mark.parametrize("spoiled", ["1.23457E+11", "1,23457E+11", "5E+63", "2.5E+908"])
+@pytest.mark.parametrize("column", ["patient_id", "source_sha256", "recipe"])
+def test_a_hash_that_a_spreadsheet_took_for_a_number_is_named(root, column, spoiled):
+    write_manifest(root, [pair("a", **{column: spoiled})])
+    with pytest.raises(DatasetError, match=f"line 2: {column} is .*a spreadsheet made of a hash"):
+        listed_pairs(root)
+
+
+@pytest.mark.parametrize("patient", ["5E2", "E7", "rex"])
+def test_a_patient_may_have_any_other_name(root, patient):
+    write_manifest(root, [pair("a", patient_id=patient)])
+    assert listed_pairs(root)[0].patient_id == patient
 
 
 def test_empty_values_at_the_end_of_a_line_and_empty_lines_are_none(root):
