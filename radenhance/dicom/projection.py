@@ -46,13 +46,13 @@ def check_projection(attributes: Attributes) -> None:
     if sop_class not in SOP_CLASSES:
         raise attributes.error(
             "SOPClassUID",
-            f"is {sop_class.name}, expected an X-ray projection such as CR or DX",
+            f"is {sop_class.name!r}, expected an X-ray projection such as CR or DX",
             NoRadiographError,
         )
     if modality not in _MODALITIES:
         raise attributes.error(
             "Modality",
-            f"is {modality}, expected an X-ray projection such as CR or DX",
+            f"is {modality!r}, expected an X-ray projection such as CR or DX",
             NoRadiographError,
         )
     frames = attributes.integer("NumberOfFrames")
@@ -72,8 +72,8 @@ def _check_grayscale(attributes: Attributes) -> None:
     if photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         raise attributes.error(
             "PhotometricInterpretation",
-            f"is {photometric}, expected MONOCHROME1 or MONOCHROME2; a colour image (a screenshot "
-            "or a scan) does not hold X-ray intensities",
+            f"is {photometric!r}, expected MONOCHROME1 or MONOCHROME2; a colour image (a "
+            "screenshot or a scan) does not hold X-ray intensities",
             NoRadiographError,
         )
     if samples != 1:

@@ -44,7 +44,7 @@ from radenhance.inference.model import Enhancer, NetworkEnhancer
 from radenhance.inference.naming import output_name
 from radenhance.inference.outputs import Output
 from radenhance.inference.sources import Candidate, look_at, words_of
-from radenhance.prepare.identity import blacked_out, unwarned
+from radenhance.prepare.identity import blacked_out, masked, unwarned
 from radenhance.prepare.source import FoundFile, reason
 
 EXIT_CODES: dict[Outcome, int] = {"out of memory": 3, "failed": 4}
@@ -220,9 +220,8 @@ class Batch:
             raise
         except (RadenhanceError, MemoryError) as error:
             why = reason(error, candidate.found.path) or "memory ran out"
-            record = replace(
-                record, outcome=_outcome_of(error), reason=blacked_out(why, self._words)
-            )
+            mask = masked if error is source else blacked_out  # of an output, there is a path in it
+            record = replace(record, outcome=_outcome_of(error), reason=mask(why, self._words))
         return replace(record, seconds=round(time.monotonic() - begin, 3))
 
     def _made(self, radiograph: Radiograph) -> _Made:

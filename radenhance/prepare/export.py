@@ -11,7 +11,7 @@ from typing import Any
 
 from radenhance.dataset.manifest import RADIOGRAPH_SUFFIXES
 from radenhance.dataset.species import SPECIES
-from radenhance.prepare.identity import blacked_out
+from radenhance.prepare.identity import blacked_out, masked
 from radenhance.prepare.parallel import in_parallel
 from radenhance.prepare.source import Rejected, Source, find_files, identify
 
@@ -36,7 +36,7 @@ class Export:
             replace(
                 file,
                 name=blacked_out(file.name, self.words),
-                reason=blacked_out(file.reason, self.words),
+                reason=masked(file.reason, self.words),
             )
             for file in files
         ]

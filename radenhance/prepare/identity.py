@@ -48,6 +48,7 @@ _DATE = re.compile(
     r"(?<![\d.])(?:(?:19|20)\d\d([-._]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])"
     r"|\d{1,2}([-._])\d{1,2}\2(?:19|20)\d\d)(?![\d]|\.\d)"
 )
+_QUOTED = re.compile("'[^']*(?:'|$)|\"[^\"]*(?:\"|$)")  # a long value is cut off with its quote
 _SHORTEST_NAME = 3
 _SHORTEST_PART = 4  # letters of a name inside a longer word, and digits of a number
 
@@ -94,6 +95,19 @@ def blacked_out(text: str, words: Collection[str]) -> str:
     """
     parts = re.split(r"([\W_]+)", _DATE.sub(BLACK, text))
     return "".join(BLACK if _holds(plain(part), words) else part for part in parts)
+
+
+def masked(sentence: str, words: Collection[str]) -> str:
+    """Return a sentence of ours with *** for what identifies somebody in all that it quotes.
+
+    Sentences about files quote what is not theirs: values of elements, and names of other files.
+    The rest is ours, though a patient may be called Lut and an owner Field.
+
+    Args:
+        sentence: Why a file was rejected.
+        words: The words to black out, as `identity_words` returns them.
+    """
+    return _QUOTED.sub(lambda quoted: blacked_out(quoted[0], words), _DATE.sub(BLACK, sentence))
 
 
 def _words(attributes: Attributes, keyword: str) -> list[str]:

@@ -49,7 +49,7 @@ def pair_up(sources: Iterable[Source]) -> Pairing:
     by_uid = {uid: _original(file, first) for uid, file in first.items()}
     originals = [_original(file, first) for file in files]
     rejected += [
-        _rejected(file, f"is a compressed copy of {original.found.name}, as its header says")
+        _rejected(file, f"is a compressed copy of {original.found.name!r}, as its header says")
         for file, original in zip(files, originals, strict=True)
         if original is not file
     ]
@@ -63,7 +63,9 @@ def pair_up(sources: Iterable[Source]) -> Pairing:
             rejected.append(_rejected(file, _why_no_raw(file)))
         elif raw.sha256 in targets:
             chosen = targets[raw.sha256].found.name
-            why = f"its raw image has the target {chosen} already; use --targets to choose another"
+            why = (
+                f"its raw image has the target {chosen!r} already; use --targets to choose another"
+            )
             rejected.append(_rejected(file, why))
         else:
             targets[raw.sha256] = file
@@ -76,7 +78,7 @@ def _without_copies(sources: Iterable[Source]) -> tuple[list[Source], list[Rejec
     for file in sources:
         original = first.setdefault(file.sha256, file)
         if original is not file:
-            rejected.append(_rejected(file, f"is a copy of {original.found.name}"))
+            rejected.append(_rejected(file, f"is a copy of {original.found.name!r}"))
     return list(first.values()), rejected
 
 

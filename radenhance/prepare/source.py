@@ -139,8 +139,8 @@ def _identify(found: FoundFile) -> Source | Rejected:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """Return an error's message without the path that it begins with."""
-    return str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
+    """Return an error's message without the path that it begins with, and the name in quotes."""
+    return str(error).removeprefix(f"{path}: ").replace(str(path), repr(path.name))
 
 
 def _role_by_folder(name: str) -> Role | None:

@@ -35,8 +35,8 @@ def test_xray_projections_are_read(sop_class, modality, digital_xray):
         ("4", "MR", "MR Image Storage"),
         ("6.1", "US", "Ultrasound Image Storage"),
         ("66.4", "SEG", "Segmentation Storage"),
-        ("1", "CT", r"\(0008,0060\) Modality is CT"),
-        ("7", "NM", r"\(0008,0060\) Modality is NM"),
+        ("1", "CT", r"\(0008,0060\) Modality is 'CT'"),
+        ("7", "NM", r"\(0008,0060\) Modality is 'NM'"),
     ],
 )
 def test_other_images_are_refused_by_name(sop_class, modality, named, digital_xray):

@@ -175,7 +175,7 @@ def test_every_rejected_file_is_listed_with_its_reason(clinic):
     twin(RAW / "c" / "twin", lonely)
     run()
     reasons = rejected()
-    assert "is a copy of c/first" in reasons["c/third"]
+    assert "is a copy of 'c/first'" in reasons["c/third"]
     assert "has the pixels of another raw file" in reasons["c/second"]
     assert "(7FE0,0010) Pixel Data" in reasons["c/cut"]
     assert "(16, 16) rows and columns, expected 64 or more" in reasons["c/icon.npy"]

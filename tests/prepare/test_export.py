@@ -60,8 +60,28 @@ def test_the_output_folder_is_not_searched(disc):
 
 def test_a_name_of_any_header_is_blacked_out_in_paths_and_reasons(disc):
     export = exported()
-    file = Rejected(f"{PET}/x.txt", f"is a copy of {OWNER.upper()}/y.dcm", "sha")
-    assert export.shown([file]) == [Rejected("***/x.txt", "is a copy of ***/y.dcm", "sha")]
+    file = Rejected(f"{PET}/x.txt", f"is a copy of '{OWNER.upper()}/y.dcm'", "sha")
+    assert export.shown([file]) == [Rejected("***/x.txt", "is a copy of '***/y.dcm'", "sha")]
+
+
+OUR_WORDS = ["Lut", "Pixel", "Data", "Rows", "Field", "Copy", "Descriptor", "Expected", "Damaged"]
+
+
+@pytest.mark.parametrize("owner", OUR_WORDS)
+def test_an_owner_who_is_called_like_a_word_of_ours_blacks_out_none_of_our_sentences(owner, disc):
+    dataset = named_dataset("cat")
+    dataset.PatientName = f"{owner}^Ann"
+    save(dataset, RAW / "1")
+    export = exported()
+    sentences = [
+        "(0028,3002) LUT Descriptor has 5 values, expected 3",
+        "(7FE0,0010) Pixel Data is cut off after 100 of 200 bytes, a damaged file",
+        "has (3, 4) rows and columns; no field is found",
+    ]
+    shown = export.shown([Rejected("a", sentence) for sentence in sentences])
+    assert [file.reason for file in shown] == sentences
+    (named,) = export.shown([Rejected(f"{owner}/a", f"is a copy of '{owner}.dcm', as I said")])
+    assert (named.name, named.reason) == ("***/a", "is a copy of '***.dcm', as I said")
 
 
 def test_a_header_keeps_its_species_but_no_name_in_its_texts():

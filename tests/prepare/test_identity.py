@@ -6,7 +6,7 @@ import pytest
 from clinic_files import named_dataset, save
 
 from radenhance.dicom.dicom_file import parse
-from radenhance.prepare.identity import blacked_out, identity_words, unwarned
+from radenhance.prepare.identity import blacked_out, identity_words, masked, unwarned
 
 
 def words_of(dataset):
@@ -64,6 +64,21 @@ def test_every_word_that_holds_a_name_is_blacked_out(text, expected):
     assert blacked_out(text, frozenset({"zorbax", "quillfeather", "ann"})) == (
         text if expected is None else expected
     )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("Modality is 'ZORBAX', expected CR", "Modality is '***', expected CR"),
+        ("Zorbax is ours here", None),
+        ("is ['a', 'Zorbax B'], expected", "is ['a', '*** B'], expected"),
+        ('is "O\'Zorbax", expected', 'is "O\'***", expected'),
+        ("is 'a value that is cut off Zorb Zorbax", "is 'a value that is cut off Zorb ***"),
+        ("made on 2019-03-04 of 'Zorbax'", "made on *** of '***'"),
+    ],
+)
+def test_what_a_sentence_quotes_is_blacked_out_and_the_rest_is_ours(sentence, expected):
+    assert masked(sentence, frozenset({"zorbax"})) == (expected or sentence)
 
 
 def test_what_readers_warn_of_is_not_said_and_errors_are_raised(caplog):

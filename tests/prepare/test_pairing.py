@@ -40,7 +40,7 @@ def test_a_twin_of_a_twin_leads_back_to_the_raw_image():
     files = source("1", intent=RAW), source("3", intent=DONE, of=["2"])
     between = source("2", intent=DONE, of=["1"])
     assert cases(*files, between) == [("1", "3")]
-    assert "the target 3 already" in reasons(*files, between)["2"]
+    assert "the target '3' already" in reasons(*files, between)["2"]
 
 
 def test_images_that_name_each_other_end_in_no_circle():
@@ -55,7 +55,7 @@ def test_a_compressed_copy_is_its_original_and_never_its_target(intent):
     assert cases(copy) == [("2", None)]
     for files in ([raw, copy], [copy, raw]):
         assert cases(*files) == [("1", None)]
-        assert reasons(*files) == {"2": "is a compressed copy of 1, as its header says"}
+        assert reasons(*files) == {"2": "is a compressed copy of '1', as its header says"}
     again, done = source("3", copy_of=["2"]), source("4", intent=DONE, of=["3"])
     assert cases(again, done, copy, raw) == [("1", "4")]
     assert cases(done, again) == [("3", "4")]
@@ -110,4 +110,4 @@ def test_a_target_put_there_by_hand_goes_before_a_twin():
 def test_equal_files_count_once():
     files = source("1", intent=RAW), source("copy", intent=RAW, sha="sha of 1")
     assert cases(*files) == [("1", None)]
-    assert reasons(*files) == {"copy": "is a copy of 1"}
+    assert reasons(*files) == {"copy": "is a copy of '1'"}

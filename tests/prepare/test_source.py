@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_opened_is_rejected_without_a_hash():
 def test_a_reason_names_the_file_and_not_the_way_to_it():
     path = Path("Zorbax/a.dcm")
     error = ValueError(f"{path}: is cut off; see {path}")
-    assert reason(error, path) == "is cut off; see a.dcm"
+    assert reason(error, path) == "is cut off; see 'a.dcm'"
 
 
 @pytest.mark.parametrize(
