@@ -49,6 +49,7 @@ ROOMS = (
     "inference",
     "command_line",
     "reproduce",
+    "folds",
     "cli",
     "completion",
     "__main__",
