@@ -313,7 +313,7 @@ class Checkpoint:
             and fold.keys() == {*FOLD_PARAMETERS, PATIENTS}
             and all(type(fold[name]) is int for name in FOLD_PARAMETERS)
             and 1 <= fold["fold"] <= fold["num_folds"] != 1
-            and isinstance(fold[PATIENTS], str)
+            and re.fullmatch("[0-9a-f]{64}", str(fold[PATIENTS]))
         )
         if not right:
             raise self._refused(f"its fold is {shortened(fold)}")

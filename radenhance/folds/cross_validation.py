@@ -5,7 +5,9 @@ under lightning_logs as runs always do, and fold_1, fold_2, ... hold what each p
 it has finished. The same command goes on there, and another one is refused.
 """
 
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ MAY_CHANGE = (
     "trainer.enable_model_summary",
 )
 """Flags that decide nothing of what comes out."""
+
+BEGUN_FROM = ("model.coarse", "model.encoder_weights", "model.weights")
+"""Flags with files, of which a hash stands for the file."""
 
 Kept = Literal["last", "best"]
 """Which checkpoint of a run is measured."""
@@ -88,7 +93,10 @@ class CrossValidation:
             self.out.mkdir(parents=True, exist_ok=True)
             replace_file(path, json.dumps(now, indent=2).encode())
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged; choose another folder with --out") from error
         for name in sorted(before.keys() | now.keys(), key=lambda name: name == FINGERPRINT):
             one, other = before.get(name, "the default"), now.get(name, "the default")
             if one == other:
@@ -105,6 +113,10 @@ class CrossValidation:
         defaults = self.flags.parser.get_defaults(skip_validation=True)
         kept = vars(without_places(self.flags.settings, defaults).as_flat())
         chosen = {name: str(value) for name, value in kept.items() if value != defaults.get(name)}
+        for name in BEGUN_FROM:
+            path = kept.get(name) and self.flags.settings[name]
+            if path is not None and os.path.isfile(path):
+                chosen[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         of_data = self.data(fold=1).state_dict()[FINGERPRINT]
         return {
             "folds": self.num_folds,
@@ -152,7 +164,7 @@ class Fold:
         Args:
             kept: Which of its checkpoints.
         """
-        reports = (path for path in (self.of.out / LOGS).glob(f"[!.]*/{REPORT}"))
+        reports = (self.of.out / LOGS).glob(f"[!.]*/{REPORT}")
         runs = {path.parent: read_report(path.parent) for path in reports}
         own = [
             folder
