@@ -271,7 +271,7 @@ FOLD = {"num_folds": 5, "fold": 2, "fold_seed": 0, "patients": "0" * 64}
         {"fold": "2"},
         {"fold_seed": 1.5},
         {"num_folds": True},
-        {"patients": "\x1b[31m"},
+        {"patients": "of a clinic"},
         {"patients": None},
         {"more": 1},
     ],

@@ -13,7 +13,6 @@ from evaluated import write_pairs
 
 from radenhance.checkpoint import Checkpoint
 from radenhance.cli import main
-from radenhance.completion import FLAGS_OF_FIT
 from radenhance.dataset.manifest import listed_pairs, read_manifest, write_manifest
 from radenhance.dataset.split import folds_of_patients
 from radenhance.folds import command
@@ -259,7 +258,3 @@ def test_the_networks_of_all_folds_enhance_together_as_the_page_says(here):
     assert len([word for word in words if word.endswith("last.ckpt")]) == NUM_FOLDS
     assert main([*words, "--format=png"]) == 0
     assert len(list(Path("enhanced").glob("*.png"))) == 7
-
-
-def test_a_shell_completes_the_flags_of_fit_too():
-    assert "folds" in FLAGS_OF_FIT
