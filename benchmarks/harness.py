@@ -34,7 +34,7 @@ from radenhance.enhancer import ContrastEnhancer
 from radenhance.prepare.synthesize import synthesize
 from radenhance.reference_enhancer.pyramid import decompose
 from radenhance.reproduce.machine import described, machine
-from radenhance.reproduce.running import launch
+from radenhance.reproduce.running import ONE_THREAD, launch
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -160,7 +160,7 @@ def fit(
     }
     words = [str(word) for pair in (common | dict(flags)).items() for word in pair]
     command = [sys.executable, "-m", "radenhance", "fit", *words]
-    error = launch(command, folder, environment=environment)
+    error = launch(command, folder, environment={**ONE_THREAD, **(environment or {})})
     if error is not None:
         sys.exit(f"the fit failed, see {folder / 'log0.txt'}: {error}")
 

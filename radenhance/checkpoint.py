@@ -30,6 +30,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from radenhance.compat.torch import tensors_in
+from radenhance.datamodule import FOLD, FOLD_PARAMETERS, PATIENTS, RadiographDataModule
 from radenhance.dataset.outside_field import OutsideField
 from radenhance.dataset.prediction import PredictAt
 from radenhance.errors import ParameterError, UsageError
@@ -44,6 +45,9 @@ from radenhance.torch_file import read_torch_file
 STATE = "state_dict"
 OF_MODEL = LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 OF_DATA = LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY
+DATA = RadiographDataModule.__qualname__
+"""Where Lightning puts the state of the data module."""
+
 OPTIMIZER = "optimizer_name"
 SCHEDULER = "lr_scheduler_name"
 
@@ -233,6 +237,13 @@ class Checkpoint:
         return {name.removeprefix("data."): self.flags[name] for name in names}
 
     @property
+    def fold(self) -> dict[str, Any] | None:
+        """What the data module noted of the fold of a cross-validation, None where it had none."""
+        state = self.content.get(DATA)
+        fold: dict[str, Any] | None = state.get(FOLD) if isinstance(state, Mapping) else None
+        return fold
+
+    @property
     def optimizer(self) -> str | None:
         """The class of the optimizer whose state is there, where it is known."""
         return self.content.get(OPTIMIZER)
@@ -283,6 +294,7 @@ class Checkpoint:
             raise self._refused("its optimizer has no name")
         _ = self.memory  # refuses two techniques that exclude each other
         self._check_coarse()
+        self._check_fold()
 
     def _check_coarse(self) -> None:
         coarse: Any = self.content[OF_MODEL].get(COARSE)
@@ -291,6 +303,20 @@ class Checkpoint:
         right = isinstance(coarse, Mapping) and coarse.keys() == {"encoder", "image_size"}
         if not (right and is_known_encoder(coarse["encoder"]) and _is_size(coarse["image_size"])):
             raise self._refused(f"its model.coarse is {shortened(coarse)}")
+
+    def _check_fold(self) -> None:
+        fold: Any = self.fold
+        if fold is None:
+            return
+        right = (
+            isinstance(fold, Mapping)
+            and fold.keys() == {*FOLD_PARAMETERS, PATIENTS}
+            and all(type(fold[name]) is int for name in FOLD_PARAMETERS)
+            and 1 <= fold["fold"] <= fold["num_folds"] != 1
+            and re.fullmatch("[0-9a-f]{64}", str(fold[PATIENTS]))
+        )
+        if not right:
+            raise self._refused(f"its fold is {shortened(fold)}")
 
     def _check_weights(self) -> None:
         state = self.content[STATE]

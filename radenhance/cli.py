@@ -26,6 +26,7 @@ training (each with --help for all of its flags)
   validate     measure a checkpoint on the validation radiographs
   test         measure a checkpoint on the test radiographs
   predict      enhance the radiographs of a folder as PNG, with the flags of fit
+  folds        cross-validate: train once per fold of the patients, and write the table
 
 using what was trained
   enhance      enhance radiographs: DICOM in, derived DICOM out, whatever lies among them
@@ -70,6 +71,7 @@ built-in recipes for --config
 
 COMMANDS = {
     **dict.fromkeys(("fit", "validate", "test", "predict"), "radenhance.command_line.run"),
+    "folds": "radenhance.folds.command",
     "enhance": "radenhance.command_line.enhance",
     "serve": "radenhance.command_line.serve",
     "prepare": "radenhance.prepare.command",

@@ -22,7 +22,7 @@ WHERE = {
 }
 """Shell -> where it looks for the script."""
 
-FLAGS_OF_FIT = ("plan",)
+FLAGS_OF_FIT = ("plan", "folds")
 """Commands that take those too, which their help does not repeat."""
 
 VALUES = {"--ckpt_path": ("best", "last")}

@@ -4,13 +4,14 @@ Everything that a seed decides (split, order, augmentation) is decided here, so 
 several, with or without workers, resumed or not, see the same images in the same order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
@@ -37,12 +38,19 @@ from radenhance.dataset.pairs import (
     rule_outside,
 )
 from radenhance.dataset.prediction import PredictAt, RadiographFiles
-from radenhance.dataset.split import split_by_patient
-from radenhance.errors import DatasetError, ParameterError
+from radenhance.dataset.split import split_by_fold, split_by_patient, validating_sha256
+from radenhance.errors import DatasetError, ParameterError, UsageError
 from radenhance.folders import entries_below, why_no_file
 from radenhance.prepare.synthesize import synthesize
 
 FINGERPRINT = "fingerprint"
+FOLD = "fold"
+"""Key of a data module's state: the parameters of FOLD_PARAMETERS, and PATIENTS."""
+
+FOLD_PARAMETERS = ("num_folds", "fold", "fold_seed")
+PATIENTS = "patients"
+"""Key of a hash of the patients that validate."""
+
 DEFAULT_ROOT = Path("data/synthetic")
 SPLITS_OF: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
@@ -76,7 +84,12 @@ class RadiographDataModule(LightningDataModule):
         batch_size: Number of images per training step; must be 1 if images of different sizes are
             not cropped. Validation takes whole images, one at a time.
         val_fraction: Fraction of each species' radiographs that is used for validation, in [0, 1);
-            patients are never divided. It is ignored if pairs.csv lists the splits.
+            patients are never divided. It is ignored if pairs.csv lists the splits, and with folds.
+        num_folds: Number of folds of a cross-validation, at least 2. All patients but those of a
+            test split are divided into as many folds, each with its share of every species,
+            whether pairs.csv has them train or validate. By default (null) there are none.
+        fold: The fold whose patients validate, from 1; those of all others train.
+        fold_seed: Seed of the division into folds, apart from that of all else.
         augment: Whether training draws symmetries of the square, rotations by up to 7 degrees,
             scales by up to 5 % and shifts by up to 3 %.
         exposure_jitter: Largest random change of exposure in training, in powers of two; applied to
@@ -114,6 +127,9 @@ class RadiographDataModule(LightningDataModule):
         crop_size: int | None = None,
         batch_size: int = 1,
         val_fraction: float = 0.2,
+        num_folds: int | None = None,
+        fold: int | None = None,
+        fold_seed: int = 0,
         augment: bool = True,
         exposure_jitter: float = 0.25,
         dose_jitter: float = 0.0,
@@ -130,6 +146,7 @@ class RadiographDataModule(LightningDataModule):
         _check_at_least("crop_size", crop_size, 1)
         _check_at_least("batch_size", batch_size, 1)
         _check_at_least("num_workers", num_workers, 0)
+        _check_fold(num_folds, fold)
         _check_dose(dose_jitter, full_scale_quanta)
         # what a checkpoint expects of its input
         self.save_hyperparameters("image_size", "intensity_range", "outside_field", "predict_at")
@@ -140,6 +157,9 @@ class RadiographDataModule(LightningDataModule):
         self.crop_size = crop_size if crop_size or image_size == "native" else image_size
         self.batch_size = batch_size
         self.val_fraction = val_fraction
+        self.num_folds = num_folds
+        self.fold = fold
+        self.fold_seed = fold_seed
         self.augment = augment
         self.exposure_jitter = exposure_jitter
         self.dose_jitter = dose_jitter
@@ -172,7 +192,8 @@ class RadiographDataModule(LightningDataModule):
             stage: fit, validate, test, predict, or evaluate, which needs no split yet.
 
         Raises:
-            DatasetError: There is no dataset, or a split that the stage needs is empty.
+            DatasetError: There is no dataset, a split that the stage needs is empty, or there are
+                fewer patients than folds.
             ParameterError: val_fraction or cache has a wrong value.
         """
         self._declarations = load_declarations(self.root)
@@ -192,14 +213,30 @@ class RadiographDataModule(LightningDataModule):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """Return what tells this data from other data."""
-        return {FINGERPRINT: self._fingerprint}
+        """Return what tells this data from other data, and the fold where there is one."""
+        state: dict[str, Any] = {FINGERPRINT: self._fingerprint}
+        if self.num_folds is not None:
+            parameters = {name: getattr(self, name) for name in FOLD_PARAMETERS}
+            state[FOLD] = parameters | {PATIENTS: validating_sha256(self.pairs)}
+        return state
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Say when a fit goes on with other data than it began with."""
-        fits = self.trainer is not None and self.trainer.state.fn == "fit"
-        if fits and state_dict.get(FINGERPRINT, self._fingerprint) != self._fingerprint:
+        """Say when a fit goes on with other data than it began with.
+
+        Raises:
+            UsageError: It would go on with another fold.
+        """
+        command = None if self.trainer is None else self.trainer.state.fn
+        theirs, ours = state_dict.get(FOLD), self.state_dict().get(FOLD)
+        if command == "fit" and theirs != ours:
+            raise UsageError(
+                f"the checkpoint is of {_said(theirs)}, and this run of {_said(ours)}: patients "
+                f"that trained would validate; go on as the checkpoint began, or start anew"
+            )
+        if command == "validate" and theirs is not None and ours not in (None, theirs):
+            rank_zero_warn(_may_have_trained(theirs))
+        if command == "fit" and state_dict.get(FINGERPRINT, self._fingerprint) != self._fingerprint:
             rank_zero_warn(
                 f"The radiographs in {self.root}, their splits or {DESCRIPTION} have changed since "
                 f"the checkpoint was written: the run goes on with what is there now"
@@ -290,7 +327,11 @@ class RadiographDataModule(LightningDataModule):
             return {pair: pair.raw_path for pair in self.pairs}
         has_manifest = (self.root / MANIFEST).is_file()
         listed = listed_pairs(self.root) if has_manifest else self.pairs
-        return dict(zip(self.pairs, case_names(self.pairs, listed), strict=True))
+        # a fold has another split than its line
+        cases, lines = (
+            [replace(pair, split="train") for pair in of] for of in (self.pairs, listed)
+        )
+        return dict(zip(self.pairs, case_names(cases, lines), strict=True))
 
     def _loader_options(self) -> dict[str, Any]:
         return {
@@ -301,9 +342,12 @@ class RadiographDataModule(LightningDataModule):
         }
 
     def _read_pairs(self) -> list[Pair]:
-        if (self.root / MANIFEST).is_file():
-            return read_manifest(self.root)
-        return split_by_patient(find_pairs(self.root), val=self.val_fraction, seed=self.seed)
+        listed = (self.root / MANIFEST).is_file()
+        pairs = read_manifest(self.root) if listed else find_pairs(self.root)
+        if self.num_folds is not None and self.fold is not None:
+            seed = self.fold_seed
+            return split_by_fold(pairs, num_folds=self.num_folds, fold=self.fold, seed=seed)
+        return pairs if listed else split_by_patient(pairs, val=self.val_fraction, seed=self.seed)
 
     def _check_not_empty(self, split: Split) -> None:
         if not any(pair.split == split for pair in self.pairs):
@@ -311,6 +355,45 @@ class RadiographDataModule(LightningDataModule):
                 f"{self.root} has no pair in split {split}; mark some of its {len(self.pairs)} "
                 f"pairs so in {MANIFEST}"
             )
+
+
+def same_fold(root: Path, fold: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parameters that let the patients of a checkpoint's fold validate.
+
+    There are none where the checkpoint is of no fold; nor where the patients are others, which is
+    said.
+
+    Args:
+        root: The dataset folder.
+        fold: What the checkpoint notes of its fold.
+    """
+    if fold is None:
+        return {}
+    parameters = {name: fold[name] for name in FOLD_PARAMETERS}
+    try:
+        pairs = RadiographDataModule(root, **parameters)._read_pairs()
+    except DatasetError:  # which is said where the dataset is used, unless that is of few patients
+        pairs = []
+    if validating_sha256(pairs) == fold[PATIENTS]:
+        return parameters
+    rank_zero_info(_may_have_trained(fold))
+    return {}
+
+
+def _said(fold: Mapping[str, Any] | None) -> str:
+    if fold is None:
+        return "no fold"
+    return (
+        f"fold {fold['fold']} of {fold['num_folds']} (RadiographDataModule.fold_seed "
+        f"{fold['fold_seed']}, patients {fold[PATIENTS][:8]})"
+    )
+
+
+def _may_have_trained(fold: Mapping[str, Any]) -> str:
+    return (
+        f"The radiographs to measure are not those of {_said(fold)}, of which the checkpoint is: "
+        f"unless this is another dataset, it has trained on some of them"
+    )
 
 
 def radiographs_in(path: Path | None) -> Sequence[Path]:
@@ -347,6 +430,22 @@ def _check_at_least(name: str, value: int | str | None, least: int) -> None:
     if isinstance(value, int) and value < least:
         expected = f"native or at least {least}" if name == "image_size" else f"at least {least}"
         raise ParameterError(f"RadiographDataModule.{name}", got=value, expected=expected)
+
+
+def _check_fold(num_folds: int | None, fold: int | None) -> None:
+    if num_folds is None and fold is not None:
+        raise ParameterError(
+            "RadiographDataModule.num_folds",
+            got=None,
+            expected=f"a number of folds, as RadiographDataModule.fold is {fold}",
+        )
+    _check_at_least("num_folds", num_folds, 2)
+    if num_folds is not None and (fold is None or not 1 <= fold <= num_folds):
+        raise ParameterError(
+            "RadiographDataModule.fold",
+            got=fold,
+            expected=f"the fold that validates, 1 to {num_folds}",
+        )
 
 
 def _check_dose(jitter: float, quanta: float | None) -> None:

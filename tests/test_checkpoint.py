@@ -259,6 +259,31 @@ def test_a_setting_that_radenhance_cannot_have_is_refused_by_its_name(name):
         assert len(str(raised.value).splitlines()) == 1
 
 
+FOLD = {"num_folds": 5, "fold": 2, "fold_seed": 0, "patients": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_folds": 1},
+        {"fold": 0},
+        {"fold": 6},
+        {"fold": "2"},
+        {"fold_seed": 1.5},
+        {"num_folds": True},
+        {"patients": "of a clinic"},
+        {"patients": None},
+        {"more": 1},
+    ],
+)
+def test_a_fold_that_is_none_is_refused(wrong):
+    saved(small_content() | {"RadiographDataModule": {"fold": FOLD}})
+    assert Checkpoint.open(Path("x.ckpt")).fold == FOLD
+    saved(small_content() | {"RadiographDataModule": {"fold": FOLD | wrong}})
+    with pytest.raises(UsageError, match="x.ckpt is not a checkpoint of radenhance: its fold is"):
+        Checkpoint.open(Path("x.ckpt"))
+
+
 def test_what_other_loaders_would_call_or_fetch_is_not_looked_at():
     content = small_content()
     call = {"class_path": "os.system", "init_args": {"command": "touch harm"}}

@@ -22,6 +22,10 @@ options:
 options:
   --sizes SIZES  sides
 """,
+    "folds": """\
+options:
+  --folds N  number
+""",
     "completion": """\
 positional arguments:
   {bash,zsh}
@@ -58,6 +62,8 @@ def test_flags_are_those_that_stand_where_a_help_lists_them():
         ("radenhance fit --mod", ["--model.memory.quantization"]),
         ("radenhance plan --si", ["--sizes"]),
         ("radenhance plan --data", ["--data.root"]),
+        ("radenhance folds --fo", ["--folds"]),
+        ("radenhance folds --data", ["--data.root"]),
         ("radenhance fit --model.memory.quantization q", ["qat"]),
         ("radenhance fit --model.memory.quantization = q", ["qat"]),
         ("radenhance fit --ckpt_path b", ["best"]),

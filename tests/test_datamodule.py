@@ -11,7 +11,7 @@ from radiograph_scenes import collimator, limb
 from small_checkpoint import small_content
 
 from radenhance.cli import main
-from radenhance.datamodule import RadiographDataModule, radiographs_in
+from radenhance.datamodule import FOLD, RadiographDataModule, radiographs_in, same_fold
 from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.errors import DatasetError, ImageSizeError, ParameterError
@@ -352,3 +352,40 @@ def test_a_dataset_without_an_accepted_pair_says_so_when_its_images_are_asked_fo
     data.setup("evaluate")
     with pytest.raises(DatasetError, match="no pair in split val"):
         data.whole_images("val")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_folds": 1, "fold": 1}, "num_folds is 1, expected at least 2"),
+        ({"num_folds": 5}, "fold is None, expected the fold that validates, 1 to 5"),
+        ({"num_folds": 5, "fold": 6}, "fold is 6, expected the fold that validates, 1 to 5"),
+        ({"num_folds": 5, "fold": 0}, "fold is 0, expected the fold that validates, 1 to 5"),
+        ({"fold": 2}, "num_folds is None, expected a number of folds, as .*fold is 2"),
+    ],
+)
+def test_a_fold_that_is_none_is_refused_by_name(options, message):
+    with pytest.raises(ParameterError, match=f"^RadiographDataModule.{message}$"):
+        RadiographDataModule(**options)
+
+
+def test_a_fold_takes_the_place_of_the_manifests_splits_and_numbers_of_cases_stay(tiny_dataset):
+    validated = [
+        batch["case"][0]
+        for fold in (1, 2, 3)
+        for batch in module(tiny_dataset, num_folds=3, fold=fold).val_dataloader()
+    ]
+    assert sorted(validated) == [f"case {i}" for i in range(1, 9)]
+
+
+def test_a_fold_is_found_again_in_the_same_patients_alone(tiny_dataset, caplog):
+    noted = module(tiny_dataset, num_folds=4, fold=2, fold_seed=7).state_dict()[FOLD]
+    assert same_fold(tiny_dataset, None) == {}
+    assert same_fold(tiny_dataset, noted) == {"num_folds": 4, "fold": 2, "fold_seed": 7}
+    assert caplog.text == ""
+    pairs = listed_pairs(tiny_dataset)
+    for others in ([*pairs[:-1], replace(pairs[-1], patient_id="another")], pairs[:3]):
+        write_manifest(tiny_dataset, others)
+        caplog.clear()
+        assert same_fold(tiny_dataset, noted) == {}
+        assert "unless this is another dataset, it has trained on some of them" in caplog.text

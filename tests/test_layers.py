@@ -50,6 +50,7 @@ ROOMS = (
     "inference",
     "command_line",
     "reproduce",
+    "folds",
     "cli",
     "completion",
     "__main__",

@@ -9,7 +9,7 @@ from radenhance.checkpoint import note_setting
 from radenhance.command_line.arguments import named_checkpoint
 from radenhance.command_line.evaluation_table import report
 from radenhance.console import Parser, say
-from radenhance.datamodule import RadiographDataModule
+from radenhance.datamodule import FOLD, RadiographDataModule, same_fold
 from radenhance.dataset.decoded import ImageSize
 from radenhance.dataset.pair import Split
 from radenhance.dataset.pairs import PairDataset
@@ -44,11 +44,12 @@ def main(arguments: Sequence[str]) -> None:
     data = _data(options, opened[0])
     dataset = data.whole_images(options.split or _default_split(data))
     evaluation = evaluate(dataset, _networks(opened, options.at), trained_on=_that_train(data))
-    say(report(evaluation, title=_title(options, dataset), notes=list(_notes(dataset, data))))
+    notes = [*_notes(dataset, data), *_of_other_folds(opened, dataset, data)]
+    say(report(evaluation, title=_title(options, dataset), notes=notes))
     if options.csv:
         write_csv(options.csv, evaluation)
     if options.json:
-        write_json(options.json, evaluation, _asked(options, data, dataset))
+        write_json(options.json, evaluation, _asked(options, data, dataset, notes))
     if options.sheet:
         write_sheet(options.sheet, evaluation, dataset)
         say(f"Picture (best, median and worst: raw | target | network): {options.sheet.resolve()}")
@@ -145,6 +146,7 @@ def _data(options: argparse.Namespace, network: NetworkEnhancer) -> RadiographDa
         num_workers=0,
         cache=options.size != "native",  # these take as much room as the dataset, for one look
         log_names=options.log_names,
+        **same_fold(options.dataset, network.fold),
     )
     data.setup("evaluate")
     return data
@@ -190,8 +192,21 @@ def _notes(dataset: PairDataset, data: RadiographDataModule) -> Iterator[str]:
         yield "These radiographs may have chosen which epoch is best.ckpt; a test split did not."
 
 
+def _of_other_folds(
+    opened: Sequence[NetworkEnhancer], dataset: PairDataset, data: RadiographDataModule
+) -> Iterator[str]:
+    if dataset.pairs[0].split == "test":
+        return
+    for number, network in enumerate(opened, 1):
+        if network.fold is not None and network.fold != data.state_dict().get(FOLD):
+            yield f"The {_name(number)} is of another fold, and may have trained on these."
+
+
 def _asked(
-    options: argparse.Namespace, data: RadiographDataModule, dataset: PairDataset
+    options: argparse.Namespace,
+    data: RadiographDataModule,
+    dataset: PairDataset,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     """Return what was asked for, without names of the user unless they are wanted."""
     asked: dict[str, Any] = {
@@ -200,7 +215,7 @@ def _asked(
         "at": options.at,
         "outside_field": data.outside_field,
         **data.state_dict(),  # a hash of the dataset
-        "notes": list(_notes(dataset, data)),
+        "notes": notes,
     }
     if options.log_names:
         asked |= {

@@ -1,12 +1,13 @@
 """Splitting a dataset: by patient, because one patient in two splits flatters the validation."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
 from radenhance.dataset.manifest import Pair
-from radenhance.errors import ParameterError
+from radenhance.errors import DatasetError, ParameterError
 
 
 def split_by_patient(
@@ -57,3 +58,74 @@ def _draw(patients: Mapping[str, int], wanted: int, random: Random) -> set[str]:
             drawn.add(patient)
             wanted -= patients[patient]
     return drawn
+
+
+def split_by_fold(pairs: Sequence[Pair], *, num_folds: int, fold: int, seed: int = 0) -> list[Pair]:
+    """Return the pairs with split val in one fold of a cross-validation, and train in the others.
+
+    Args:
+        pairs: The pairs, in any order; the result keeps it. Those in split test stay there.
+        num_folds: Number of folds, at least 2.
+        fold: The fold that validates, from 1.
+        seed: Seed of the draw.
+
+    Raises:
+        DatasetError: There are fewer patients than folds.
+    """
+    divided = [pair for pair in pairs if pair.split != "test"]
+    folds = folds_of_patients(divided, num_folds=num_folds, seed=seed)
+    return [
+        replace(pair, split="val" if folds[pair.patient] == fold else "train")
+        if pair.split != "test"
+        else pair
+        for pair in pairs
+    ]
+
+
+def folds_of_patients(pairs: Iterable[Pair], *, num_folds: int, seed: int = 0) -> dict[str, int]:
+    """Return the fold of each patient, from 1, with equal shares of every species in the folds.
+
+    Species by species, the patient with the most radiographs goes first, and each goes to the fold
+    that has the fewest of its species, of such folds to that with the fewest in all. So two folds
+    never differ by more radiographs of a species than one patient has. Patients with as many
+    radiographs are drawn at random.
+
+    Args:
+        pairs: The pairs to divide, in any order.
+        num_folds: Number of folds.
+        seed: Seed of the draw.
+
+    Raises:
+        DatasetError: There are fewer patients than folds.
+    """
+    species: dict[str, Counter[str]] = defaultdict(Counter)
+    for pair in pairs:
+        species[pair.patient][pair.species] += 1
+    if len(species) < num_folds:
+        raise DatasetError(
+            f"RadiographDataModule.num_folds is {num_folds}, and the radiographs outside the test "
+            f"split are of {len(species)} patients, expected as many patients as folds or more; "
+            f"take fewer folds, or add patients"
+        )
+    patients = {
+        name: min(counts, key=lambda s: (-counts[s], s)) for name, counts in species.items()
+    }
+    sizes = {name: counts.total() for name, counts in species.items()}
+    totals = Counter(dict.fromkeys(range(1, num_folds + 1), 0))
+    folds: dict[str, int] = {}
+    for one in sorted(set(patients.values())):
+        order = sorted(name for name, its in patients.items() if its == one)
+        Random(f"{seed} {one}").shuffle(order)
+        of_species: Counter[int] = Counter()
+        for name in sorted(order, key=lambda name: -sizes[name]):
+            fold = min(totals, key=lambda fold: (of_species[fold], totals[fold], fold))
+            folds[name] = fold
+            of_species[fold] += sizes[name]
+            totals[fold] += sizes[name]
+    return folds
+
+
+def validating_sha256(pairs: Iterable[Pair]) -> str:
+    """Return a hash of the patients that validate, which tells one division from another."""
+    patients = sorted({pair.patient for pair in pairs if pair.split == "val"})
+    return hashlib.sha256(repr(patients).encode()).hexdigest()

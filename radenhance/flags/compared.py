@@ -23,6 +23,8 @@ COMPARED = (
     "trainer.max_epochs",
     "data.image_size",
     "data.batch_size",
+    "data.num_folds",
+    "data.fold",
 )
 TECHNIQUES = "model.memory."
 

@@ -36,7 +36,12 @@ from radenhance.callbacks.prediction_writer import PredictionWriter
 from radenhance.callbacks.weight_average import WeightAverage
 from radenhance.checkpoint import Checkpoint
 from radenhance.compat.jsonargparse import add_former_name
-from radenhance.datamodule import RadiographDataModule
+from radenhance.datamodule import (
+    DEFAULT_ROOT,
+    FOLD_PARAMETERS,
+    RadiographDataModule,
+    same_fold,
+)
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.help import (
@@ -128,11 +133,18 @@ class ParsedFlags:
 
     def module(self) -> ContrastEnhancer:
         """Return a new module; nothing else of the run is made."""
-        with usage_errors(self.command), _values_that_fit():
-            only = Namespace(model=self.settings.model)  # type: ignore[no-untyped-call]
-            made = self.parser.instantiate(only)
-        module: ContrastEnhancer = made.model
+        module: ContrastEnhancer = self._only("model")
         return module
+
+    def data(self) -> RadiographDataModule:
+        """Return a new data module; nothing else of the run is made."""
+        data: RadiographDataModule = self._only("data")
+        return data
+
+    def _only(self, part: str) -> Any:
+        with usage_errors(self.command), _values_that_fit():
+            only = Namespace(**{part: self.settings[part]})  # type: ignore[no-untyped-call]
+            return self.parser.instantiate(only)[part]
 
     def instantiate(self) -> Namespace:
         """Return the settings with module, data and callbacks made; the trainer's stay arguments.
@@ -169,7 +181,8 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
         if checkpoint is not None:
             opened = Checkpoint.open(checkpoint)
             coarse = {"model.coarse": checkpoint} if opened.coarse is not None else {}
-            parser.set_defaults(opened.flags | coarse)
+            fold = _fold_of(command, opened, settings)
+            parser.set_defaults(opened.flags | coarse | fold)
         if checkpoint is not None or prints:
             settings = parser.parse_args(words)
     if checkpoint is not None:
@@ -267,6 +280,16 @@ def _checkpoint_of(command: str, settings: Namespace) -> Path | None:
     if name is None:
         return None
     return find_checkpoint(name, _root_of(settings))
+
+
+def _fold_of(command: str, checkpoint: Checkpoint, settings: Namespace) -> dict[str, Any]:
+    """Return the flags of a checkpoint's fold for commands that need its split."""
+    fold: Mapping[str, Any] | None = None
+    if command == "fit" and checkpoint.fold is not None:
+        fold = checkpoint.fold
+    elif command == "validate":
+        fold = same_fold(settings.data.root or DEFAULT_ROOT, checkpoint.fold)
+    return {f"data.{name}": fold[name] for name in FOLD_PARAMETERS} if fold else {}
 
 
 def _root_of(settings: Namespace) -> Path:

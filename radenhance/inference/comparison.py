@@ -10,7 +10,7 @@ from radenhance import metric_names
 from radenhance.callbacks.best_and_worst import BestAndWorst, Shown
 from radenhance.checkpoint import Checkpoint
 from radenhance.contact_sheet import Row
-from radenhance.datamodule import RadiographDataModule
+from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.prepare.real import make_real_pairs
 
@@ -53,7 +53,9 @@ def compare(
     comparisons, rows = [], []
     validation = f"validation of {root}" if log_names else "validation"
     for name, folder in ((validation, root), ("real (RG1, RG3)", REAL_ROOT)):
-        data = RadiographDataModule(folder, num_workers=0, log_names=log_names, **checkpoint.input)
+        fold = same_fold(root, checkpoint.fold) if folder is root else {}
+        options = checkpoint.input | fold | {"num_workers": 0, "log_names": log_names}
+        data = RadiographDataModule(folder, **options)
         extremes = BestAndWorst()
         trainer = Trainer(logger=False, enable_checkpointing=False, callbacks=[extremes])
         (measures,) = trainer.validate(model, data, verbose=False)

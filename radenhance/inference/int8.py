@@ -9,7 +9,7 @@ from statistics import mean, median
 import torch
 
 from radenhance.checkpoint import Checkpoint
-from radenhance.datamodule import RadiographDataModule
+from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.enhancer import Batch, ContrastEnhancer
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
@@ -52,7 +52,8 @@ def convert(checkpoint: Checkpoint, output: Path, root: Path) -> dict[str, Measu
 
     refuse_unless_for_int8(checkpoint)
     trained = ContrastEnhancer.from_checkpoint(checkpoint).eval()
-    data = RadiographDataModule(root, num_workers=0, **checkpoint.input)
+    options = checkpoint.input | same_fold(root, checkpoint.fold)
+    data = RadiographDataModule(root, num_workers=0, **options)
     data.prepare_data()
     data.setup("validate")
     replace_file(output, to_int8(trained.unet).SerializeToString())

@@ -144,6 +144,7 @@ class NetworkEnhancer:
         self._memory = self.network.memory
         self.input = checkpoint.input
         self.at: PredictAt = self.input["predict_at"] if at == "auto" else at
+        self.fold = checkpoint.fold
         self.sha256 = sha256
         self.symmetries = SYMMETRIES if symmetric else SYMMETRIES[:1]
         self.name = "network"

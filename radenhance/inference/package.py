@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 from radenhance import metric_names
 from radenhance.checkpoint import STATE, Checkpoint
-from radenhance.datamodule import RadiographDataModule
+from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.dataset.pair import Pair
 from radenhance.dataset.species import SPECIES
 from radenhance.enhancer import ContrastEnhancer, measure
@@ -149,7 +149,8 @@ def _refuse_unless_same(made: Checkpoint, checkpoint: Checkpoint, path: Path) ->
 def _measured(checkpoint: Checkpoint, root: Path | None) -> dict[str, Any]:
     if root is None:
         return {"data": None, "measures": None}
-    data = RadiographDataModule(root, num_workers=0, **checkpoint.input)
+    options = checkpoint.input | same_fold(root, checkpoint.fold)
+    data = RadiographDataModule(root, num_workers=0, **options)
     data.setup("validate")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in data.pairs:

@@ -1,11 +1,17 @@
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from radenhance.dataset.manifest import Pair
-from radenhance.dataset.split import split_by_patient
-from radenhance.errors import ParameterError
+from radenhance.dataset.split import (
+    folds_of_patients,
+    split_by_fold,
+    split_by_patient,
+    validating_sha256,
+)
+from radenhance.errors import DatasetError, ParameterError
 
 PAPER = {"cat": 24, "dog": 34, "turtle": 2}
 
@@ -96,3 +102,88 @@ def test_a_split_changes_nothing_but_the_split(seed):
     assert [(p.case_id, p.patient_id, p.species) for p in after] == [
         (p.case_id, p.patient_id, p.species) for p in pairs
     ]
+
+
+def of_fold(pairs, fold, num_folds, seed=0):
+    divided = split_by_fold(pairs, num_folds=num_folds, fold=fold, seed=seed)
+    return [pair for pair in divided if pair.split == "val"]
+
+
+@pytest.mark.parametrize("num_folds", range(2, 11))
+@pytest.mark.parametrize("seed", range(8))
+def test_every_patient_validates_in_one_fold_and_trains_in_all_others(num_folds, seed):
+    pairs = drawn_at_random(seed) + [Pair(f"more{i}", f"q{i}", "", "", "val") for i in range(10)]
+    all_patients = {pair.patient for pair in pairs}
+    found = Counter()
+    for fold in range(1, num_folds + 1):
+        divided = split_by_fold(pairs, num_folds=num_folds, fold=fold, seed=seed)
+        assert [replace(p, split="") for p in divided] == [replace(p, split="") for p in pairs]
+        patients = {s: {p.patient for p in divided if p.split == s} for s in ("train", "val")}
+        assert patients["val"]
+        assert patients["train"] == all_patients - patients["val"]
+        found.update(patients["val"])
+    assert found == Counter(all_patients)
+
+
+@pytest.mark.parametrize("num_folds", range(2, 11))
+@pytest.mark.parametrize("seed", range(8))
+def test_folds_differ_by_no_more_of_a_species_than_one_patient_has(num_folds, seed):
+    random = np.random.default_rng([seed, num_folds])
+    patients = {
+        f"{species}{i}": (species, int(random.choice([1, 1, 1, 2, 5, 20])))
+        for species, most in (("cat", 30), ("dog", 12), ("turtle", 3))
+        for i in range(int(random.integers(1, most)) + (num_folds if species == "cat" else 0))
+    }
+    pairs = [
+        Pair(f"{name}-{i}", name, "", "", "train", species=species)
+        for name, (species, size) in patients.items()
+        for i in range(size)
+    ]
+    folds = [validating(of_fold(pairs, fold + 1, num_folds, seed)) for fold in range(num_folds)]
+    for species in ("cat", "dog", "turtle"):
+        counts = [fold[species] for fold in folds]
+        largest = max(size for name, size in patients.values() if name == species)
+        assert max(counts) - min(counts) <= largest
+
+
+def test_folds_of_single_radiographs_are_of_one_size_whatever_the_species():
+    pairs_of_ten = pairs({"cat": 13, "dog": 7, "turtle": 2, "hamster": 1, "": 4})
+    sizes = [len(of_fold(pairs_of_ten, fold, 5)) for fold in range(1, 6)]
+    assert sorted(sizes) == [5, 5, 5, 6, 6]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_do_not_depend_on_the_order_of_lines_and_a_seed_decides(seed):
+    ordered = drawn_at_random(seed + 20) + pairs({"cat": 12})
+    shuffled = [ordered[i] for i in np.random.default_rng(seed).permutation(len(ordered))]
+    first, again, other = (
+        folds_of_patients(some, num_folds=4, seed=number)
+        for some, number in ((ordered, seed), (shuffled, seed), (ordered, seed + 1))
+    )
+    assert first == again
+    assert first != other
+
+
+def test_a_test_split_is_in_no_fold():
+    listed = [replace(p, split=("train", "val", "test")[i % 3]) for i, p in enumerate(pairs(PAPER))]
+    for fold in (1, 2, 3):
+        divided = split_by_fold(listed, num_folds=3, fold=fold)
+        assert [p for p in divided if p.split == "test"] == [p for p in listed if p.split == "test"]
+
+
+def test_fewer_patients_than_folds_are_refused():
+    few = [*pairs({"cat": 8}, per_patient=2), Pair("t", "t", "", "", "test")]
+    assert len(folds_of_patients(few[:-1], num_folds=4)) == 4
+    with pytest.raises(
+        DatasetError, match="num_folds is 5, and .* of 4 patients, expected as many"
+    ):
+        split_by_fold(few, num_folds=5, fold=1)
+
+
+def test_a_hash_tells_which_patients_validate():
+    some = pairs(PAPER)
+    one, again, other = (
+        validating_sha256(split_by_fold(given, num_folds=5, fold=fold))
+        for given, fold in ((some, 1), (some[::-1], 1), (some, 2))
+    )
+    assert one == again != other

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from radenhance.errors import UsageError
 from radenhance.reproduce import running
 from radenhance.reproduce.running import execute, launch, run_all
 from radenhance.reproduce.study import FAILED, FINISHED
@@ -97,7 +98,7 @@ def test_what_is_finished_is_not_run_again(tmp_path):
 def test_on_a_cpu_as_many_runs_as_cores_go_side_by_side(tmp_path, monkeypatch):
     running_now, seen = [], []
 
-    def execute_fake(run):
+    def execute_fake(run, environment):
         running_now.append(run.title)
         time.sleep(0.05)
         seen.append((run.title, tuple(running_now)))
@@ -156,6 +157,29 @@ def test_the_error_is_that_of_the_process_that_failed(tmp_path):
         "import os; raise SystemExit('decoder: no room' if os.environ['NODE_RANK'] == '1' else 0)"
     )
     assert launch(python(code), tmp_path, num_processes=2) == "decoder: no room"
+
+
+def test_a_folder_in_which_a_process_still_runs_is_not_run_in_again(tmp_path):
+    sleeper = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
+    fork = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}])"
+    assert launch(python(fork), tmp_path) is None
+    log = tmp_path / "log0.txt"
+    try:
+        with pytest.raises(UsageError, match="still writes .*log0.txt; wait until it has ended"):
+            launch(python("print('again')"), tmp_path)
+    finally:
+        while not log.read_text().strip():
+            time.sleep(0.02)
+        os.kill(int(log.read_text()), signal.SIGKILL)
+
+
+def test_one_at_a_time_they_run_in_order_and_keep_their_threads(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    said = []
+    runs = [FakeRun(tmp_path / name, ENVIRONMENT) for name in "ab"]
+    run_all(runs, said.append, side_by_side=False)
+    assert [line[:8] for line in said] == ["[1/2] a:", "[2/2] b:"]
+    assert environments(tmp_path / "a", 1)[0]["OMP_NUM_THREADS"] == "7"
 
 
 @pytest.fixture

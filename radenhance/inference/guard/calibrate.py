@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from radenhance.arrays import Floats, Image, Mask
-from radenhance.datamodule import RadiographDataModule
+from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.dataset.decoded import decode
 from radenhance.dataset.pairs import WHOLE, PairDataset
 from radenhance.dicom.read import read
@@ -86,7 +86,8 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
 
 def validation_images(enhancer: NetworkEnhancer, root: Path) -> Iterator[Judged]:
     """Yield the validation images of a dataset at the size of their files, one at a time."""
-    data = RadiographDataModule(root, image_size="native", num_workers=0, cache=False)
+    fold = same_fold(root, enhancer.fold)
+    data = RadiographDataModule(root, image_size="native", num_workers=0, cache=False, **fold)
     data.setup("validate")
     dataset: PairDataset = data.val_dataloader().dataset  # type: ignore[assignment]
     for pair in dataset.pairs:
