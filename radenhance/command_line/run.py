@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import HangUpException
 from radenhance.callbacks.run_folder import RunFolder
+from radenhance.command_line.loggers import finish
 from radenhance.command_line.measures import measures_table
 from radenhance.command_line.run_summary import summary
 from radenhance.command_line.trainer import make_trainer
@@ -86,6 +87,7 @@ def run(flags: ParsedFlags) -> None:
         options[VERBOSE] = False  # Lightning's table has names, and no words
     with memory_errors(flags), restored_or_refused(flags, trainer):
         measured = method(made.model, datamodule=made.data, **options)
+    finish(trainer.loggers)
     if is_wanted and trainer.is_global_zero:
         for measures in measured:
             say(measures_table(measures, SPLITS_OF[flags.command][0]))
