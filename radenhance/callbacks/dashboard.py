@@ -20,6 +20,8 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from radenhance import __version__, metric_names
+from radenhance.callbacks.memory_profiler import MemoryProfiler, Planned
+from radenhance.compat.lightning import callbacks_of
 from radenhance.foreign_text import LONGEST_MESSAGE, in_markdown, one_line
 from radenhance.log_points import gathered, log_metrics, stage_of, without_curves
 
@@ -32,7 +34,7 @@ GPU_SOURCES = (
     metric_names.RESERVED,
     metric_names.ALLOCATED,
 )
-ALL_SOURCES = (*GPU_SOURCES, metric_names.PROCESS_RSS)
+ALL_SOURCES = (*GPU_SOURCES, metric_names.PROCESS_RSS, metric_names.PLANNED)
 
 SHOWN_FIRST = ("data.image_size", "model.encoder", "recipe", "techniques", "trainer.precision")
 """The table shows five flags until others are ticked: those that are said to differ, by name."""
@@ -61,8 +63,10 @@ class Dashboard(Callback):
         stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
         device = trainer.strategy.root_device
         sources = GPU_SOURCES if device.type == "cuda" else (metric_names.PROCESS_RSS,)
+        if planned := _planned(trainer):
+            sources, stages = (metric_names.PLANNED,), [one for one in planned if one is not None]
         for writer in _writers(trainer):
-            writer.add_custom_scalars(layout(stages))
+            writer.add_custom_scalars(layout(stages, sources))
             writer.add_text("run", card(self.command, device, plan=self.plan), trainer.global_step)
             columns, begin, self._end = table(self.flags, sources)
             for summary in (columns, begin):
@@ -96,9 +100,24 @@ class Dashboard(Callback):
         self._identity = dict(state_dict["identity"])
 
 
-def layout(stages: Sequence[str]) -> Layout:
-    """Return the pages "Memory", with a chart for each phase and stage, and "Loss"."""
+def _planned(trainer: Trainer) -> Planned:
+    """Return what the memory profiler logs of a plan."""
+    profilers = [one for one in callbacks_of(trainer) if isinstance(one, MemoryProfiler)]
+    return profilers[0].planned if profilers else {}
+
+
+def layout(stages: Sequence[str], sources: Sequence[str]) -> Layout:
+    """Return the pages "Memory", with a chart for each phase and stage, and "Loss".
+
+    Titles name the sources: charts of one title are one, and a run with a GPU and one without have
+    nothing to draw together.
+
+    Args:
+        stages: The parts of a distributed run.
+        sources: What the figures come from; a plan has none of the optimizer's phase.
+    """
     memory = {}
+    listed = ", ".join(sources)
     parts: Sequence[str | None] = stages or [None]
     for phase in (
         metric_names.FORWARD,
@@ -106,10 +125,12 @@ def layout(stages: Sequence[str]) -> Layout:
         metric_names.OPTIMIZER,
         metric_names.PEAK,
     ):
+        if phase == metric_names.OPTIMIZER and metric_names.PLANNED in sources:
+            continue
         for stage in parts:
-            title = f"{phase}, MiB" if stage is None else f"{phase} of {stage}, MiB"
-            memory[title] = _lines(
-                metric_names.memory(phase, source, stage) for source in ALL_SOURCES
+            of = "" if stage is None else f" of {stage}"
+            memory[f"{phase}{of}, MiB ({listed})"] = _lines(
+                metric_names.memory(phase, source, stage) for source in sources
             )
     losses = (metric_names.TRAIN_LOSS, metric_names.VAL_LOSS, metric_names.IDENTITY_LOSS)
     similarities = (metric_names.VAL_MS_SSIM, metric_names.IDENTITY_MS_SSIM)

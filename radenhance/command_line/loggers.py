@@ -9,6 +9,7 @@ run an id of their own, which run.json keeps, so that a run that goes on goes on
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,4 @@ def finish(loggers: Iterable[Logger]) -> None:
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
+            import_module("wandb").teardown()  # its process stays in the folder where it began

@@ -1,6 +1,8 @@
 """What a run writes for TensorBoard, read back with TensorBoard's own reader."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,10 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from radenhance import metric_names
-from radenhance.callbacks.dashboard import SHOWN_FIRST, card, layout, row
+from radenhance.callbacks.dashboard import GPU_SOURCES, SHOWN_FIRST, card, layout, row
 from radenhance.cli import main
+from radenhance.planning.advice import plan_of
+from radenhance.planning.planned_run import PlannedRun
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def test_the_card_has_command_versions_and_plan():
 
 
 def test_a_run_on_two_stages_has_a_chart_for_each():
-    charts = layout(["decoder", "encoder"])["Memory"]
+    charts = layout(["decoder", "encoder"], GPU_SOURCES)["Memory"]
     (patterns,) = [chart[1] for title, chart in charts.items() if title.startswith("peak of enc")]
     wanted = metric_names.memory(metric_names.PEAK, metric_names.NVML_DEVICE, "encoder")
     assert any(re.match(pattern, wanted) for pattern in patterns)
@@ -94,6 +98,31 @@ def test_a_run_on_two_stages_has_a_chart_for_each():
         re.match(p, metric_names.memory(metric_names.PEAK, metric_names.NVML_DEVICE))
         for p in patterns
     )
+
+
+def test_a_run_without_a_gpu_shows_what_its_step_would_take_on_one(tiny_flags):
+    flags = [*tiny_flags, "--trainer.max_epochs=2", "--memory_profiler.plan=true"]
+    assert main(["fit", *flags]) == 0
+    folder = Path("lightning_logs/fit_64_0")
+    run = EventAccumulator(str(folder)).Reload()
+    planned = plan_of(PlannedRun(flags), (64, 64))
+    for phase, expected in (
+        (metric_names.FORWARD, planned.forward_bytes),
+        (metric_names.BACKWARD, planned.backward_bytes),
+        (metric_names.PEAK, planned.peak_bytes),
+    ):
+        points = run.Scalars(metric_names.memory(phase, metric_names.PLANNED))
+        assert [point.value for point in points] == pytest.approx([expected / 2**20] * 2)
+    assert not any("process_rss" in name for name in run.Tags()["scalars"])
+    report = json.loads((folder / "run.json").read_text())
+    assert report["peak_mib"] == {metric_names.PLANNED: planned.peak_bytes / 2**20}
+    text = run.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    (memory, _) = Layout.FromString(text).category
+    assert [chart.title for chart in memory.chart] == [
+        "forward, MiB (planned)",
+        "backward, MiB (planned)",
+        "peak, MiB (planned)",
+    ]
 
 
 def test_flags_are_numbers_or_words():

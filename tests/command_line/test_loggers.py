@@ -1,6 +1,8 @@
 """The loggers that flags name log the run that is there, under its name."""
 
 import json
+import shlex
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from radenhance.cli import main
 from radenhance.command_line.loggers import placed
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/loggers.md"
 RUN = Path("lightning_logs/fit_64_0")
 WANDB = ["--trainer.logger+=WandbLogger", "--trainer.logger.offline=true"]
 MLFLOW = ["--trainer.logger+=MLFlowLogger", "--trainer.logger.save_dir=mlruns"]
@@ -92,14 +95,20 @@ def test_a_logger_whose_library_is_missing_is_a_sentence_that_says_what_to_insta
 
 
 def records_of(path):
-    """The records of a file of W&B."""
+    """The records of a file of W&B: LevelDB's blocks of 32 KiB, behind a header of 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
-    store = DataStore()
-    store.open_for_scan(str(path))
-    while (data := store.scan_data()) is not None:
-        yield Record.FromString(data)
+    content, at, record = path.read_bytes(), 7, b""
+    while at + 7 <= len(content):
+        if 2**15 - at % 2**15 < 7:  # the rest of a block
+            at += 2**15 - at % 2**15
+            continue
+        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        record += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield Record.FromString(record)
+            record = b""
 
 
 def test_wandb_logs_the_run_offline_goes_on_under_its_id_and_names_no_folder(fit, tiny_dataset):
@@ -144,3 +153,27 @@ def test_two_runs_of_wandb_in_one_process_are_two(fit):
     assert fit(*WANDB) == 0
     ids = {path.name for path in Path("lightning_logs").glob("*/wandb/offline-run-*/*.wandb")}
     assert len(ids) == 2
+
+
+def commands_of_the_page():
+    """The fits of the page on loggers, each with its place."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("radenhance fit")]
+
+
+def test_the_commands_of_the_page_on_loggers_run_or_say_what_to_install(tiny_flags, capsys):
+    commands = commands_of_the_page()
+    assert len(commands) == 4
+    for epochs, command in enumerate(commands, 1):
+        capsys.readouterr()
+        short = [*tiny_flags, f"--trainer.max_epochs={epochs}", "--model.output=image"]
+        code = main([*command, *short])
+        named = [word for word in command if word in ("WandbLogger", "MLFlowLogger")]
+        library = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}[named[0]] if named else None
+        if library in (None, "wandb") and (library is None or find_spec(library)):
+            assert code == 0
+            continue
+        error = capsys.readouterr().err.splitlines()[-1]
+        is_resumed = "--ckpt_path" in command
+        assert code == 2 or find_spec(library)
+        assert code == 0 or is_resumed or f"{named[0]} cannot be used" in error
