@@ -46,15 +46,16 @@ class MemoryProfiler(Callback):
     """Logs the memory of forward phase, backward phase and optimizer phase, and the peak, in MiB.
 
     On a GPU it logs what PyTorch's allocator says (allocated, reserved) and what the driver says
-    (nvml_device, nvml_process), without one the resident memory of the process (process_rss); each
-    figure's name ends with its source. A figure is the highest since the one logged before it.
+    (nvml_device, nvml_process); without one, what the step is planned to take on one (planned), or
+    the resident memory of the process (process_rss). Each figure's name ends with its source. A
+    figure is the highest since the one logged before it.
 
     Args:
         period_ms: Milliseconds from one sample of NVML or of the process to the next.
         release_cache: Whether to give the allocator's cache back before the first step of each
             epoch. If not, allocated has phases and peaks, and the others have peaks only.
-        plan: Whether a fit without a GPU logs what its step is planned to take on one (planned)
-            in place of process_rss, which libraries and loading fill.
+        plan: Whether a fit without a GPU logs planned in place of process_rss, which libraries and
+            loading fill.
     """
 
     def __init__(
@@ -142,14 +143,13 @@ class MemoryProfiler(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log(trainer)
-        log_metrics(
-            trainer,
-            {
-                metric_names.memory(phase, metric_names.PLANNED, stage): num_bytes / MIB
-                for stage, phases in self.planned.items()
-                for phase, num_bytes in phases.items()
-            },
-        )
+        planned = {
+            metric_names.memory(phase, metric_names.PLANNED, stage): num_bytes / MIB
+            for stage, phases in self.planned.items()
+            for phase, num_bytes in phases.items()
+        }
+        if planned:
+            log_metrics(trainer, planned)
 
     @override
     def on_exception(

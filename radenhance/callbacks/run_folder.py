@@ -94,7 +94,7 @@ class RunFolder(Callback):
         own = MetricsFile(self.folder / METRICS)
         trainer.loggers = [*(one for one in loggers if not _is_of_csv(one, self.folder)), own]
         if trainer.is_global_zero and ids:
-            self._report[LOGGERS] = ids
+            self._report[LOGGERS] = self._report.get(LOGGERS, {}) | ids
             write_report(self.folder, self._report)
 
     def _begin(self, about: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from radenhance.flags.compared import compared_flags
 from radenhance.flags.parser import ParsedFlags
 from radenhance.foreign_text import one_line
 from radenhance.log_points import without_curves
+from radenhance.runs import number_of
 
 LOGGING = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize")
 """What Lightning calls of a logger in a run."""
@@ -63,9 +64,11 @@ def loggers_of(flags: ParsedFlags) -> LoggersOf:
         if not entries:
             return [failing_softly(tensorboard(folder))], {}
         loggers, started = [], {}
+        with_names: bool = settings.data.log_names
+        name = _name_of(folder, with_names=with_names)
         for key, kind, entry in entries:
-            own = placed(kind, entry, folder, ids.get(key))
-            logger = make(own if settings.data.log_names else _nameless(kind, own))
+            own = placed(kind, entry, folder, name, ids.get(key))
+            logger = make(own if with_names else _nameless(kind, own))
             if isinstance(logger, WandbLogger | MLFlowLogger):
                 with in_a_sentence(kind.__name__):
                     started[key] = _started(logger, compared_flags(settings), anew=key not in ids)
@@ -138,26 +141,43 @@ def _numbered(asked: Any) -> Iterator[tuple[str, type[Logger], Namespace]]:
         yield kind.__name__ if number == 1 else f"{kind.__name__} {number}", kind, entry
 
 
-def placed(kind: type[Logger], entry: Namespace, folder: Path, known: str | None) -> Namespace:
-    """Return a logger's class and arguments, those that flags leave open as the run has them."""
-    placed = entry.clone()
-    given = placed.init_args
+def placed(
+    kind: type[Logger], entry: Namespace, folder: Path, name: str, known: str | None
+) -> Namespace:
+    """Return a logger's class and arguments, those that flags leave open as the run has them.
+
+    Args:
+        kind: The class.
+        entry: Class and arguments of flags.
+        folder: Folder of the run.
+        name: What servers call the run.
+        known: The id by which the logger knows the run that goes on; None of a new one.
+    """
+    own = entry.clone()
+    given = own.init_args
     left_open: dict[str, str | None] = {}
     if issubclass(kind, WandbLogger):
-        left_open = {"name": folder.name, "version": given.id or known}
+        left_open = {"name": name, "version": given.id or known}
         if given.save_dir == ".":
             given.save_dir = str(folder)
     elif issubclass(kind, MLFlowLogger):
-        left_open = {"run_name": folder.name, "run_id": known}
+        left_open = {"run_name": name, "run_id": known}
     elif issubclass(kind, CSVLogger | TensorBoardLogger):
         if not given.save_dir:
             given.save_dir, given.name = str(folder.parent), ""
         where = Path(given.save_dir, given.name or "")
         left_open = {"version": _unused(where, folder) if kind is CSVLogger else folder.name}
-    for name, value in left_open.items():
-        if given[name] is None:
-            given[name] = value
-    return placed
+    for argument, value in left_open.items():
+        if given[argument] is None:
+            given[argument] = value
+    return own
+
+
+def _name_of(folder: Path, *, with_names: bool) -> str:
+    """Return what servers call a run: as its folder, but for one that the user named."""
+    number = number_of(folder)
+    is_named = number is not None and not folder.name.endswith(f"_{number}")
+    return f"run_{number}" if is_named and not with_names else folder.name
 
 
 def _nameless(kind: type[Logger], entry: Namespace) -> Namespace:

@@ -157,7 +157,9 @@ def warn_of_memory(flags: ParsedFlags, trainer: Trainer) -> None:
 
 def take_plan(flags: ParsedFlags, trainer: Trainer) -> None:
     """Give the memory figures of a fit without a GPU what its step would take on one."""
-    if trainer.strategy.root_device.type == "cuda" or not trainer.is_global_zero:
+    if flags.settings.trainer.fast_dev_run or not trainer.is_global_zero:
+        return
+    if trainer.strategy.root_device.type == "cuda":
         return
     for callback in callbacks_of(trainer):
         if isinstance(callback, MemoryProfiler) and callback.plan:

@@ -11,7 +11,8 @@ from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from radenhance.cli import main
-from radenhance.command_line.loggers import placed
+from radenhance.command_line.loggers import _name_of, placed
+from radenhance.runs import claim
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/loggers.md"
 RUN = Path("lightning_logs/fit_64_0")
@@ -64,7 +65,7 @@ def entry(**arguments):
     ],
 )
 def test_what_flags_leave_open_is_the_runs_and_what_they_say_stays(kind, given, expected):
-    found = vars(placed(kind, entry(**given), RUN, "abc").init_args)
+    found = vars(placed(kind, entry(**given), RUN, "fit_64_0", "abc").init_args)
     assert found == given | expected
 
 
@@ -146,6 +147,14 @@ def test_mlflow_goes_on_in_its_run_with_images_and_parameters(fit, monkeypatch):
     assert run.data.params["data.batch_size"] == "2"
     assert client.list_artifacts(run.info.run_id, "images")
     assert "memory/peak_mib/process_rss" in run.data.metrics
+
+
+def test_a_name_that_the_user_gave_a_run_stays_here_unless_names_are_wanted():
+    folder = claim(Path(), "fit_64", "Rex", {})
+    assert _name_of(folder, with_names=False) == "run_0"
+    assert _name_of(folder, with_names=True) == "Rex"
+    other = claim(Path(), "fit_64", None, {})
+    assert _name_of(other, with_names=False) == "fit_64_1"
 
 
 def test_two_runs_of_wandb_in_one_process_are_two(fit):
