@@ -40,6 +40,21 @@ SHOWN_FIRST = ("data.image_size", "model.encoder", "recipe", "techniques", "trai
 """The table shows five flags until others are ticked: those that are said to differ, by name."""
 
 
+TECHNIQUES = "techniques"
+
+SHORT = {
+    "checkpointing": "chkp",
+    "momentum": "mom",
+    "momentum_reversible": "stored",
+    "quantization": "qat",
+    "offload_mib": "off",
+    "band_rows": "bands",
+    "tf32": "tf32",
+}
+"""Technique -> its name in the table, which cuts texts after 15 characters; its value has a column
+of its own."""
+
+
 class Dashboard(Callback):
     """Writes the layout, the table's row and the card at the start of a training.
 
@@ -143,7 +158,8 @@ def layout(stages: Sequence[str], sources: Sequence[str]) -> Layout:
 
 def table(flags: Mapping[str, Any], sources: Sequence[str]) -> tuple[Summary, Summary, Summary]:
     """Return the columns of the table of runs, and the beginning and the end of this run's row."""
-    columns, begin, end = hparams(row(flags), dict.fromkeys(figures(sources)))  # type: ignore[no-untyped-call]
+    shown = {**flags, TECHNIQUES: in_short(str(flags.get(TECHNIQUES, "none")))}
+    columns, begin, end = hparams(row(shown), dict.fromkeys(figures(sources)))  # type: ignore[no-untyped-call]
     plugin_data = columns.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(plugin_data.content)
     for flag in content.experiment.hparam_infos:
@@ -180,6 +196,12 @@ def row(flags: Mapping[str, Any]) -> dict[str, str | float]:
         else one_line(str(value).lower())
         for name, value in flags.items()
     }
+
+
+def in_short(techniques: str) -> str:
+    """Return techniques, such as "checkpointing unit, band_rows 16", as the table has room for."""
+    names = [one.partition(" ")[0] for one in techniques.split(", ")]
+    return "+".join(SHORT.get(name, name) for name in names)
 
 
 def card(command: str, device: torch.device, *, plan: str = "") -> str:

@@ -11,8 +11,17 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from radenhance import metric_names
-from radenhance.callbacks.dashboard import GPU_SOURCES, SHOWN_FIRST, card, layout, row
+from radenhance.callbacks.dashboard import (
+    GPU_SOURCES,
+    SHORT,
+    SHOWN_FIRST,
+    card,
+    in_short,
+    layout,
+    row,
+)
 from radenhance.cli import main
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.planning.advice import plan_of
 from radenhance.planning.planned_run import PlannedRun
 
@@ -52,7 +61,7 @@ def test_the_baseline_is_a_line_at_one_height(run):
 def test_the_table_compares_techniques_by_figures_that_are_logged(run):
     flags = hparams_of(run, "_hparams_/session_start_info").session_start_info.hparams
     assert flags["recipe"].string_value == "quickstart"
-    assert flags["techniques"].string_value == "checkpointing unit"
+    assert flags["techniques"].string_value == "chkp"
     assert flags["memory.checkpointing"].string_value == "unit"
     assert flags["data.image_size"].number_value == 64
     assert flags["trainer.precision"].string_value
@@ -123,6 +132,14 @@ def test_a_run_without_a_gpu_shows_what_its_step_would_take_on_one(tiny_flags):
         "backward, MiB (planned)",
         "peak, MiB (planned)",
     ]
+
+
+def test_three_techniques_have_room_in_a_column_of_the_table():
+    assert {*SHORT} == {*vars(MemoryTechniques())}
+    text = "checkpointing unit, offload_mib 64, band_rows 16"
+    assert in_short(text) == "chkp+off+bands"
+    assert len(in_short(text)) <= 15
+    assert in_short("none") == "none"
 
 
 def test_flags_are_numbers_or_words():
