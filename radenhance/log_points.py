@@ -13,12 +13,16 @@ from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
 from radenhance.compat.lightning import logged_step
+from radenhance.foreign_text import one_line
 from radenhance.strategies.leaves import map_leaves
 from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.strategies.sharding import full_on_cpu
 
 Seen = TypeVar("Seen")
+
+OTHERS = ("wandb.", "mlflow.")
+"""Where exceptions of loggers are defined, which mean a server that does not answer as well."""
 
 
 def is_log_point(trainer: Trainer) -> bool:
@@ -62,12 +66,15 @@ def without_curves() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError) as error:
+    except Exception as error:
         # Lightning makes a ValueError of whatever TensorBoard raises
         fault = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(fault, OSError):
+        if type(error).__module__.startswith(OTHERS):
+            _warn_once(one_line(error))
+        elif isinstance(fault, OSError):
+            _warn_once(fault.strerror or str(fault))
+        else:
             raise
-        _warn_once(fault.strerror or str(fault))
 
 
 @functools.cache

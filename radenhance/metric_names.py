@@ -31,6 +31,9 @@ NVML_DEVICE, NVML_PROCESS = "nvml_device", "nvml_process"
 PROCESS_RSS = "process_rss"
 """What measured memory: PyTorch's allocator, the driver, or the system where there is no GPU."""
 
+PLANNED = "planned"
+"""Not measured: the tensors of a step as the planner counts them, where there is no GPU."""
+
 
 def memory(phase: str, source: str, stage: str | None = None) -> str:
     """Return the name of a memory figure in MiB, such as memory/forward_mib/allocated/encoder.

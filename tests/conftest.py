@@ -81,6 +81,7 @@ def tiny_flags(tiny_dataset):
         "--data.num_workers=0",
         "--model.encoder=tu-mobilenetv3_small_050",  # 2 million weights
         "--model.num_scales=auto",
+        "--memory_profiler.plan=false",  # it takes seconds
         "--trainer.accelerator=cpu",
         "--trainer.enable_progress_bar=false",
         "--trainer.enable_model_summary=false",

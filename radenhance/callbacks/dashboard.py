@@ -20,6 +20,8 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from radenhance import __version__, metric_names
+from radenhance.callbacks.memory_profiler import MemoryProfiler, Planned
+from radenhance.compat.lightning import callbacks_of
 from radenhance.foreign_text import LONGEST_MESSAGE, in_markdown, one_line
 from radenhance.log_points import gathered, log_metrics, stage_of, without_curves
 
@@ -32,10 +34,25 @@ GPU_SOURCES = (
     metric_names.RESERVED,
     metric_names.ALLOCATED,
 )
-ALL_SOURCES = (*GPU_SOURCES, metric_names.PROCESS_RSS)
+ALL_SOURCES = (*GPU_SOURCES, metric_names.PROCESS_RSS, metric_names.PLANNED)
 
 SHOWN_FIRST = ("data.image_size", "model.encoder", "recipe", "techniques", "trainer.precision")
 """The table shows five flags until others are ticked: those that are said to differ, by name."""
+
+
+TECHNIQUES = "techniques"
+
+SHORT = {
+    "checkpointing": "chkp",
+    "momentum": "mom",
+    "momentum_reversible": "stored",
+    "quantization": "qat",
+    "offload_mib": "off",
+    "band_rows": "bands",
+    "tf32": "tf32",
+}
+"""Technique -> its name in the table, which cuts texts after 15 characters; its value has a column
+of its own."""
 
 
 class Dashboard(Callback):
@@ -61,8 +78,10 @@ class Dashboard(Callback):
         stages = sorted({stage for stage in gathered(stage_of(trainer)) if stage is not None})
         device = trainer.strategy.root_device
         sources = GPU_SOURCES if device.type == "cuda" else (metric_names.PROCESS_RSS,)
+        if planned := _planned(trainer):
+            sources, stages = (metric_names.PLANNED,), [one for one in planned if one is not None]
         for writer in _writers(trainer):
-            writer.add_custom_scalars(layout(stages))
+            writer.add_custom_scalars(layout(stages, sources))
             writer.add_text("run", card(self.command, device, plan=self.plan), trainer.global_step)
             columns, begin, self._end = table(self.flags, sources)
             for summary in (columns, begin):
@@ -96,9 +115,24 @@ class Dashboard(Callback):
         self._identity = dict(state_dict["identity"])
 
 
-def layout(stages: Sequence[str]) -> Layout:
-    """Return the pages "Memory", with a chart for each phase and stage, and "Loss"."""
+def _planned(trainer: Trainer) -> Planned:
+    """Return what the memory profiler logs of a plan."""
+    profilers = [one for one in callbacks_of(trainer) if isinstance(one, MemoryProfiler)]
+    return profilers[0].planned if profilers else {}
+
+
+def layout(stages: Sequence[str], sources: Sequence[str]) -> Layout:
+    """Return the pages "Memory", with a chart for each phase and stage, and "Loss".
+
+    Titles name the sources: charts of one title are one, and a run with a GPU and one without have
+    nothing to draw together.
+
+    Args:
+        stages: The parts of a distributed run.
+        sources: What the figures come from; a plan has none of the optimizer's phase.
+    """
     memory = {}
+    listed = ", ".join(sources)
     parts: Sequence[str | None] = stages or [None]
     for phase in (
         metric_names.FORWARD,
@@ -106,10 +140,12 @@ def layout(stages: Sequence[str]) -> Layout:
         metric_names.OPTIMIZER,
         metric_names.PEAK,
     ):
+        if phase == metric_names.OPTIMIZER and metric_names.PLANNED in sources:
+            continue
         for stage in parts:
-            title = f"{phase}, MiB" if stage is None else f"{phase} of {stage}, MiB"
-            memory[title] = _lines(
-                metric_names.memory(phase, source, stage) for source in ALL_SOURCES
+            of = "" if stage is None else f" of {stage}"
+            memory[f"{phase}{of}, MiB ({listed})"] = _lines(
+                metric_names.memory(phase, source, stage) for source in sources
             )
     losses = (metric_names.TRAIN_LOSS, metric_names.VAL_LOSS, metric_names.IDENTITY_LOSS)
     similarities = (metric_names.VAL_MS_SSIM, metric_names.IDENTITY_MS_SSIM)
@@ -122,7 +158,8 @@ def layout(stages: Sequence[str]) -> Layout:
 
 def table(flags: Mapping[str, Any], sources: Sequence[str]) -> tuple[Summary, Summary, Summary]:
     """Return the columns of the table of runs, and the beginning and the end of this run's row."""
-    columns, begin, end = hparams(row(flags), dict.fromkeys(figures(sources)))  # type: ignore[no-untyped-call]
+    shown = {**flags, TECHNIQUES: in_short(str(flags.get(TECHNIQUES, "none")))}
+    columns, begin, end = hparams(row(shown), dict.fromkeys(figures(sources)))  # type: ignore[no-untyped-call]
     plugin_data = columns.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(plugin_data.content)
     for flag in content.experiment.hparam_infos:
@@ -159,6 +196,12 @@ def row(flags: Mapping[str, Any]) -> dict[str, str | float]:
         else one_line(str(value).lower())
         for name, value in flags.items()
     }
+
+
+def in_short(techniques: str) -> str:
+    """Return techniques, such as "checkpointing unit, band_rows 16", as the table has room for."""
+    names = [one.partition(" ")[0] for one in techniques.split(", ")]
+    return "+".join(SHORT.get(name, name) for name in names)
 
 
 def card(command: str, device: torch.device, *, plan: str = "") -> str:

@@ -38,25 +38,36 @@ from radenhance.log_points import gathered, is_log_point, log_metrics, stage_of
 from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.units import MIB
 
+Planned = dict[str | None, dict[str, int]]
+"""Stage, None where there is one -> phase -> bytes."""
+
 
 class MemoryProfiler(Callback):
     """Logs the memory of forward phase, backward phase and optimizer phase, and the peak, in MiB.
 
     On a GPU it logs what PyTorch's allocator says (allocated, reserved) and what the driver says
-    (nvml_device, nvml_process), without one the resident memory of the process (process_rss); each
-    figure's name ends with its source. A figure is the highest since the one logged before it.
+    (nvml_device, nvml_process); without one, what the step is planned to take on one (planned), or
+    the resident memory of the process (process_rss). Each figure's name ends with its source. A
+    figure is the highest since the one logged before it.
 
     Args:
         period_ms: Milliseconds from one sample of NVML or of the process to the next.
         release_cache: Whether to give the allocator's cache back before the first step of each
             epoch. If not, allocated has phases and peaks, and the others have peaks only.
+        plan: Whether a fit without a GPU logs planned in place of process_rss, which libraries and
+            loading fill.
     """
 
-    def __init__(self, period_ms: float = 10.0, release_cache: bool = True) -> None:
+    def __init__(
+        self, period_ms: float = 10.0, release_cache: bool = True, plan: bool = True
+    ) -> None:
         if not (period_ms > 0 and math.isfinite(period_ms)):
             raise ParameterError("MemoryProfiler.period_ms", got=period_ms, expected="more than 0")
         self.period_ms = period_ms
         self.release_cache = release_cache
+        self.plan = plan
+        self.planned: Planned = {}
+        """What a step was planned to take, on rank 0; who can plan sets it before the run."""
         self.run_peaks: dict[str, float] = {}
         """Source -> MiB, the highest of the run and of all ranks."""
         self._allocator: AllocatorGauge | None = None
@@ -75,6 +86,8 @@ class MemoryProfiler(Callback):
         if isinstance(trainer.strategy, PartitionedStrategy):
             trainer.strategy.phase_ended = self._count
         period_s = self.period_ms / 1000
+        if self._device.type != "cuda" and self._takes_plan(trainer):
+            return
         if self._device.type != "cuda":
             self._outside = ProcessGauge(period_s=period_s)
             return
@@ -130,6 +143,13 @@ class MemoryProfiler(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log(trainer)
+        planned = {
+            metric_names.memory(phase, metric_names.PLANNED, stage): num_bytes / MIB
+            for stage, phases in self.planned.items()
+            for phase, num_bytes in phases.items()
+        }
+        if planned:
+            log_metrics(trainer, planned)
 
     @override
     def on_exception(
@@ -176,6 +196,14 @@ class MemoryProfiler(Callback):
             metrics[metric_names.memory(metric_names.RUN_PEAK, source)] = mib
         log_metrics(trainer, metrics)
         self._figures = {}
+
+    def _takes_plan(self, trainer: Trainer) -> bool:
+        """Return whether there is a plan, whose peak is that of the run then; all ranks ask."""
+        self.planned = trainer.strategy.broadcast(self.planned)
+        peaks = [phases[metric_names.PEAK] / MIB for phases in self.planned.values()]
+        if peaks:
+            self.run_peaks = {metric_names.PLANNED: max(peaks)}
+        return bool(peaks)
 
     def _stop(self) -> None:
         if self._outside is not None:

@@ -8,6 +8,7 @@ after every validation, so that it holds what a run came to that was killed.
 
 import csv
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
@@ -23,14 +24,23 @@ from radenhance import metric_names
 from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.compat.lightning import callbacks_of
 from radenhance.datamodule import FINGERPRINT
+from radenhance.errors import DiskError
 from radenhance.files import replace_file
 from radenhance.log_points import without_curves
-from radenhance.runs import CHECKPOINTS, claim, read_report, write_report
+from radenhance.runs import CHECKPOINTS, LOGS, REPORT, claim, read_report, write_report
+from radenhance.units import in_mib
 
 METRICS = "metrics.csv"
 CONFIG = "config.yaml"
 
-LoggersOf = Callable[[Path], Sequence[Logger]]
+LoggersOf = Callable[[Path, Mapping[str, str]], tuple[list[Logger], dict[str, str]]]
+"""A run's folder, and ids by which loggers know the run -> its loggers, and their ids of it."""
+
+LOGGERS = "loggers"
+"""Key of run.json: what loggers call the run."""
+
+BEST_BY, MONITOR, MODE = "best_by", "monitor", "mode"
+"""Key of run.json: the measure that an epoch is the best by, and whether its min or max counts."""
 
 
 class RunFolder(Callback):
@@ -43,7 +53,7 @@ class RunFolder(Callback):
         resumed: The folder of the run that goes on, or None.
         about: What the report says of the run beside what it came to, as plain values.
         config: The settings of the run as YAML.
-        loggers_of: Function that returns the run's loggers, given its folder.
+        loggers_of: Function that makes the run's loggers.
     """
 
     def __init__(
@@ -71,6 +81,7 @@ class RunFolder(Callback):
         data = getattr(trainer, "datamodule").state_dict()  # noqa: B009
         about = {**self._about, "data": data[FINGERPRINT]}
         if trainer.is_global_zero and self.folder is None:
+            _refuse_full_disk(self._claim[0], pl_module)
             self.folder = claim(*self._claim, about)
         self.folder = trainer.strategy.broadcast(self.folder)
         assert self.folder is not None
@@ -79,12 +90,19 @@ class RunFolder(Callback):
         for callback in callbacks_of(trainer):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / CHECKPOINTS)
-        trainer.loggers = [*self._loggers_of(self.folder), MetricsFile(self.folder / METRICS)]
+        loggers, ids = self._loggers_of(self.folder, self._report.get(LOGGERS, {}))
+        own = MetricsFile(self.folder / METRICS)
+        trainer.loggers = [*(one for one in loggers if not _is_of_csv(one, self.folder)), own]
+        if trainer.is_global_zero and ids:
+            self._report[LOGGERS] = self._report.get(LOGGERS, {}) | ids
+            write_report(self.folder, self._report)
 
     def _begin(self, about: Mapping[str, Any]) -> None:
         assert self.folder is not None
-        has_report = (self.folder / "run.json").is_file()  # runs of earlier versions have none
+        has_report = (self.folder / REPORT).is_file()  # runs of earlier versions have none
         before = read_report(self.folder) if has_report else {}
+        if before.get(BEST_BY) != about.get(BEST_BY):
+            before.pop("best", None)
         self._report = before | dict(about)
         self._began, self._seconds_before = time.monotonic(), before.get("seconds", 0.0)
         if has_report:
@@ -100,9 +118,11 @@ class RunFolder(Callback):
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
         identity = _of(measured, metric_names.IDENTITY)
         last = {"epoch": trainer.current_epoch, **_of(measured, metric_names.VAL)}
-        best = self._report.get("best")
-        if best is None or last.get("loss", math.inf) < best.get("loss", math.inf):
-            self._report["best"] = last
+        by = self._report[BEST_BY]
+        score = measured.get(by[MONITOR], math.nan)
+        before = self._report.get("best", {}).get("score")
+        if before is None or (score < before if by[MODE] == "min" else score > before):
+            self._report["best"] = last | {"score": score if math.isfinite(score) else None}
         self._report |= {"last": last, "raw": identity or self._report.get("raw", {})}
         self._write(trainer)
 
@@ -129,6 +149,28 @@ class RunFolder(Callback):
             "peak_mib": peaks,
         }
         write_report(self.folder, self._report)
+
+
+def _refuse_full_disk(root: Path, module: LightningModule) -> None:
+    """Refuse a disk without room for the weights of the last and the best checkpoint.
+
+    Raises:
+        DiskError: It has less.
+    """
+    there = next(one for one in (root.absolute(), *root.absolute().parents) if one.exists())
+    free = shutil.disk_usage(there).free
+    needed = 2 * sum(tensor.nbytes for tensor in module.state_dict().values())
+    if free < needed:
+        raise DiskError(
+            f"the disk of {root / LOGS} has {in_mib(free)} free, and the checkpoints of this run "
+            f"take more than {in_mib(needed)}; free some, or name a folder of another disk: "
+            f"Trainer.default_root_dir"
+        )
+
+
+def _is_of_csv(logger: Logger, folder: Path) -> bool:
+    """Return whether a logger would write the run's table, and remove that of one that goes on."""
+    return isinstance(logger, CSVLogger) and Path(logger.log_dir).resolve() == folder.resolve()
 
 
 def _of(measured: Mapping[str, float], prefix: str) -> dict[str, float]:

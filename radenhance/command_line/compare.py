@@ -35,6 +35,9 @@ FIGURES = {
 }
 """Title of a measure -> its name in a report, and digits behind the point."""
 
+ACROSS = 4
+"""Images of runs in a row, beside raw and target; more would be too small to judge."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -250,9 +253,9 @@ def _rows(
     wanted = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int)
     for index in dict.fromkeys(wanted.tolist()):
         opened = open_pair(dataset, index)
-        images = [enhanced_by(network, opened) for network in networks.values()]
-        yield Row(
-            dataset.cases[index],
-            [opened.raw, opened.target, *images],
-            ["raw", "target", *networks],
-        )
+        names = list(networks)
+        for first in range(0, len(names), ACROSS):
+            shown = names[first : first + ACROSS]
+            images = [enhanced_by(networks[name], opened) for name in shown]
+            title, columns = dataset.cases[index], ["raw", "target", *shown]
+            yield Row(title, [opened.raw, opened.target, *images], columns)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from radenhance.foreign_text import in_html
 
 COLORS = ("#3b6ea5", "#b3631a", "#3d8b40", "#8e4a9e", "#a83232", "#5c6b73", "#a58a1d", "#1d8a8a")
+DASHES = ("none", "7 3", "2 3")
+"""Patterns of lines, each for a round of all colors, so that two dozen lines differ."""
+
 WIDTH, HEIGHT, LEFT, TOP, LEGEND = 900, 320, 60, 40, 18
 
 Curve = Sequence[tuple[float, float]]
@@ -48,20 +51,22 @@ def curves_svg(title: str, curves: Mapping[str, Curve], line: float | None, line
         f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - 20}" fill="none" stroke="#555"/>',
         *_ticks(scale),
     ]
-    names = [(name, COLORS[number % len(COLORS)]) for number, name in enumerate(curves)]
-    for (name, color), curve in zip(names, curves.values(), strict=True):
-        parts.append(_polyline([scale(*point) for point in curve], color, in_html(name)))
+    names = [(name, *_style(number)) for number, name in enumerate(curves)]
+    for (name, *style), curve in zip(names, curves.values(), strict=True):
+        parts.append(_polyline([scale(*point) for point in curve], style, in_html(name)))
     if line is not None:
         _, y = scale(scale.first, line)
         parts.append(
             f'<path d="M{LEFT} {y:.1f}H{WIDTH - 20}" stroke="#000" stroke-dasharray="6 4"/>'
         )
-        names.append((f"{line_name} (dashed)", "#000"))
-    parts += [
-        f'<text x="{LEFT}" y="{bottom + 40 + LEGEND * number}" fill="{color}" '
-        f'font-weight="bold">{in_html(name)}</text>'
-        for number, (name, color) in enumerate(names)
-    ]
+        names.append((f"{line_name} (dashed)", "#000", "6 4"))
+    for number, (name, color, dash) in enumerate(names):
+        y = bottom + 40 + LEGEND * number
+        parts.append(
+            f'<path d="M{LEFT} {y - 4}h30" stroke="{color}" stroke-width="2" '
+            f'stroke-dasharray="{dash}"/><text x="{LEFT + 38}" y="{y}" fill="{color}" '
+            f'font-weight="bold">{in_html(name)}</text>'
+        )
     height = bottom + 40 + LEGEND * len(names)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
@@ -69,10 +74,20 @@ def curves_svg(title: str, curves: Mapping[str, Curve], line: float | None, line
     )
 
 
-def _polyline(points: Sequence[tuple[float, float]], color: str, name: str) -> str:
+def _style(number: int) -> tuple[str, str]:
+    """Return color and pattern of a line."""
+    rounds, color = divmod(number, len(COLORS))
+    return COLORS[color], DASHES[rounds % len(DASHES)]
+
+
+def _polyline(points: Sequence[tuple[float, float]], style: Sequence[str], name: str) -> str:
+    color, dash = style
     listed = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>' for x, y in points)
-    line = f'<polyline points="{listed}" fill="none" stroke="{color}" stroke-width="2"/>'
+    line = (
+        f'<polyline points="{listed}" fill="none" stroke="{color}" stroke-width="2" '
+        f'stroke-dasharray="{dash}"/>'
+    )
     return f"<g><title>{name}</title>{line}{dots}</g>"
 
 

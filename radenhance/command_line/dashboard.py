@@ -11,8 +11,8 @@ from radenhance.console import Parser, say
 from radenhance.errors import UsageError
 from radenhance.runs import LOGS
 
-PAGE = "#custom_scalars"
-"""The tab that shows the pages Memory and Loss."""
+PAGE = "?smoothing=0#custom_scalars&_smoothingWeight=0"
+"""The tab that shows the pages Memory and Loss, every point where it is: TensorBoard smooths."""
 
 DEFAULT_PORT = 6006
 """TensorBoard's own; it takes one of those above where this one is in use."""

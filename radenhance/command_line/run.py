@@ -19,7 +19,9 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import HangUpException
+from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.callbacks.run_folder import RunFolder
+from radenhance.command_line.loggers import finish
 from radenhance.command_line.measures import measures_table
 from radenhance.command_line.run_summary import summary
 from radenhance.command_line.trainer import make_trainer
@@ -30,7 +32,7 @@ from radenhance.console import guard_logs, hush_libraries, say
 from radenhance.datamodule import SPLITS_OF
 from radenhance.errors import GpuMemoryError, RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
-from radenhance.planning.advice import out_of_memory, plan_and_warning
+from radenhance.planning.advice import out_of_memory, plan_and_warning, planned_phases
 from radenhance.planning.pipeline import best_cut, strategy_of
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.strategies.encoder_decoder.options import AUTO_CUT, FIRST_DECODER_STAGE
@@ -79,6 +81,7 @@ def run(flags: ParsedFlags) -> None:
     trainer = make_trainer(flags, made)
     if flags.command == "fit":
         warn_of_memory(flags, trainer)
+        take_plan(flags, trainer)
     method = getattr(trainer, flags.command)
     options = {name: made[name] for name in flags.of_method}
     is_wanted = options.get(VERBOSE)
@@ -86,6 +89,7 @@ def run(flags: ParsedFlags) -> None:
         options[VERBOSE] = False  # Lightning's table has names, and no words
     with memory_errors(flags), restored_or_refused(flags, trainer):
         measured = method(made.model, datamodule=made.data, **options)
+    finish(trainer.loggers)
     if is_wanted and trainer.is_global_zero:
         for measures in measured:
             say(measures_table(measures, SPLITS_OF[flags.command][0]))
@@ -149,6 +153,18 @@ def warn_of_memory(flags: ParsedFlags, trainer: Trainer) -> None:
             callback.plan = f"```\n{text}\n```"
     if warning is not None:
         rank_zero_warn(warning)
+
+
+def take_plan(flags: ParsedFlags, trainer: Trainer) -> None:
+    """Give the memory figures of a fit without a GPU what its step would take on one."""
+    if flags.settings.trainer.fast_dev_run or not trainer.is_global_zero:
+        return
+    if trainer.strategy.root_device.type == "cuda":
+        return
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, MemoryProfiler) and callback.plan:
+            with isolate_rng():
+                callback.planned = planned_phases(PlannedRun(flags))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from radenhance import metric_names
 from radenhance.callbacks.epoch_lines import beside_raw
+from radenhance.callbacks.run_folder import BEST_BY, MONITOR
 
 MEASURES = (("loss", metric_names.LOSS, 3), ("MS-SSIM", metric_names.MS_SSIM, 4))
 """Title, name and digits of a measure."""
@@ -28,7 +29,9 @@ def summary(report: Mapping[str, Any], folder: Path, root: Path | None) -> str:
         if name in best
     ]
     if measured:
-        lines.append(f"Best validation, epoch {best['epoch'] + 1}: {', '.join(measured)}")
+        by = report.get(BEST_BY, {}).get(MONITOR, metric_names.VAL_LOSS)
+        said = "" if by == metric_names.VAL_LOSS else f" by {by}"
+        lines.append(f"Best validation{said}, epoch {best['epoch'] + 1}: {', '.join(measured)}")
     seconds = [f"{report['seconds']:.0f} s"] if "seconds" in report else ["no step was taken"]
     peaks = [f"{mib:.0f} MiB {source}" for source, mib in report.get("peak_mib", {}).items()]
     lines.append(f"Run: {folder} ({', '.join([*seconds, *peaks])})")

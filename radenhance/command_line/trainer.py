@@ -6,7 +6,6 @@ on without it. Commands that train nothing make no run; a logger that is asked f
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,23 @@ from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from radenhance import metric_names
 from radenhance.callbacks.dashboard import Dashboard, versions
 from radenhance.callbacks.epoch_lines import EpochLines
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
 from radenhance.callbacks.previews import Previews
-from radenhance.callbacks.run_folder import CONFIG, RunFolder
+from radenhance.callbacks.run_folder import BEST_BY, CONFIG, MODE, MONITOR, RunFolder
 from radenhance.callbacks.stopwatch import Stopwatch
 from radenhance.checkpoint import WholeFileCheckpointIO
+from radenhance.command_line.loggers import (
+    loggers_of,
+    named,
+)
 from radenhance.errors import UsageError
 from radenhance.flags.compared import compared_flags, typed, without_places
 from radenhance.flags.parser import ParsedFlags
-from radenhance.log_points import without_curves
 from radenhance.runs import LOGS, label_of, run_of
-
-LOGGING = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize")
-"""What Lightning calls of a logger in a run."""
 
 
 def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
@@ -51,20 +50,17 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
             options["callbacks"].append(EpochLines(as_json=flags.settings.log_json))
     if flags.command == "fit" and not options["fast_dev_run"]:
         # first, so that the others find loggers
-        options["callbacks"].insert(0, _run_folder(flags, options["logger"]))
+        options["callbacks"].insert(0, _run_folder(flags))
         options["logger"] = False
     else:
-        options["logger"] = _logger(flags, options["logger"])
+        options["logger"] = _logger(flags)
     options["plugins"] = _listed(options["plugins"])
     if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
         options["plugins"].append(WholeFileCheckpointIO())
     try:
-        trainer = Trainer(**options)
+        return Trainer(**options)
     except (ValueError, TypeError) as error:  # Lightning's words for a wrong flag of the trainer
         raise UsageError(f"a flag of the trainer is wrong: {error}") from error
-    for logger in trainer.loggers:
-        _let_fail(logger)
-    return trainer
 
 
 def has_bars(flags: ParsedFlags) -> bool:
@@ -74,11 +70,6 @@ def has_bars(flags: ParsedFlags) -> bool:
         return False
     asked = settings.trainer.enable_progress_bar
     return sys.stdout.isatty() if asked is None else bool(asked)
-
-
-def _let_fail(logger: Logger) -> None:
-    for name in LOGGING:
-        setattr(logger, name, without_curves()(getattr(logger, name)))
 
 
 def _listed(found: Any) -> list[Any]:
@@ -91,7 +82,7 @@ def _listed(found: Any) -> list[Any]:
 def _of_every_run(flags: ParsedFlags, made: Namespace) -> list[Callback]:
     """Return the callbacks of every run, without those that the trainer has no use for."""
     unwanted: list[type[Callback]] = []
-    if made.trainer.logger is False:
+    if flags.settings.trainer.logger is False:
         unwanted.append(LearningRateMonitor)
     if made.trainer.enable_checkpointing is False:
         unwanted += [ModelCheckpoint, LastCheckpoint]
@@ -109,9 +100,25 @@ def _settings_to_keep(flags: ParsedFlags) -> Namespace:
     return without_places(flags.settings, flags.parser.get_defaults(skip_validation=True))
 
 
-def _run_folder(flags: ParsedFlags, asked: Any) -> RunFolder:
+def _resumed(flags: ParsedFlags) -> Path | None:
+    """Return the folder of the run that goes on, None where one begins.
+
+    Raises:
+        UsageError: It is to have another name.
+    """
+    checkpoint, name = flags.checkpoint, flags.settings.run_name
+    folder = run_of(checkpoint) if checkpoint and checkpoint.name == FILE_NAME else None
+    if folder is not None and name not in (None, folder.name):
+        raise UsageError(
+            f"Trainer.fit.run_name {name}: the run of {checkpoint} goes on in its own folder, "
+            f"under its name; leave run_name out, or begin a run with ContrastEnhancer.weights"
+        )
+    return folder
+
+
+def _run_folder(flags: ParsedFlags) -> RunFolder:
     settings = flags.settings
-    resumed = flags.checkpoint
+    best, resumed = settings.best_checkpoint, _resumed(flags)
     compared = compared_flags(settings)
     # what repeats a run from its own configuration says nothing by that file's name
     words = [word for word in compared["recipe"].split() if word not in ("none", Path(CONFIG).stem)]
@@ -120,46 +127,29 @@ def _run_folder(flags: ParsedFlags, asked: Any) -> RunFolder:
         "recipe": compared["recipe"],
         "versions": versions(),
         "flags": compared,
+        BEST_BY: {MONITOR: best.monitor or metric_names.VAL_LOSS, MODE: best.mode},
     }
     return RunFolder(
         flags.root,
         label_of(" ".join(words), settings.data.image_size),
         settings.run_name,
-        run_of(resumed) if resumed is not None and resumed.name == FILE_NAME else None,
+        resumed,
         about,
         flags.parser.dump(_settings_to_keep(flags), skip_none=False),
-        _loggers_of(asked),
+        loggers_of(flags),
     )
 
 
-def _loggers_of(asked: Any) -> Callable[[Path], list[Logger]]:
-    """Return what makes the loggers of a fit: those asked for, else TensorBoard's."""
-
-    def loggers_of(folder: Path) -> list[Logger]:
-        if asked is False:
-            return []
-        named = asked not in (None, True)
-        loggers = _listed(asked) if named else [_tensorboard(folder)]
-        for logger in loggers:
-            _let_fail(logger)
-        return loggers
-
-    return loggers_of
-
-
-def _logger(flags: ParsedFlags, asked: Any) -> Any:
-    """Return the logger of what makes no run: what was asked for.
+def _logger(flags: ParsedFlags) -> Any:
+    """Return the loggers of what makes no run: those that were asked for.
 
     One value of each measure draws no curve: they print what they measured, and log where they are
     asked to. Of a prediction there is nothing to log.
     """
-    if asked not in (None, True):
-        return asked
+    asked = flags.settings.trainer.logger
     if flags.command == "fit":
-        return True  # of a quick try: Lightning takes a dummy instead
-    is_wanted = asked and flags.command != "predict"
-    return _tensorboard(flags.root / LOGS / flags.command / "log") if is_wanted else False
-
-
-def _tensorboard(folder: Path) -> TensorBoardLogger:
-    return TensorBoardLogger(folder.parent, name="", version=folder.name, default_hp_metric=False)
+        return asked is not False  # of a quick try: Lightning takes a dummy instead
+    if named(asked) or (asked and flags.command != "predict"):
+        loggers, _ = loggers_of(flags)(flags.root / LOGS / flags.command / "log", {})
+        return loggers
+    return False

@@ -73,6 +73,9 @@ GIVEN_BY_US = {
 HELPED_BY_US = {"ckpt_path", "weights_only"}
 """Arguments of these methods that mean something else here, or nothing, and are said so."""
 
+LOGGER, IN_FOLDERS = "--trainer.logger", ("CSVLogger", "TensorBoardLogger")
+"""Flag that names loggers, and those that Lightning wants a folder for."""
+
 FORMER_FLAGS = {"--data.window": "--data.intensity_range"}
 """Flag of an earlier version -> what it is called; config files of earlier runs have its key."""
 
@@ -149,11 +152,15 @@ class ParsedFlags:
     def instantiate(self) -> Namespace:
         """Return the settings with module, data and callbacks made; the trainer's stay arguments.
 
+        Its loggers are not made, as they want to know which run they log.
+
         Raises:
             UsageError: Something cannot be made of its values.
         """
+        settings = self.settings.clone()
+        settings.trainer.logger = None
         with usage_errors(self.command), _values_that_fit():
-            made: Namespace = self.parser.instantiate(self.settings)
+            made: Namespace = self.parser.instantiate(settings)
         return made
 
 
@@ -168,7 +175,7 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
         UsageError: A flag or a key is unknown or has a wrong value, or the checkpoint is not there.
     """
     trusted = TRUST in typed
-    words = [word for word in typed if word != TRUST]
+    words = _with_folders_left_open([word for word in typed if word != TRUST])
     limit_imports(trusted=trusted)
     with usage_errors(command), _values_that_fit():
         parser = parser_for(command)
@@ -189,6 +196,19 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
         settings.ckpt_path = str(checkpoint)
     choose_strategy(settings.trainer)
     return ParsedFlags(command, tuple(typed), settings, checkpoint, parser)
+
+
+def _with_folders_left_open(words: Sequence[str]) -> list[str]:
+    """Return flags in which loggers of files need no folder: they write into the run's."""
+    found, before = [], ""
+    for word in words:
+        flag, equals, value = word.partition("=")
+        name, value = (flag, value) if equals else (before, word)
+        found.append(word)
+        if name.rstrip("+") == LOGGER and value.rpartition(".")[2] in IN_FOLDERS:
+            found.append(f"{LOGGER}.save_dir=")
+        before = word
+    return found
 
 
 def parser_for(command: str) -> LightningArgumentParser:

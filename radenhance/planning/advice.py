@@ -3,9 +3,13 @@
 All of it is advice: whatever goes wrong in a plan is said in a line, and the run goes on.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+from radenhance import metric_names
 from radenhance.errors import GpuMemoryError
 from radenhance.planning.pipeline import PipelinePlan, plan_pipeline, strategy_of
-from radenhance.planning.planned_run import PlannedRun, Size, flags_in_words, reason
+from radenhance.planning.planned_run import PlanError, PlannedRun, Size, flags_in_words, reason
 from radenhance.planning.report import Answer, as_text, breakdown_in_a_line
 from radenhance.planning.search import candidates
 from radenhance.planning.step_plan import CONTEXT_BYTES, StepPlan
@@ -52,6 +56,27 @@ def plan_and_warning(run: PlannedRun, free_bytes: int, total_bytes: int) -> tupl
         said = reason(error)
         line = said if "could not be planned" in said else f"could not be planned: {said}"
         return line, line
+
+
+def planned_phases(run: PlannedRun) -> dict[str | None, dict[str, int]]:
+    """Return what a step takes, by stage and phase in bytes, of nothing where it cannot be planned.
+
+    Args:
+        run: The run, whose stage is called None where it has one.
+    """
+    try:
+        plan = plan_of(run, run.image_size)
+    except PlanError:
+        return {}
+    stages: Mapping[Any, StepPlan] = plan.stages if isinstance(plan, PipelinePlan) else {None: plan}
+    return {
+        stage: {
+            metric_names.FORWARD: one.forward_bytes,
+            metric_names.BACKWARD: one.backward_bytes,
+            metric_names.PEAK: one.peak_bytes,
+        }
+        for stage, one in stages.items()
+    }
 
 
 def warning(run: PlannedRun, plan: StepPlan | PipelinePlan, free_bytes: int) -> str | None:

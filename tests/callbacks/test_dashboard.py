@@ -1,6 +1,8 @@
 """What a run writes for TensorBoard, read back with TensorBoard's own reader."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,19 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from radenhance import metric_names
-from radenhance.callbacks.dashboard import SHOWN_FIRST, card, layout, row
+from radenhance.callbacks.dashboard import (
+    GPU_SOURCES,
+    SHORT,
+    SHOWN_FIRST,
+    card,
+    in_short,
+    layout,
+    row,
+)
 from radenhance.cli import main
+from radenhance.memory.techniques import MemoryTechniques
+from radenhance.planning.advice import plan_of
+from radenhance.planning.planned_run import PlannedRun
 
 
 @pytest.fixture
@@ -48,7 +61,7 @@ def test_the_baseline_is_a_line_at_one_height(run):
 def test_the_table_compares_techniques_by_figures_that_are_logged(run):
     flags = hparams_of(run, "_hparams_/session_start_info").session_start_info.hparams
     assert flags["recipe"].string_value == "quickstart"
-    assert flags["techniques"].string_value == "checkpointing unit"
+    assert flags["techniques"].string_value == "chkp"
     assert flags["memory.checkpointing"].string_value == "unit"
     assert flags["data.image_size"].number_value == 64
     assert flags["trainer.precision"].string_value
@@ -86,7 +99,7 @@ def test_the_card_has_command_versions_and_plan():
 
 
 def test_a_run_on_two_stages_has_a_chart_for_each():
-    charts = layout(["decoder", "encoder"])["Memory"]
+    charts = layout(["decoder", "encoder"], GPU_SOURCES)["Memory"]
     (patterns,) = [chart[1] for title, chart in charts.items() if title.startswith("peak of enc")]
     wanted = metric_names.memory(metric_names.PEAK, metric_names.NVML_DEVICE, "encoder")
     assert any(re.match(pattern, wanted) for pattern in patterns)
@@ -94,6 +107,39 @@ def test_a_run_on_two_stages_has_a_chart_for_each():
         re.match(p, metric_names.memory(metric_names.PEAK, metric_names.NVML_DEVICE))
         for p in patterns
     )
+
+
+def test_a_run_without_a_gpu_shows_what_its_step_would_take_on_one(tiny_flags):
+    flags = [*tiny_flags, "--trainer.max_epochs=2", "--memory_profiler.plan=true"]
+    assert main(["fit", *flags]) == 0
+    folder = Path("lightning_logs/fit_64_0")
+    run = EventAccumulator(str(folder)).Reload()
+    planned = plan_of(PlannedRun(flags), (64, 64))
+    for phase, expected in (
+        (metric_names.FORWARD, planned.forward_bytes),
+        (metric_names.BACKWARD, planned.backward_bytes),
+        (metric_names.PEAK, planned.peak_bytes),
+    ):
+        points = run.Scalars(metric_names.memory(phase, metric_names.PLANNED))
+        assert [point.value for point in points] == pytest.approx([expected / 2**20] * 2)
+    assert not any("process_rss" in name for name in run.Tags()["scalars"])
+    report = json.loads((folder / "run.json").read_text())
+    assert report["peak_mib"] == {metric_names.PLANNED: planned.peak_bytes / 2**20}
+    text = run.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    (memory, _) = Layout.FromString(text).category
+    assert [chart.title for chart in memory.chart] == [
+        "forward, MiB (planned)",
+        "backward, MiB (planned)",
+        "peak, MiB (planned)",
+    ]
+
+
+def test_three_techniques_have_room_in_a_column_of_the_table():
+    assert {*SHORT} == {*vars(MemoryTechniques())}
+    text = "checkpointing unit, offload_mib 64, band_rows 16"
+    assert in_short(text) == "chkp+off+bands"
+    assert len(in_short(text)) <= 15
+    assert in_short("none") == "none"
 
 
 def test_flags_are_numbers_or_words():

@@ -1,11 +1,16 @@
 """A run is one thing: all that is its own lies in its folder, whatever logs it."""
 
 import csv
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
@@ -49,14 +54,11 @@ def rows_of(folder):
 @pytest.fixture
 def fit(tiny_flags, monkeypatch):
     """Fit with loggers that flags cannot name."""
-    make = command_trainer._run_folder
 
     def run(*flags, loggers=None):
-        monkeypatch.setattr(
-            command_trainer,
-            "_run_folder",
-            lambda parsed, asked: make(parsed, asked if loggers is None else loggers),
-        )
+        if loggers is not None:
+            made = loggers, {}
+            monkeypatch.setattr(command_trainer, "loggers_of", lambda parsed: lambda *run: made)
         return main(["fit", *tiny_flags, "--trainer.log_every_n_steps=1", *flags])
 
     return run
@@ -65,7 +67,7 @@ def fit(tiny_flags, monkeypatch):
 def test_two_runs_of_a_logger_without_a_folder_keep_their_own_and_get_images(fit):
     one, other = Elsewhere(), Elsewhere()
     assert fit("--trainer.max_epochs=1", loggers=[one, other]) == 0
-    assert fit("--trainer.max_epochs=2", loggers=other) == 0
+    assert fit("--trainer.max_epochs=2", loggers=[other]) == 0
     first, second = (Path(f"lightning_logs/fit_64_{i}") for i in (0, 1))
     assert {path.name for path in first.iterdir()} == OWN
     epochs = [torch.load(f / "checkpoints/last.ckpt")["epoch"] for f in (first, second)]
@@ -121,6 +123,65 @@ def test_a_run_that_stopped_before_its_first_checkpoint_is_named_and_no_other_is
     assert last.read_bytes() == before
     written = [path.read_bytes() for path in Path("lightning_logs/Rex").iterdir()]
     assert not any(b"Rex" in content for content in written)
+
+
+@pytest.mark.parametrize(("mode", "epoch"), [("min", 0), ("max", 1)])
+def test_the_best_epoch_is_that_of_the_measure_that_best_ckpt_is_kept_by(fit, mode, epoch):
+    epochs = ["--trainer.max_epochs=2", "--best_checkpoint.monitor=lr", "--trainer.logger=false"]
+    rising = iter([1.0, 2.0])
+
+    class Rising(Callback):
+        def on_validation_epoch_end(self, trainer, pl_module):
+            if not trainer.sanity_checking:
+                pl_module.log("lr", next(rising))
+
+    flags = [*epochs, f"--best_checkpoint.mode={mode}"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(command_trainer, "Previews", Rising)
+        assert fit(*flags) == 0
+    (folder,) = Path("lightning_logs").iterdir()
+    best = json.loads((folder / "run.json").read_text())["best"]
+    assert (best["epoch"], best["score"]) == (epoch, epoch + 1)
+    assert torch.load(folder / "checkpoints/best.ckpt")["epoch"] == epoch
+
+
+def test_a_run_that_goes_on_keeps_its_name_and_another_name_is_refused(fit, capsys):
+    assert fit("--trainer.max_epochs=1", "--trainer.logger=false") == 0
+    before = {path: path.stat().st_mtime_ns for path in Path("lightning_logs").rglob("*")}
+    assert fit("--ckpt_path=last", "--run_name=other") == 2
+    assert "--run_name other: the run of lightning_logs/fit_64_0/ch" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in Path("lightning_logs").rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EROFS, "is read-only"), (errno.ENOSPC, "is full"), (errno.EACCES, "Permission denied")],
+)
+def test_a_folder_that_cannot_be_written_is_one_sentence_before_training_begins(
+    fit, capsys, monkeypatch, number, said
+):
+    def refused(*arguments, **options):
+        raise OSError(number, os.strerror(number), "lightning_logs")
+
+    def begun(*arguments):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(LastCheckpoint, "on_train_start", begun)
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert fit("--trainer.max_epochs=1") != 0
+    error = capsys.readouterr().err
+    assert said in error.splitlines()[-1]
+    assert "Traceback" not in error
+
+
+def test_a_disk_without_room_for_checkpoints_is_one_sentence_before_training_begins(
+    fit, capsys, monkeypatch
+):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+    assert fit("--trainer.max_epochs=1") != 0
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "lightning_logs has 1 MiB free" in error
+    assert not list(Path("lightning_logs").rglob("*.ckpt"))
 
 
 def test_a_run_whose_data_is_not_there_is_none(fit):

@@ -4,12 +4,16 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from evaluated import write_network, write_pairs
 
 from radenhance.cli import main
+from radenhance.command_line import compare
 from radenhance.datamodule import FINGERPRINT, RadiographDataModule
+
+OPENED = SimpleNamespace(input={"intensity_range": "auto"})
 
 
 def write_run(name, number, *, losses=(9.0, 7.5), network=False, **changes):
@@ -84,6 +88,30 @@ def test_curves_have_each_epoch_and_the_raw_image_as_a_line():
     heights = [float(point.split(",")[1]) for point in points[0].split()]
     assert heights == sorted(heights), "the loss falls, and y grows downwards"
     assert "raw image (dashed)" in page
+
+
+def test_two_dozen_runs_have_lines_that_differ():
+    for number in range(24):
+        write_run(f"original_64_{number}", number)
+    lines = re.findall(r'<polyline points="[^"]*"([^>]*)>', compared())
+    assert len(lines) == len({*lines}) == 24
+
+
+def test_images_of_many_runs_stand_in_rows_each_beside_raw_and_target(monkeypatch):
+    root = write_pairs(Path("d"), ["train", "val"])
+    sheets = []
+    monkeypatch.setattr(compare, "contact_sheet_png", lambda rows: sheets.append(rows) or b"")
+    monkeypatch.setattr(compare, "open_enhancer", lambda path: OPENED)
+    monkeypatch.setattr(compare, "enhanced_by", lambda network, opened: opened.raw)
+    for number in range(6):
+        folder = write_run(f"original_64_{number}", number)
+        (folder / "checkpoints/best.ckpt").touch()
+    assert main(["compare", f"--root={root}"]) == 0
+    ((first, second),) = sheets
+    runs = [f"original_64_{number}" for number in range(6)]
+    assert first.captions == ["raw", "target", *runs[:4]]
+    assert second.captions == ["raw", "target", *runs[4:]]
+    assert first.title == second.title
 
 
 def test_only_flags_that_differ_are_listed():

@@ -38,7 +38,8 @@ def test_it_serves_the_runs_until_ctrl_c(runs):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         url = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://localhost:\d+/#custom_scalars", url), process.stderr.read()
+        page = r"\?smoothing=0#custom_scalars&_smoothingWeight=0"
+        assert re.fullmatch(rf"http://localhost:\d+/{page}", url), process.stderr.read()
         with urllib.request.urlopen(url) as page:
             assert "TensorBoard" in page.read().decode()
         process.send_signal(signal.SIGINT)

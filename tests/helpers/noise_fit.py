@@ -44,6 +44,7 @@ def noise_fit(root):
         "--data.num_workers=0",
         "--model.encoder=tu-mobilenetv3_small_050",
         "--model.num_scales=auto",
+        "--memory_profiler.plan=false",
         "--trainer.accelerator=cpu",
         "--trainer.enable_progress_bar=false",
         "--trainer.enable_model_summary=false",
