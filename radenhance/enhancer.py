@@ -38,13 +38,12 @@ from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.coarse import CoarseCorrection, enlarged
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
+from radenhance.resumed_flags import FULL_RATE, take_options
 from radenhance.resuming import (
-    FULL_RATE,
     keep_own_files,
     leave_out_folder,
     refuse_other_form,
     refuse_other_progress,
-    take_options,
 )
 from radenhance.strategies.protocol import PartitionedStrategy
 

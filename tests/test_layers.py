@@ -40,6 +40,7 @@ ROOMS = (
     "checkpoint",
     "resuming",
     "learning_rate",
+    "resumed_flags",
     "enhancer",
     "runs",
     "log_points",
