@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,8 +19,16 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.checkpoint import COARSE, OPTIMIZER, SCHEDULER, STATE, TECHNIQUES, Checkpoint
-from radenhance.compat.lightning import is_accumulating
+from radenhance.checkpoint import (
+    COARSE,
+    MADE_WITH,
+    OPTIMIZER,
+    SCHEDULER,
+    STATE,
+    TECHNIQUES,
+    Checkpoint,
+)
+from radenhance.compat.lightning import callbacks_of, is_accumulating
 from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
@@ -38,7 +46,7 @@ from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.coarse import CoarseCorrection, enlarged
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
-from radenhance.resumed_flags import FULL_RATE, take_options
+from radenhance.resumed_flags import FULL_RATE, keep_own_options, take_options
 from radenhance.resuming import (
     keep_own_files,
     leave_out_folder,
@@ -152,6 +160,8 @@ class ContrastEnhancer(LightningModule):
         self._lr_interval = lr_interval
         self._cases: list[str] = []
         self._resumed: Checkpoint | None = None
+        self._flags: dict[str, str] = {}
+        self._given: Collection[str] | None = None
 
     @classmethod
     def from_checkpoint(
@@ -184,6 +194,16 @@ class ContrastEnhancer(LightningModule):
             module._begin_with(checkpoint)
         module.load_state_dict(checkpoint.state_for(module.state_dict(), checkpoint.encoder))
         return module
+
+    def note_flags(self, flags: Mapping[str, str], given: Collection[str]) -> None:
+        """Take what a command line said of the run.
+
+        Args:
+            flags: Flags by their names, as texts, for checkpoints to keep.
+            given: Parameters of this class that were asked for, such as optimizer.lr. They win over
+                a checkpoint's in a run that resumes, also where they have the default of a class.
+        """
+        self._flags, self._given = dict(flags), given
 
     @override
     def setup(self, stage: str) -> None:
@@ -240,7 +260,8 @@ class ContrastEnhancer(LightningModule):
             ) from error
         if self._resumed is not None:
             self._refuse_other_optimizer(self._resumed, optimizer, schedule["scheduler"])
-            for said in take_options(self._resumed.content, optimizer, schedule["scheduler"]):
+            scheduler = schedule["scheduler"]
+            for said in take_options(self._resumed.content, optimizer, scheduler, self._given):
                 rank_zero_warn(said)
             self._resumed = None
         for group in optimizer.param_groups:  # ReduceLROnPlateau alone keeps no full rate
@@ -254,6 +275,7 @@ class ContrastEnhancer(LightningModule):
             checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
         for config in self.trainer.lr_scheduler_configs:
             checkpoint[SCHEDULER] = type(config.scheduler).__name__
+        checkpoint[MADE_WITH] = self._flags
         leave_out_folder(checkpoint)
 
     @override
@@ -271,9 +293,16 @@ class ContrastEnhancer(LightningModule):
                 f"run has {self.output}; leave that parameter out to take the checkpoint's"
             )
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
+        if not _is_same_coarse(self.state_dict(), checkpoint[STATE]):
+            raise UsageError(
+                "the checkpoint was made with other weights of ContrastEnhancer.coarse; leave that "
+                "parameter out to take the checkpoint's"
+            )
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
         if self.trainer.state.fn == "fit":
             refuse_other_progress(checkpoint, self.trainer.fit_loop)
+            for said in keep_own_options(checkpoint, callbacks_of(self.trainer)):
+                rank_zero_info(said)
             self._resumed = found
 
     @override
@@ -544,6 +573,11 @@ def measure(
         ),
         metric_names.MAE: error,
     }
+
+
+def _is_same_coarse(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
+    names = [name for name in own if name.startswith(f"{COARSE}.")]
+    return all(torch.equal(own[name].cpu(), theirs[name]) for name in names)
 
 
 def _schedule_name(name: object) -> str:

@@ -92,6 +92,9 @@ def _own(state: Mapping[str, Any], callback: ModelCheckpoint, folder: Path) -> d
     scores = state.get(SCORES)
     scores = scores if isinstance(scores, Mapping) else {}
     best = {own(path): score for path, score in scores.items() if own(path) and _is_number(score)}
+    if 0 <= callback.save_top_k < len(best):  # fewer than before
+        ranked = sorted(best, key=best.__getitem__, reverse=callback.mode == "max")
+        best = {path: best[path] for path in ranked[: callback.save_top_k]}
     lowest, highest = (min, max) if callback.mode == "min" else (max, min)
     first = lowest(best, key=best.__getitem__, default=own(state.get("best_model_path")))
     last = highest(best, key=best.__getitem__, default="")

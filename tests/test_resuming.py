@@ -45,6 +45,18 @@ def test_scores_of_the_files_in_the_own_folder_stay():
     assert (state["best_model_path"], state["kth_best_model_path"]) == (own[1], own[0])
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("save_top_k", [0, 1, 2, 5, -1])
+def test_a_run_that_keeps_fewer_or_more_files_than_before_does_so(mode, save_top_k):
+    own = [str(Path("run").absolute() / f"{name}.ckpt") for name in "abc"]
+    state = kept(best(*own), mode=mode, save_top_k=save_top_k)
+    ranked = own if mode == "min" else own[::-1]
+    left = ranked if save_top_k == -1 else ranked[:save_top_k]
+    assert {*state["best_k_models"]} == {*left}
+    assert state["best_model_path"] == (left[0] if left else "")
+    assert state["kth_best_model_path"] == (left[-1] if left else "")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -11,7 +11,7 @@ is named, flags are therefore parsed a second time on top of them.
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,9 @@ class ParsedFlags:
         settings: All values by their dotted names, defaults included.
         checkpoint: The checkpoint to start from, found; None for a fresh start.
         parser: The parser that read them.
+        given: Names of the flags that were typed or are in a config file, where there is a
+            checkpoint.
+        made_with: Flags of the checkpoint's run, as texts.
     """
 
     command: str
@@ -101,6 +104,8 @@ class ParsedFlags:
     settings: Namespace
     checkpoint: Path | None
     parser: LightningArgumentParser
+    given: frozenset[str] = frozenset()
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -112,6 +117,12 @@ class ParsedFlags:
         """Names of the settings that the trainer's method of the command's name takes."""
         parameters = set(inspect.signature(getattr(Trainer, self.command)).parameters)
         return sorted((parameters - GIVEN_BY_US[self.command]) & set(self.settings.keys()))
+
+    @property
+    def given_of_model(self) -> frozenset[str]:
+        """Names of the parameters of ContrastEnhancer that were given, such as optimizer.lr."""
+        prefix = "model."
+        return frozenset(n.removeprefix(prefix) for n in self.given if n.startswith(prefix))
 
     def changed(self, flags: Mapping[str, Any]) -> "ParsedFlags":
         """Return the same flags with some values changed; nothing is read from files again.
@@ -166,16 +177,19 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
         if not trusted:
             refuse_what_acts(settings)
         checkpoint = _checkpoint_of(command, settings)
+        given, made_with = frozenset[str](), dict[str, str]()
         if checkpoint is not None:
+            given = _given(parser, words)
             opened = Checkpoint.open(checkpoint)
             coarse = {"model.coarse": checkpoint} if opened.coarse is not None else {}
             parser.set_defaults(opened.flags | coarse)
+            made_with = opened.made_with
         if checkpoint is not None or prints:
             settings = parser.parse_args(words)
     if checkpoint is not None:
         settings.ckpt_path = str(checkpoint)
     choose_strategy(settings.trainer)
-    return ParsedFlags(command, tuple(typed), settings, checkpoint, parser)
+    return ParsedFlags(command, tuple(typed), settings, checkpoint, parser, given, made_with)
 
 
 def parser_for(command: str) -> LightningArgumentParser:
@@ -253,6 +267,13 @@ def _values_that_fit() -> Iterator[None]:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"a flag has a value that does not fit: {one_line(error)}") from error
+
+
+def _given(parser: LightningArgumentParser, words: Sequence[str]) -> frozenset[str]:
+    """Return the names of the flags that were typed or are in a config file."""
+    linked = Namespace(seed_everything=0)  # type: ignore[no-untyped-call]
+    settings = parser.parse_args(words, namespace=linked, defaults=False)
+    return frozenset(name.replace(".init_args.", ".") for name in vars(settings.as_flat()))
 
 
 def _refuse_missing_groups(settings: Namespace) -> None:
