@@ -53,6 +53,7 @@ from radenhance.resuming import (
     refuse_other_form,
     refuse_other_progress,
 )
+from radenhance.starting import Fit, started_from, weights_of
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
@@ -72,8 +73,11 @@ class ContrastEnhancer(LightningModule):
         encoder_weights: Weights to start the encoder from: none (null), a path of a state dict of
             torchvision, timm or segmentation-models-pytorch, or a name such as imagenet, which
             needs a network unless it is in the local cache.
-        weights: A checkpoint to start from: its weights alone, of an earlier fit of the same
-            encoder and output at any size, with any data.
+        weights: A checkpoint to start from: its weights alone, of an earlier fit at any size, with
+            any data. Of averaged weights these are the averages.
+        weights_fit: What of the weights is taken: all, of the same encoder and output; encoder, the
+            encoder's alone; or matching, all that have the name and the shape of one of this
+            network, without the last layer where the output is another.
         frozen_encoder_epochs: Number of epochs at the start in which the encoder stays as it is,
             for the decoder to get used to it. It saves no memory.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
@@ -108,6 +112,7 @@ class ContrastEnhancer(LightningModule):
         encoder: str = "resnet34",
         encoder_weights: str | None = None,
         weights: Path | None = None,
+        weights_fit: Fit = "all",
         frozen_encoder_epochs: int = 0,
         num_scales: NumScales = 5,
         output: Literal["image", "correction"] = "image",
@@ -149,8 +154,14 @@ class ContrastEnhancer(LightningModule):
         self.coarse: CoarseCorrection | None = None
         if coarse is not None:
             self._begin_with(Checkpoint.open(coarse))
+        self._started = ""
         if weights is not None:
-            self._start_from(Checkpoint.open(weights))
+            self._start_from(Checkpoint.open(weights), weights_fit)
+        elif weights_fit != "all":
+            raise UsageError(
+                f"ContrastEnhancer.weights_fit is {weights_fit}, and there are no weights; give a "
+                f"checkpoint as ContrastEnhancer.weights"
+            )
         self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
@@ -214,6 +225,8 @@ class ContrastEnhancer(LightningModule):
             )
         if stage == "fit" and self.coarse is not None:
             self._refuse_crops()
+        if stage == "fit" and self.trainer.ckpt_path is None and self._started:
+            rank_zero_info(self._started)
         self.memory.set_float32_precision()
 
     @override
@@ -428,21 +441,20 @@ class ContrastEnhancer(LightningModule):
                 f"crop_size out"
             )
 
-    def _start_from(self, checkpoint: Checkpoint) -> None:
+    def _start_from(self, checkpoint: Checkpoint, fit: Fit) -> None:
         if self.coarse is not None:
             raise ParameterError(
                 "ContrastEnhancer.weights",
                 got=checkpoint.name,
                 expected="none with a ContrastEnhancer.coarse, whose weights training starts from",
             )
-        if checkpoint.output != self.output:
-            raise UsageError(
-                f"ContrastEnhancer.weights {checkpoint.name} was trained with "
-                f"ContrastEnhancer.output {checkpoint.output}, not {self.output}; choose the same"
-            )
-        if checkpoint.coarse is not None:
+        if fit == "all" and checkpoint.coarse is not None and checkpoint.output == self.output:
             self._begin_with(checkpoint)
-        self.load_state_dict(checkpoint.state_for(self.state_dict(), self.hparams["encoder"]))
+        own = self.state_dict()
+        encoder = self.hparams["encoder"]
+        found = weights_of(checkpoint, fit, own, encoder=encoder, output=self.output)
+        self.load_state_dict(own | found)
+        self._started = started_from(checkpoint, found, own, self.memory)
 
     def _begin_with(self, checkpoint: Checkpoint) -> None:
         if self.output != "correction":

@@ -213,6 +213,64 @@ def test_weights_of_another_network_are_refused(tmp_path):
         ContrastEnhancer("resnet18", weights=tmp_path / "earlier.ckpt")
     with pytest.raises(UsageError, match=r"output image, not correction; choose the same"):
         ContrastEnhancer(ENCODER, weights=tmp_path / "earlier.ckpt", output="correction")
+    with pytest.raises(UsageError, match=f"is of encoder {ENCODER}, of which 0 weights fit resn"):
+        ContrastEnhancer("resnet18", weights=tmp_path / "earlier.ckpt", weights_fit="encoder")
+    with pytest.raises(UsageError, match="weights_fit is encoder, and there are no weights"):
+        ContrastEnhancer(ENCODER, weights_fit="encoder")
+
+
+def started_from(content, caplog, encoder=ENCODER, **options):
+    """A network that starts from a checkpoint, and what a fit says of that."""
+    torch.save(content, "earlier.ckpt")
+    caplog.set_level("INFO", logger="lightning.pytorch.utilities.rank_zero")
+    torch.manual_seed(7)
+    model = ContrastEnhancer(encoder, weights=Path("earlier.ckpt"), **options)
+    Trainer(accelerator="cpu", fast_dev_run=1, enable_progress_bar=False).fit(model, [])
+    (said,) = [one for one in caplog.messages if "ContrastEnhancer.weights" in one]
+    return model.state_dict(), said
+
+
+@pytest.mark.parametrize("fit", ["encoder", "matching"])
+@pytest.mark.parametrize("output", ["image", "correction"])
+def test_a_part_of_the_weights_is_taken_and_what_is_not_is_said(fit, output, caplog):
+    content = small_content()
+    theirs = content["state_dict"]
+    started, said = started_from(content, caplog, weights_fit=fit, output=output)
+    new = {name.split(".")[1] for name in theirs if not torch.equal(started[name], theirs[name])}
+    expected = {"decoder", "segmentation_head"} if fit == "encoder" else set()
+    assert new == expected | ({"segmentation_head"} if output == "correction" else set())
+    listed = ", ".join(sorted(new))
+    ends = f"; new in this network: {listed}; left out: {listed}." if new else " are taken."
+    assert said.endswith(ends)
+
+
+def test_names_of_weights_that_do_not_fit_are_listed(caplog):
+    content = small_content()
+    name = "unet.decoder.blocks.4.conv2.0.weight"
+    content["state_dict"]["unet.decoder.more"] = torch.zeros(1)
+    with pytest.raises(UsageError, match="its weights are not those of its encoder"):
+        started_from(content, caplog, weights_fit="matching")
+    started, said = started_from(
+        small_content(), caplog, "tu-mobilenetv3_small_075", weights_fit="matching"
+    )
+    assert torch.equal(started[name], small_content()["state_dict"][name])
+    assert "108 are taken; new in this network: decoder.blocks.0.conv1.0, " in said
+    assert "encoder.model.blocks.0.0." in said
+    assert said.endswith(" more.")
+
+
+@pytest.mark.parametrize(
+    ("technique", "before", "now"), [("quantization", "qat", "none"), ("momentum", 0.9, None)]
+)
+def test_that_weights_are_averages_or_of_another_technique_is_said(technique, before, now, caplog):
+    content = small_content() | {"current_model_state": {}}
+    content["hyper_parameters"] |= {technique: before}
+    content["state_dict"]["unet.ranges.0.range"] = torch.ones(2)
+    started, said = started_from(content, caplog)
+    for name, tensor in small_content()["state_dict"].items():
+        assert torch.equal(started[name], tensor), name
+    assert "left out: ranges; they are averages; they were trained with" in said
+    assert f"MemoryTechniques.{technique} {before}, and compute something else with {now}." in said
 
 
 class Waiting(Callback):

@@ -38,6 +38,7 @@ ROOMS = (
     "memory",
     "strategies",
     "checkpoint",
+    "starting",
     "resuming",
     "learning_rate",
     "resumed_flags",
