@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from yaml import YAMLError
+from yaml import SafeDumper, YAMLError
 
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.memory_profiler import MemoryProfiler
@@ -53,6 +54,7 @@ from radenhance.flags.help import (
 from radenhance.flags.recipes import check_recipe
 from radenhance.flags.strategy import choose_strategy
 from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
+from radenhance.flags.wrong_values import shortened
 from radenhance.foreign_text import one_line
 from radenhance.runs import find_checkpoint
 from radenhance.text_files import load_yaml
@@ -81,6 +83,8 @@ def _load_within_bounds(text: str) -> Any:
 
 # Lightning has switched on that files of flags are read from hosts
 set_parsing_settings(config_read_mode_fsspec_enabled=False, instantiate_subclass_spec_in_any=False)
+# callbacks of Lightning have members of enums as defaults, which are written as their values
+SafeDumper.add_multi_representer(Enum, lambda dumper, one: dumper.represent_data(one.value))
 set_loader("yaml", _load_within_bounds, exceptions=(YAMLError,))
 
 
@@ -252,7 +256,7 @@ def usage_errors(command: str) -> Iterator[None]:
         what = " ".join(str(error).split())
         if denied := denied_import(what):
             raise UsageError(f"{denied} is none of the classes known here; {REMEDY}") from error
-        what = one_line(what, 1000)
+        what = one_line(shortened(what), 1000)
         raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
