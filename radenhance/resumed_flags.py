@@ -19,7 +19,7 @@ from radenhance.checkpoint import OPTIMIZER_STATES
 from radenhance.compat.torch import rates_of_course
 from radenhance.errors import UsageError
 from radenhance.foreign_text import one_line
-from radenhance.resuming import CALLBACKS, NUMBERS, OF_OTHER_SHAPES, SCHEDULERS
+from radenhance.resuming import CALLBACKS, NUMBERS, OF_OTHER_SHAPES, PHASES, SCHEDULERS
 
 FULL_RATE = "initial_lr"
 """Key of a group of weights: the rate that its schedule takes shares of."""
@@ -34,7 +34,7 @@ COUNTED = (
 """What the state of a schedule holds beside its options, and private names."""
 
 PARAMETERS = {
-    "_schedule_phases": "pct_start",
+    PHASES: "pct_start",
     "_anneal_func_type": "anneal_strategy",
     "total_size": "step_size_up",
     "step_ratio": "step_size_down",
@@ -274,19 +274,20 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def _plain(value: Any) -> Any:
-    """Return a value in which a number for each group, or milestones, are as they are given."""
-    if isinstance(value, Counter):
-        return sorted(value.elements())
-    if isinstance(value, list | tuple):
-        plain = [one["end_step"] if isinstance(one, Mapping) else one for one in value]
-        return plain[0] if len(plain) == 1 else plain
-    return value
-
-
 def _equal(one: Any, other: Any) -> bool:
     return bool(_plain(one) == _plain(other))
 
 
+def _plain(value: Any) -> Any:
+    """Return a value in which a number for each group is one, if it is the only one."""
+    if not isinstance(value, list | tuple):
+        return value
+    return value[0] if len(value) == 1 else list(value)
+
+
 def _shown(value: Any) -> str:
-    return one_line(_plain(value) if not isinstance(value, tuple) else value, 100)
+    if isinstance(value, Counter):  # milestones
+        value = sorted(value)
+    elif isinstance(value, list):  # perhaps of the phases of a cycle
+        value = _plain([one.get("end_step") if isinstance(one, dict) else one for one in value])
+    return one_line(value, 100)

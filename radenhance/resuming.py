@@ -33,6 +33,9 @@ SCORES = "best_k_models"
 FILES = ("best_model_path", "kth_best_model_path", "last_model_path")
 """Keys of what a ModelCheckpoint saves."""
 
+PHASES = "_schedule_phases"
+"""Where OneCycleLR has the course that it takes."""
+
 OF_OTHER_SHAPES = ("Adafactor", "LBFGS", "Muon", "SparseAdam")
 """Optimizers of PyTorch that keep more than averages of the shape of each weight."""
 
@@ -155,9 +158,11 @@ def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, schedule
     states: Any = content.get(OPTIMIZER_STATES)
     schedules: Any = content.get(SCHEDULERS)
     groups = optimizer.state_dict()["param_groups"]
+    # phases of a cycle have to be the same, see `resumed_flags`
+    ours = {name: one for name, one in scheduler.state_dict().items() if name != PHASES}
     fits = (
         _has_form(states, [{"state": {}, "param_groups": groups}])
-        and _has_form(schedules, [scheduler.state_dict()])
+        and _has_form(schedules, [ours])
         and not any(callable(getattr(scheduler, str(name), None)) for name in schedules[0])
         and _has_averages_of(optimizer, states[0])
     )

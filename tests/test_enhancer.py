@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from small_checkpoint import ENCODER, small_content
+from small_checkpoint import ENCODER, small_coarse_content, small_content
 from torch.utils.data import DataLoader
 
 from radenhance.dataset.field import OPAQUE
@@ -271,6 +271,16 @@ def test_that_weights_are_averages_or_of_another_technique_is_said(technique, be
         assert torch.equal(started[name], tensor), name
     assert "left out: ranges; they are averages; they were trained with" in said
     assert f"MemoryTechniques.{technique} {before}, and compute something else with {now}." in said
+
+
+def test_a_run_does_not_go_on_with_other_weights_of_its_coarse_network():
+    content = small_coarse_content()
+    torch.save(content, "coarse.ckpt")
+    model = ContrastEnhancer(ENCODER, output="correction", coarse=Path("coarse.ckpt"))
+    name = "coarse.unet.segmentation_head.0.bias"
+    content["state_dict"][name] = content["state_dict"][name] + 1
+    with pytest.raises(UsageError, match=r"other weights of ContrastEnhancer\.coarse; leave that"):
+        model.on_load_checkpoint(content)
 
 
 class Waiting(Callback):

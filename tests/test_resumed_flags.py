@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler
 from radenhance.errors import UsageError
 from radenhance.learning_rate import HalfCosine
 from radenhance.resumed_flags import keep_own_options, take_options
+from radenhance.resuming import refuse_other_form
 
 OPTIMIZERS = (
     *("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adadelta", "Adagrad", "RMSprop", "Rprop"),
@@ -87,6 +88,7 @@ class Run:
         }
 
     def resume(self, content, given=None):
+        refuse_other_form(content, self.optimizer, self.schedule)
         said = take_options(content, self.optimizer, self.schedule, given)
         self.optimizer.load_state_dict(content["optimizer_states"][0])
         self.schedule.load_state_dict(content["lr_schedulers"][0])
@@ -198,6 +200,7 @@ def test_a_checkpoint_that_does_not_say_its_full_rate_keeps_the_rate_and_says_so
     content = Run("Adam", "ReduceLROnPlateau", SCHEDULES["ReduceLROnPlateau"]).content()
     del content["optimizer_states"][0]["param_groups"][0]["initial_lr"]
     run = Run("Adam", "ReduceLROnPlateau", SCHEDULES["ReduceLROnPlateau"], lr=0.4)
+    del run.optimizer.param_groups[0]["initial_lr"]
     (said,) = run.resume(content, {"optimizer.lr"})
     assert said.startswith("ContrastEnhancer.optimizer.lr stays 0.1, to which")
     assert "and not 0.4" in said

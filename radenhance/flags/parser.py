@@ -176,14 +176,15 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
     with usage_errors(command), _values_that_fit():
         parser = parser_for(command)
         prints = [flag for flag in words if flag.startswith("--print_config")]
-        settings = parser.parse_args([flag for flag in words if flag not in prints])
+        silent = [flag for flag in words if flag not in prints]
+        settings = parser.parse_args(silent)
         _refuse_missing_groups(settings)
         if not trusted:
             refuse_what_acts(settings)
         checkpoint = _checkpoint_of(command, settings)
         given, made_with = frozenset[str](), dict[str, str]()
         if checkpoint is not None:
-            given = _given(parser, words)
+            given = _given(parser, silent)
             opened = Checkpoint.open(checkpoint)
             coarse = {"model.coarse": checkpoint} if opened.coarse is not None else {}
             parser.set_defaults(opened.flags | coarse)

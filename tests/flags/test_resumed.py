@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_checkpoint import ENCODER, small_content
 
 from radenhance.checkpoint import MADE_WITH
 from radenhance.cli import main
@@ -123,3 +124,10 @@ def test_a_run_that_goes_on_with_other_flags_says_them_and_trains_by_them(
     assert content[MADE_WITH]["model.l1_share"] == "0.5"
     assert main(["fit", *flags, "--model.output=correction", "--ckpt_path=last"]) == 2
     assert "--model.output image, and this run has correction" in capsys.readouterr().err
+
+
+def test_a_configuration_is_printed_with_the_settings_of_the_checkpoint(capsys):
+    torch.save(small_content(), "old.ckpt")
+    with pytest.raises(SystemExit):
+        parse_flags("fit", ["--ckpt_path=old.ckpt", "--print_config"])
+    assert f"encoder: {ENCODER}" in capsys.readouterr().out
