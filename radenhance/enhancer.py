@@ -320,7 +320,7 @@ class ContrastEnhancer(LightningModule):
 
     @override
     def on_train_start(self) -> None:
-        """Fix the length of the default schedule.
+        """Fix the length of the default schedule, and say so if nothing will be learned.
 
         Asked for before, Lightning would make its loaders before it restores their position from a
         checkpoint.
@@ -330,6 +330,13 @@ class ContrastEnhancer(LightningModule):
             said = schedule.fix_length(count_steps(self.trainer), self._extend)
             if said is not None:
                 rank_zero_info(f"{said[0].upper()}{said[1:]}.")
+        groups = [group for one in self.trainer.optimizers for group in one.param_groups]
+        if self.trainer.ckpt_path is not None and all(group["lr"] == 0 for group in groups):
+            rank_zero_warn(
+                f"the learning rate is 0 where the run goes on, as {type(schedule).__name__} says; "
+                f"give other arguments of ContrastEnhancer.lr_scheduler, or start anew from its "
+                f"weights (ContrastEnhancer.weights)"
+            )
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -1,9 +1,12 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
+import resume_matrix
 import torch
 from lightning.pytorch import Callback, Trainer
 from small_checkpoint import ENCODER, small_coarse_content, small_content
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
 from radenhance.dataset.field import OPAQUE
@@ -281,6 +284,18 @@ def test_a_run_does_not_go_on_with_other_weights_of_its_coarse_network():
     content["state_dict"][name] = content["state_dict"][name] + 1
     with pytest.raises(UsageError, match=r"other weights of ContrastEnhancer\.coarse; leave that"):
         model.on_load_checkpoint(content)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_that_goes_on_at_a_rate_of_zero_says_so(tmp_path, monkeypatch):
+    cosine = {"lr_scheduler": partial(CosineAnnealingLR, T_max=resume_matrix.EPOCHS)}
+    monkeypatch.setitem(resume_matrix.SCHEDULES, "cosine", cosine)
+    case = resume_matrix.Case("kill", "in a window", "cosine", "1", "every epoch", "none")
+    resume_matrix.make_data(tmp_path / "data")
+    resume_matrix.fit(case, tmp_path, tmp_path / "data", is_resumed=False)
+    monkeypatch.setattr(resume_matrix, "EPOCHS", resume_matrix.EPOCHS + 1)
+    with pytest.warns(UserWarning, match="rate is 0 where the run goes on, as CosineAnnealingLR"):
+        resume_matrix.fit(case, tmp_path, tmp_path / "data", is_resumed=True)
 
 
 class Waiting(Callback):
