@@ -24,5 +24,5 @@ def shortened(message: str) -> str:
     if found := _OF_A_CLASS.match(message):
         key, kind, why = found.groups()
         name = (kind or "").rpartition(".")[2] or "CLASS"
-        return f"--{key}: {why} (--{key}.help {name} shows what it takes)"
+        return f"--{key}: {why}; --{key}.help {name} shows what it takes"
     return message
