@@ -48,6 +48,8 @@ OF_DATA = LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY
 DATA = RadiographDataModule.__qualname__
 """Where Lightning puts the state of the data module."""
 
+MADE_WITH = "made_with"
+"""Where the flags of the run are, as texts by their names."""
 OPTIMIZER = "optimizer_name"
 SCHEDULER = "lr_scheduler_name"
 
@@ -165,6 +167,14 @@ class Checkpoint:
                 if isinstance(settings, Mapping) and known in settings:
                     found[name] = settings[known]
         return found
+
+    @property
+    def made_with(self) -> dict[str, str]:
+        """All that is known of the flags of its run, as texts; of an older one the settings."""
+        kept = self.content.get(MADE_WITH)
+        texts = kept.items() if isinstance(kept, Mapping) else ()
+        found = {name: text for name, text in texts if isinstance(text, str)}
+        return found | {name: str(value) for name, value in self.flags.items()}
 
     @property
     def encoder(self) -> str:

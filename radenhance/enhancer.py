@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,8 +19,16 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
-from radenhance.checkpoint import COARSE, OPTIMIZER, SCHEDULER, STATE, TECHNIQUES, Checkpoint
-from radenhance.compat.lightning import is_accumulating
+from radenhance.checkpoint import (
+    COARSE,
+    MADE_WITH,
+    OPTIMIZER,
+    SCHEDULER,
+    STATE,
+    TECHNIQUES,
+    Checkpoint,
+)
+from radenhance.compat.lightning import callbacks_of, is_accumulating
 from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
@@ -38,14 +46,14 @@ from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.coarse import CoarseCorrection, enlarged
 from radenhance.network.unet import build_unet, pad_to_stride, start_at_zero
+from radenhance.resumed_flags import FULL_RATE, keep_own_options, take_options
 from radenhance.resuming import (
-    FULL_RATE,
     keep_own_files,
     leave_out_folder,
     refuse_other_form,
     refuse_other_progress,
-    take_options,
 )
+from radenhance.starting import Fit, started_from, weights_of
 from radenhance.strategies.protocol import PartitionedStrategy
 
 Batch = dict[str, Any]
@@ -65,8 +73,11 @@ class ContrastEnhancer(LightningModule):
         encoder_weights: Weights to start the encoder from: none (null), a path of a state dict of
             torchvision, timm or segmentation-models-pytorch, or a name such as imagenet, which
             needs a network unless it is in the local cache.
-        weights: A checkpoint to start from: its weights alone, of an earlier fit of the same
-            encoder and output at any size, with any data.
+        weights: A checkpoint to start from: its weights alone, of an earlier fit at any size, with
+            any data. Of averaged weights these are the averages.
+        weights_fit: What of the weights is taken: all, of the same encoder and output; encoder, the
+            encoder's alone; or matching, all that have the name and the shape of one of this
+            network, without the last layer where the output is another.
         frozen_encoder_epochs: Number of epochs at the start in which the encoder stays as it is,
             for the decoder to get used to it. It saves no memory.
         num_scales: Scales of the loss, 1 to 5, or auto for as many as the image has room for; five
@@ -101,6 +112,7 @@ class ContrastEnhancer(LightningModule):
         encoder: str = "resnet34",
         encoder_weights: str | None = None,
         weights: Path | None = None,
+        weights_fit: Fit = "all",
         frozen_encoder_epochs: int = 0,
         num_scales: NumScales = 5,
         output: Literal["image", "correction"] = "image",
@@ -142,8 +154,14 @@ class ContrastEnhancer(LightningModule):
         self.coarse: CoarseCorrection | None = None
         if coarse is not None:
             self._begin_with(Checkpoint.open(coarse))
+        self._started = ""
         if weights is not None:
-            self._start_from(Checkpoint.open(weights))
+            self._start_from(Checkpoint.open(weights), weights_fit)
+        elif weights_fit != "all":
+            raise UsageError(
+                f"ContrastEnhancer.weights_fit is {weights_fit}, and there are no weights; give a "
+                f"checkpoint as ContrastEnhancer.weights"
+            )
         self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
@@ -153,6 +171,8 @@ class ContrastEnhancer(LightningModule):
         self._lr_interval = lr_interval
         self._cases: list[str] = []
         self._resumed: Checkpoint | None = None
+        self._flags: dict[str, str] = {}
+        self._given: Collection[str] | None = None
 
     @classmethod
     def from_checkpoint(
@@ -186,6 +206,16 @@ class ContrastEnhancer(LightningModule):
         module.load_state_dict(checkpoint.state_for(module.state_dict(), checkpoint.encoder))
         return module
 
+    def note_flags(self, flags: Mapping[str, str], given: Collection[str]) -> None:
+        """Take what a command line said of the run.
+
+        Args:
+            flags: Flags by their names, as texts, for checkpoints to keep.
+            given: Parameters of this class that were asked for, such as optimizer.lr. They win over
+                a checkpoint's in a run that resumes, also where they have the default of a class.
+        """
+        self._flags, self._given = dict(flags), given
+
     @override
     def setup(self, stage: str) -> None:
         """Choose the precision of float32 before anything runs, and refuse what cannot train."""
@@ -195,6 +225,8 @@ class ContrastEnhancer(LightningModule):
             )
         if stage == "fit" and self.coarse is not None:
             self._refuse_crops()
+        if stage == "fit" and self.trainer.ckpt_path is None and self._started:
+            rank_zero_info(self._started)
         self.memory.set_float32_precision()
 
     @override
@@ -241,7 +273,8 @@ class ContrastEnhancer(LightningModule):
             ) from error
         if self._resumed is not None:
             self._refuse_other_optimizer(self._resumed, optimizer, schedule["scheduler"])
-            for said in take_options(self._resumed.content, optimizer, schedule["scheduler"]):
+            scheduler = schedule["scheduler"]
+            for said in take_options(self._resumed.content, optimizer, scheduler, self._given):
                 rank_zero_warn(said)
             self._resumed = None
         for group in optimizer.param_groups:  # ReduceLROnPlateau alone keeps no full rate
@@ -255,6 +288,7 @@ class ContrastEnhancer(LightningModule):
             checkpoint[OPTIMIZER] = type(self.trainer.optimizers[0]).__name__
         for config in self.trainer.lr_scheduler_configs:
             checkpoint[SCHEDULER] = type(config.scheduler).__name__
+        checkpoint[MADE_WITH] = self._flags
         leave_out_folder(checkpoint)
 
     @override
@@ -272,14 +306,21 @@ class ContrastEnhancer(LightningModule):
                 f"run has {self.output}; leave that parameter out to take the checkpoint's"
             )
         checkpoint[STATE] = found.state_for(self.state_dict(), self.hparams["encoder"])
+        if not _is_same_coarse(self.state_dict(), checkpoint[STATE]):
+            raise UsageError(
+                "the checkpoint was made with other weights of ContrastEnhancer.coarse; leave that "
+                "parameter out to take the checkpoint's"
+            )
         keep_own_files(checkpoint, self.trainer.checkpoint_callbacks)
         if self.trainer.state.fn == "fit":
             refuse_other_progress(checkpoint, self.trainer.fit_loop)
+            for said in keep_own_options(checkpoint, callbacks_of(self.trainer)):
+                rank_zero_info(said)
             self._resumed = found
 
     @override
     def on_train_start(self) -> None:
-        """Fix the length of the default schedule.
+        """Fix the length of the default schedule, and say so if nothing will be learned.
 
         Asked for before, Lightning would make its loaders before it restores their position from a
         checkpoint.
@@ -289,6 +330,13 @@ class ContrastEnhancer(LightningModule):
             said = schedule.fix_length(count_steps(self.trainer), self._extend)
             if said is not None:
                 rank_zero_info(f"{said[0].upper()}{said[1:]}.")
+        groups = [group for one in self.trainer.optimizers for group in one.param_groups]
+        if self.trainer.ckpt_path is not None and all(group["lr"] == 0 for group in groups):
+            rank_zero_warn(
+                f"the learning rate is 0 where the run goes on, as {type(schedule).__name__} says; "
+                f"give other arguments of ContrastEnhancer.lr_scheduler, or start anew from its "
+                f"weights (ContrastEnhancer.weights)"
+            )
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -400,21 +448,20 @@ class ContrastEnhancer(LightningModule):
                 f"crop_size out"
             )
 
-    def _start_from(self, checkpoint: Checkpoint) -> None:
+    def _start_from(self, checkpoint: Checkpoint, fit: Fit) -> None:
         if self.coarse is not None:
             raise ParameterError(
                 "ContrastEnhancer.weights",
                 got=checkpoint.name,
                 expected="none with a ContrastEnhancer.coarse, whose weights training starts from",
             )
-        if checkpoint.output != self.output:
-            raise UsageError(
-                f"ContrastEnhancer.weights {checkpoint.name} was trained with "
-                f"ContrastEnhancer.output {checkpoint.output}, not {self.output}; choose the same"
-            )
-        if checkpoint.coarse is not None:
+        if fit == "all" and checkpoint.coarse is not None and checkpoint.output == self.output:
             self._begin_with(checkpoint)
-        self.load_state_dict(checkpoint.state_for(self.state_dict(), self.hparams["encoder"]))
+        own = self.state_dict()
+        encoder = self.hparams["encoder"]
+        found = weights_of(checkpoint, fit, own, encoder=encoder, output=self.output)
+        self.load_state_dict(own | found)
+        self._started = started_from(checkpoint, found, own, self.memory)
 
     def _begin_with(self, checkpoint: Checkpoint) -> None:
         if self.output != "correction":
@@ -545,6 +592,11 @@ def measure(
         ),
         metric_names.MAE: error,
     }
+
+
+def _is_same_coarse(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
+    names = [name for name in own if name.startswith(f"{COARSE}.")]
+    return all(torch.equal(own[name].cpu(), theirs[name]) for name in names)
 
 
 def _schedule_name(name: object) -> str:

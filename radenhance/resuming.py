@@ -33,25 +33,14 @@ SCORES = "best_k_models"
 FILES = ("best_model_path", "kth_best_model_path", "last_model_path")
 """Keys of what a ModelCheckpoint saves."""
 
+PHASES = "_schedule_phases"
+"""Where OneCycleLR has the course that it takes."""
+
 OF_OTHER_SHAPES = ("Adafactor", "LBFGS", "Muon", "SparseAdam")
 """Optimizers of PyTorch that keep more than averages of the shape of each weight."""
 
 NUMBERS = ("step", "eta", "mu", "mu_product")
 """What the other ones keep of a weight that is one number."""
-
-
-FULL_RATE = "initial_lr"
-"""Key of a group of weights: the rate that its schedule takes shares of."""
-
-SCHEDULER_FLAGS = "ContrastEnhancer.lr_scheduler."
-NOT_OPTIONS = ("params", "optimizer", "lr", "last_epoch")
-PLAIN = (int, float, str, list, tuple, type(None))
-
-COMPUTING_AHEAD = ("OneCycleLR", "CyclicLR")
-"""Schedules that fix the course of all rates when they are made."""
-
-CYCLED = {"lr", "momentum", "betas"}
-"""Options that these schedules change in each step."""
 
 
 def leave_out_folder(content: dict[str, Any]) -> None:
@@ -106,6 +95,9 @@ def _own(state: Mapping[str, Any], callback: ModelCheckpoint, folder: Path) -> d
     scores = state.get(SCORES)
     scores = scores if isinstance(scores, Mapping) else {}
     best = {own(path): score for path, score in scores.items() if own(path) and _is_number(score)}
+    if 0 <= callback.save_top_k < len(best):  # fewer than before
+        ranked = sorted(best, key=best.__getitem__, reverse=callback.mode == "max")
+        best = {path: best[path] for path in ranked[: callback.save_top_k]}
     lowest, highest = (min, max) if callback.mode == "min" else (max, min)
     first = lowest(best, key=best.__getitem__, default=own(state.get("best_model_path")))
     last = highest(best, key=best.__getitem__, default="")
@@ -166,9 +158,11 @@ def refuse_other_form(content: Mapping[str, Any], optimizer: Optimizer, schedule
     states: Any = content.get(OPTIMIZER_STATES)
     schedules: Any = content.get(SCHEDULERS)
     groups = optimizer.state_dict()["param_groups"]
+    # phases of a cycle have to be the same, see `resumed_flags`
+    ours = {name: one for name, one in scheduler.state_dict().items() if name != PHASES}
     fits = (
         _has_form(states, [{"state": {}, "param_groups": groups}])
-        and _has_form(schedules, [scheduler.state_dict()])
+        and _has_form(schedules, [ours])
         and not any(callable(getattr(scheduler, str(name), None)) for name in schedules[0])
         and _has_averages_of(optimizer, states[0])
     )
@@ -240,94 +234,3 @@ def _is_of(weight: Tensor, name: str, kept: Any) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
-
-
-def take_options(content: Mapping[str, Any], optimizer: Optimizer, scheduler: Any) -> list[str]:
-    """Let options of a run win over those in a checkpoint, and return a sentence for each.
-
-    An option that has its class's default counts as not given: the checkpoint's stays.
-
-    Args:
-        content: A checkpoint's content of the form of the two, whose states are changed.
-        optimizer: The run's optimizer, as it was made.
-        scheduler: Its scheduler, as it was made.
-
-    Raises:
-        UsageError: The scheduler has computed from such an option what cannot be changed any more.
-    """
-    kept: Any = content[SCHEDULERS][0]
-    theirs: Any = content[OPTIMIZER_STATES][0]["param_groups"]
-    said = _take(kept, scheduler.state_dict(), type(scheduler), SCHEDULER_FLAGS)
-    if said and type(scheduler).__name__ in COMPUTING_AHEAD:
-        raise UsageError(
-            f"{said[0]}; {type(scheduler).__name__} cannot change within a run: give the "
-            f"checkpoint's, or start anew from its weights (ContrastEnhancer.weights)"
-        )
-    cycled = type(scheduler).__name__ in COMPUTING_AHEAD
-    for number, (group, other) in enumerate(zip(optimizer.param_groups, theirs, strict=True)):
-        left_out = CYCLED if cycled else {"lr"}
-        ours = {name: value for name, value in group.items() if name not in left_out}
-        said += _take(other, ours, type(optimizer), "ContrastEnhancer.optimizer.")
-        if not cycled:
-            said += _take_rate(other, group, type(optimizer), kept, number)
-    return list(dict.fromkeys(said))
-
-
-def _take(theirs: Any, ours: Mapping[str, Any], kind: type, flags: str) -> list[str]:
-    said = []
-    for name, parameter in _parameters(kind).items():
-        if name in NOT_OPTIONS or name not in ours or name not in theirs:
-            continue
-        before, now = theirs[name], ours[name]
-        if not isinstance(before, PLAIN) or not isinstance(now, PLAIN) or _equal(before, now):
-            continue
-        given = not _equal(now, parameter.default)
-        if given:
-            theirs[name] = now
-        of_enhancer = name == "warmup_steps"  # the one of the default schedule
-        said.append(
-            _said(f"{'ContrastEnhancer.' if of_enhancer else flags}{name}", before, now, given)
-        )
-    return said
-
-
-def _take_rate(
-    theirs: Any, ours: Mapping[str, Any], kind: type, schedule: Any, number: int
-) -> list[str]:
-    """Scale the rate, and what the schedule keeps of it, by the new full rate over the old one."""
-    before, now = theirs.get(FULL_RATE), ours.get(FULL_RATE, ours["lr"])
-    if not isinstance(before, int | float) or not isinstance(now, int | float) or before == now:
-        return []
-    given = not _equal(now, _parameters(kind)["lr"].default)
-    if given:
-        theirs[FULL_RATE] = now
-        theirs["lr"] = _scaled(theirs["lr"], before, now)
-        for name in ("base_lrs", "_last_lr"):
-            if len(schedule.get(name) or ()) > number:
-                rates = list(schedule[name])
-                rates[number] = _scaled(rates[number], before, now)
-                schedule[name] = rates
-    return [_said("ContrastEnhancer.optimizer.lr", before, now, given)]
-
-
-def _scaled(rate: float, before: float, now: float) -> float:
-    return now if rate == before or before == 0 else rate * now / before
-
-
-def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """Return what a class is made of; Lightning's plateau hands most on to the one that it is."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        found |= inspect.signature(base).parameters
-    return found
-
-
-def _said(name: str, before: object, now: object, given: bool) -> str:
-    if given:
-        return f"{name} is {now} from here on, and was {before} in the checkpoint"
-    return f"{name} stays {before} as in the checkpoint, because {now} is its default"
-
-
-def _equal(one: object, other: object) -> bool:
-    both = isinstance(one, list | tuple) and isinstance(other, list | tuple)
-    return list(one) == list(other) if both else one == other  # type: ignore[call-overload]

@@ -1,9 +1,12 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
+import resume_matrix
 import torch
 from lightning.pytorch import Callback, Trainer
-from small_checkpoint import ENCODER, small_content
+from small_checkpoint import ENCODER, small_coarse_content, small_content
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
 from radenhance.dataset.field import OPAQUE
@@ -213,6 +216,86 @@ def test_weights_of_another_network_are_refused(tmp_path):
         ContrastEnhancer("resnet18", weights=tmp_path / "earlier.ckpt")
     with pytest.raises(UsageError, match=r"output image, not correction; choose the same"):
         ContrastEnhancer(ENCODER, weights=tmp_path / "earlier.ckpt", output="correction")
+    with pytest.raises(UsageError, match=f"is of encoder {ENCODER}, of which 0 weights fit resn"):
+        ContrastEnhancer("resnet18", weights=tmp_path / "earlier.ckpt", weights_fit="encoder")
+    with pytest.raises(UsageError, match="weights_fit is encoder, and there are no weights"):
+        ContrastEnhancer(ENCODER, weights_fit="encoder")
+
+
+def started_from(content, caplog, encoder=ENCODER, **options):
+    """A network that starts from a checkpoint, and what a fit says of that."""
+    torch.save(content, "earlier.ckpt")
+    caplog.set_level("INFO", logger="lightning.pytorch.utilities.rank_zero")
+    torch.manual_seed(7)
+    model = ContrastEnhancer(encoder, weights=Path("earlier.ckpt"), **options)
+    Trainer(accelerator="cpu", fast_dev_run=1, enable_progress_bar=False).fit(model, [])
+    (said,) = [one for one in caplog.messages if "tensors of" in one]
+    return model.state_dict(), said
+
+
+@pytest.mark.parametrize("fit", ["encoder", "matching"])
+@pytest.mark.parametrize("output", ["image", "correction"])
+def test_a_part_of_the_weights_is_taken_and_what_is_not_is_said(fit, output, caplog):
+    content = small_content()
+    theirs = content["state_dict"]
+    started, said = started_from(content, caplog, weights_fit=fit, output=output)
+    new = {name.split(".")[1] for name in theirs if not torch.equal(started[name], theirs[name])}
+    expected = {"decoder", "segmentation_head"} if fit == "encoder" else set()
+    assert new == expected | ({"segmentation_head"} if output == "correction" else set())
+    listed = ", ".join(sorted(new))
+    ends = f"; new in this network: {listed}; left out: {listed}." if new else " are taken."
+    assert said.endswith(ends)
+
+
+def test_names_of_weights_that_do_not_fit_are_listed(caplog):
+    content = small_content()
+    name = "unet.decoder.blocks.4.conv2.0.weight"
+    content["state_dict"]["unet.decoder.more"] = torch.zeros(1)
+    with pytest.raises(UsageError, match="its weights are not those of its encoder"):
+        started_from(content, caplog, weights_fit="matching")
+    started, said = started_from(
+        small_content(), caplog, "tu-mobilenetv3_small_075", weights_fit="matching"
+    )
+    assert torch.equal(started[name], small_content()["state_dict"][name])
+    assert "108 are taken; new in this network: decoder.blocks.0.conv1.0, " in said
+    assert "encoder.model.blocks.0.0." in said
+    assert said.endswith(" more.")
+
+
+@pytest.mark.parametrize(
+    ("technique", "before", "now"), [("quantization", "qat", "none"), ("momentum", 0.9, None)]
+)
+def test_that_weights_are_averages_or_of_another_technique_is_said(technique, before, now, caplog):
+    content = small_content() | {"current_model_state": {}}
+    content["hyper_parameters"] |= {technique: before}
+    content["state_dict"]["unet.ranges.0.range"] = torch.ones(2)
+    started, said = started_from(content, caplog)
+    for name, tensor in small_content()["state_dict"].items():
+        assert torch.equal(started[name], tensor), name
+    assert "left out: ranges; they are averages; they were trained with" in said
+    assert f"{technique} {before}, and compute something else with {now}." in said
+
+
+def test_a_run_does_not_go_on_with_other_weights_of_its_coarse_network():
+    content = small_coarse_content()
+    torch.save(content, "coarse.ckpt")
+    model = ContrastEnhancer(ENCODER, output="correction", coarse=Path("coarse.ckpt"))
+    name = "coarse.unet.segmentation_head.0.bias"
+    content["state_dict"][name] = content["state_dict"][name] + 1
+    with pytest.raises(UsageError, match=r"other weights of ContrastEnhancer\.coarse; leave that"):
+        model.on_load_checkpoint(content)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_that_goes_on_at_a_rate_of_zero_says_so(tmp_path, monkeypatch):
+    cosine = {"lr_scheduler": partial(CosineAnnealingLR, T_max=resume_matrix.EPOCHS)}
+    monkeypatch.setitem(resume_matrix.SCHEDULES, "cosine", cosine)
+    case = resume_matrix.Case("kill", "in a window", "cosine", "1", "every epoch", "none")
+    resume_matrix.make_data(tmp_path / "data")
+    resume_matrix.fit(case, tmp_path, tmp_path / "data", is_resumed=False)
+    monkeypatch.setattr(resume_matrix, "EPOCHS", resume_matrix.EPOCHS + 1)
+    with pytest.warns(UserWarning, match="rate is 0 where the run goes on, as CosineAnnealingLR"):
+        resume_matrix.fit(case, tmp_path, tmp_path / "data", is_resumed=True)
 
 
 class Waiting(Callback):

@@ -32,6 +32,7 @@ from radenhance.compat.lightning import (
     callbacks_of,
     is_accumulating,
     validation_is_due,
+    writes_within_epochs,
 )
 from radenhance.console import leave_terminal
 from radenhance.runs import CHECKPOINTS
@@ -73,10 +74,13 @@ class LastCheckpoint(Checkpoint):
         self._asked: signal.Signals | None = None
         self._written_at = time.monotonic()
         self._written_step = -1
+        self._ends_after_step = False
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._asked, self._written_at = None, time.monotonic()
+        self._ends_after_step = False
+        _say_of_files_that_may_not_resume(trainer)
         begin_next_epoch(trainer)
         _accumulate_as_in_this_epoch(trainer)
         if threading.current_thread() is not threading.main_thread():
@@ -91,12 +95,15 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self._end_run_after_step(trainer)
         if not (trainer.is_last_batch or is_accumulating(trainer) or validation_is_due(trainer)):
             self._end_step(trainer)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         within_epoch = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if within_epoch:
+            self._end_run_after_step(trainer)
         if within_epoch and not (trainer.is_last_batch or is_accumulating(trainer)):
             self._end_step(trainer)
 
@@ -104,6 +111,14 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer)
         self._stop_if_asked(trainer)
+
+    def _end_run_after_step(self, trainer: Trainer) -> None:
+        """Let a run that time or early stopping ends among the batches of a step end it first."""
+        if is_accumulating(trainer):
+            self._ends_after_step = self._ends_after_step or trainer.should_stop
+            trainer.should_stop = False
+        elif self._ends_after_step:
+            trainer.should_stop = True
 
     def _hold_back(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGHUP:
@@ -146,6 +161,15 @@ class LastCheckpoint(Checkpoint):
 
 def _path(trainer: Trainer) -> Path:
     return folder_of(trainer) / CHECKPOINTS / FILE_NAME
+
+
+def _say_of_files_that_may_not_resume(trainer: Trainer) -> None:
+    if any(writes_within_epochs(callback) for callback in trainer.checkpoint_callbacks):
+        rank_zero_info(
+            "A ModelCheckpoint with every_n_train_steps or train_time_interval writes among the "
+            f"batches of a step and before a validation that is due; go on from {FILE_NAME} to get "
+            "the very weights of a run that was not stopped."
+        )
 
 
 def _accumulate_as_in_this_epoch(trainer: Trainer) -> None:

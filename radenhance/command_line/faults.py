@@ -57,6 +57,10 @@ CHOICES = {
         "ContrastEnhancer.lr_scheduler.total_steps is less than the steps of the run; give it as "
         "many, count epochs with ContrastEnhancer.lr_interval epoch, or leave lr_scheduler out"
     ),
+    r"`val_check_interval` \(\d+\) must be less than": (
+        "Trainer.val_check_interval is more than the batches of an epoch; give fewer, or count on "
+        "from epoch to epoch with Trainer(check_val_every_n_epoch=null)"
+    ),
     "When using the learning rate finder": (
         "LearningRateFinder has no rate to set, as the optimizer holds it; leave it out, and set "
         "ContrastEnhancer.optimizer.lr"

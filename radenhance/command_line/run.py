@@ -32,6 +32,7 @@ from radenhance.console import guard_logs, hush_libraries, say
 from radenhance.datamodule import SPLITS_OF
 from radenhance.errors import GpuMemoryError, RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags, usage_errors
+from radenhance.flags.resumed import kept_flags, say_differences
 from radenhance.planning.advice import out_of_memory, plan_and_warning, planned_phases
 from radenhance.planning.pipeline import best_cut, strategy_of
 from radenhance.planning.planned_run import PlannedRun
@@ -77,7 +78,11 @@ def run(flags: ParsedFlags) -> None:
     """Make what flags describe, and do with it what their command says."""
     seed(flags)
     choose_cut(flags)
+    if flags.command == "fit" and flags.checkpoint is not None:
+        say_differences(flags)
     made = flags.instantiate()
+    if flags.command == "fit":
+        made.model.note_flags(kept_flags(flags.settings), flags.given_of_model)
     trainer = make_trainer(flags, made)
     if flags.command == "fit":
         warn_of_memory(flags, trainer)

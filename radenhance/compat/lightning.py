@@ -11,6 +11,7 @@ from lightning.fabric.plugins import ClusterEnvironment
 from lightning.fabric.utilities.distributed import _init_dist_connection
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch.distributed import Store
@@ -126,6 +127,16 @@ def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks in the order in which they run; Lightning does not declare them."""
     callbacks: list[Callback] = vars(trainer)["callbacks"]
     return callbacks
+
+
+def writes_within_epochs(callback: Callback) -> bool:
+    """Return whether a callback writes a checkpoint within epochs, where Lightning does.
+
+    A ModelCheckpoint tells of its arguments in the text of its `state_key` alone.
+    """
+    return isinstance(callback, ModelCheckpoint) and bool(
+        callback._every_n_train_steps or callback._train_time_interval
+    )
 
 
 def validation_is_due(trainer: Trainer) -> bool:

@@ -1,7 +1,7 @@
 """What PyTorch has no public name for: fake tensors, dispatch modes, and what autograd keeps."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ __all__ = [
     "hush_unmade_loaders",
     "is_traceable_wrapper_subclass",
     "norms_of",
+    "rates_of_course",
     "saved_tensors_hooks_around",
     "set_rates",
     "tensors_in",
@@ -61,6 +62,23 @@ def set_rates(scheduler: LRScheduler, rates: Sequence[float | Tensor]) -> None:
     for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
     scheduler._last_lr = list(rates)
+
+
+def rates_of_course(scheduler: Any, state: Mapping[str, Any]) -> list[float] | None:
+    """Return the rates of a schedule at the step of a state, as if it had been made of that.
+
+    Most schedules work out each rate from the last one, and what their options say of a step is
+    private. None for schedules that do not say it.
+
+    Args:
+        scheduler: A schedule, as it was made.
+        state: A state of its class.
+    """
+    if not hasattr(scheduler, "_get_closed_form_lr"):
+        return None
+    course = object.__new__(type(scheduler))
+    vars(course).update(vars(scheduler) | dict(state))
+    return [float(rate) for rate in course._get_closed_form_lr()]
 
 
 def hush_unmade_loaders() -> None:

@@ -11,7 +11,8 @@ is named, flags are therefore parsed a second time on top of them.
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from yaml import YAMLError
+from yaml import SafeDumper, YAMLError
 
 from radenhance.callbacks.last_checkpoint import LastCheckpoint
 from radenhance.callbacks.memory_profiler import MemoryProfiler
@@ -58,6 +59,7 @@ from radenhance.flags.help import (
 from radenhance.flags.recipes import check_recipe
 from radenhance.flags.strategy import choose_strategy
 from radenhance.flags.trust import REMEDY, TRUST, denied_import, limit_imports, refuse_what_acts
+from radenhance.flags.wrong_values import shortened
 from radenhance.foreign_text import one_line
 from radenhance.runs import find_checkpoint
 from radenhance.text_files import load_yaml
@@ -89,6 +91,8 @@ def _load_within_bounds(text: str) -> Any:
 
 # Lightning has switched on that files of flags are read from hosts
 set_parsing_settings(config_read_mode_fsspec_enabled=False, instantiate_subclass_spec_in_any=False)
+# callbacks of Lightning have members of enums as defaults, which are written as their values
+SafeDumper.add_multi_representer(Enum, lambda dumper, one: dumper.represent_data(one.value))
 set_loader("yaml", _load_within_bounds, exceptions=(YAMLError,))
 
 
@@ -102,6 +106,9 @@ class ParsedFlags:
         settings: All values by their dotted names, defaults included.
         checkpoint: The checkpoint to start from, found; None for a fresh start.
         parser: The parser that read them.
+        given: Names of the flags that were typed or are in a config file, where there is a
+            checkpoint.
+        made_with: Flags of the checkpoint's run, as texts.
     """
 
     command: str
@@ -109,6 +116,8 @@ class ParsedFlags:
     settings: Namespace
     checkpoint: Path | None
     parser: LightningArgumentParser
+    given: frozenset[str] = frozenset()
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -120,6 +129,12 @@ class ParsedFlags:
         """Names of the settings that the trainer's method of the command's name takes."""
         parameters = set(inspect.signature(getattr(Trainer, self.command)).parameters)
         return sorted((parameters - GIVEN_BY_US[self.command]) & set(self.settings.keys()))
+
+    @property
+    def given_of_model(self) -> frozenset[str]:
+        """Names of the parameters of ContrastEnhancer that were given, such as optimizer.lr."""
+        prefix = "model."
+        return frozenset(n.removeprefix(prefix) for n in self.given if n.startswith(prefix))
 
     def changed(self, flags: Mapping[str, Any]) -> "ParsedFlags":
         """Return the same flags with some values changed; nothing is read from files again.
@@ -180,22 +195,26 @@ def parse_flags(command: str, typed: Sequence[str]) -> ParsedFlags:
     with usage_errors(command), _values_that_fit():
         parser = parser_for(command)
         prints = [flag for flag in words if flag.startswith("--print_config")]
-        settings = parser.parse_args([flag for flag in words if flag not in prints])
+        silent = [flag for flag in words if flag not in prints]
+        settings = parser.parse_args(silent)
         _refuse_missing_groups(settings)
         if not trusted:
             refuse_what_acts(settings)
         checkpoint = _checkpoint_of(command, settings)
+        given, made_with = frozenset[str](), dict[str, str]()
         if checkpoint is not None:
+            given = _given(parser, silent)
             opened = Checkpoint.open(checkpoint)
             coarse = {"model.coarse": checkpoint} if opened.coarse is not None else {}
             fold = _fold_of(command, opened, settings)
             parser.set_defaults(opened.flags | coarse | fold)
+            made_with = opened.made_with
         if checkpoint is not None or prints:
             settings = parser.parse_args(words)
     if checkpoint is not None:
         settings.ckpt_path = str(checkpoint)
     choose_strategy(settings.trainer)
-    return ParsedFlags(command, tuple(typed), settings, checkpoint, parser)
+    return ParsedFlags(command, tuple(typed), settings, checkpoint, parser, given, made_with)
 
 
 def _with_folders_left_open(words: Sequence[str]) -> list[str]:
@@ -271,7 +290,7 @@ def usage_errors(command: str) -> Iterator[None]:
         what = " ".join(str(error).split())
         if denied := denied_import(what):
             raise UsageError(f"{denied} is none of the classes known here; {REMEDY}") from error
-        what = one_line(what, 1000)
+        what = one_line(shortened(what), 1000)
         raise UsageError(f"{what} (radenhance {command} --help lists all flags)") from error
     except MisconfigurationException as error:
         raise UsageError(str(error)) from error
@@ -286,6 +305,13 @@ def _values_that_fit() -> Iterator[None]:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"a flag has a value that does not fit: {one_line(error)}") from error
+
+
+def _given(parser: LightningArgumentParser, words: Sequence[str]) -> frozenset[str]:
+    """Return the names of the flags that were typed or are in a config file."""
+    linked = Namespace(seed_everything=0)  # type: ignore[no-untyped-call]
+    settings = parser.parse_args(words, namespace=linked, defaults=False)
+    return frozenset(name.replace(".init_args.", ".") for name in vars(settings.as_flat()))
 
 
 def _refuse_missing_groups(settings: Namespace) -> None:

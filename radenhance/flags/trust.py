@@ -34,6 +34,7 @@ REMEDY = (
 
 KNOWN = (
     "torch.optim",
+    "lightning.Callback",
     "lightning.pytorch.accelerators",
     "lightning.pytorch.callbacks",
     "lightning.pytorch.cli.ReduceLROnPlateau",

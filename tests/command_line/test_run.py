@@ -154,10 +154,16 @@ def test_a_state_that_lightning_cannot_restore_is_one_sentence(tiny_flags, capsy
         assert "give another checkpoint" in message
 
 
-FINDER, BACKBONE = (
+FINDER, BACKBONE, SIZES, AVERAGING, TIMER = (
     f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}"
-    for name in ("LearningRateFinder", "BackboneFinetuning")
+    for name in (
+        *("LearningRateFinder", "BackboneFinetuning", "BatchSizeFinder"),
+        *("StochasticWeightAveraging", "Timer"),
+    )
 )
+PROFILED = "--trainer.profiler=simple"
+HOUR = "--trainer.callbacks.duration=00:01:00:00"
+SWIN = "--model.encoder=tu-swin_tiny_patch4_window7_224"
 ONE_CYCLE = [
     "--model.lr_scheduler=torch.optim.lr_scheduler.OneCycleLR",
     "--model.lr_scheduler.max_lr=0.01",
@@ -174,6 +180,11 @@ ONE_CYCLE = [
         ["--trainer.limit_train_batches=0"],
         ["--trainer.limit_val_batches=0", "--trainer.limit_train_batches=1"],
         ["--trainer.max_epochs=0"],
+        ["--trainer.limit_val_batches=1", "--trainer.detect_anomaly=true", PROFILED, TIMER, HOUR],
+        ["--trainer.profiler=advanced", "--trainer.max_time=00:01:00:00", TIMER],
+        [SIZES, "--trainer.callbacks.max_trials=1", "--trainer.callbacks.steps_per_trial=1"],
+        [AVERAGING, "--trainer.callbacks.swa_lrs=0.1"],
+        [*ONE_CYCLE, "--model.lr_interval=epoch"],
     ],
     ids=" ".join,
 )
@@ -188,8 +199,10 @@ def test_what_people_try_first_runs(tiny_flags, typed):
         (["--trust-recipe", BACKBONE], "set --model.frozen_encoder_epochs"),
         (["--data.batch_size=5"], "another --data.batch_size"),
         (ONE_CYCLE, "total_steps is less than the steps of the run"),
+        ([SWIN], f"{SWIN} cannot run on 64 x 64 pixels"),
+        (["--trainer.val_check_interval=10"], "val_check_interval is more than the batches of an"),
     ],
-    ids=["learning rate finder", "backbone", "ragged batch", "one cycle"],
+    ids=["learning rate finder", "backbone", "ragged batch", "one cycle", "swin", "interval"],
 )
 def test_what_does_not_go_with_lightning_is_one_sentence(tiny_flags, capsys, typed, said):
     flags = [*tiny_flags, "--data.image_size=32", "--trainer.max_epochs=1", *typed]

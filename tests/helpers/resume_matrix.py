@@ -9,10 +9,11 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import combinations, product
 from pathlib import Path
@@ -28,6 +29,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import ReduceLROnPlateau
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 from torch.optim import SGD, lr_scheduler
@@ -83,6 +85,18 @@ VALIDATIONS: dict[str, dict[str, Any]] = {
     "every 10 batches of all": {"val_check_interval": 10, "check_val_every_n_epoch": None},
 }
 LOGGERS = ("TensorBoard", "CSV", "none", "both")
+BESIDE: dict[str, tuple[str, Any]] = {
+    "max_steps that ends within an epoch": ("1", lambda: {"max_steps": 18}),
+    "max_steps that ends within an epoch, 3 batches to a step": ("3", lambda: {"max_steps": 8}),
+    "limit_train_batches, 3 batches to a step": ("3", lambda: {"limit_train_batches": 5}),
+    "float16 with a gradient scaler, 3 batches to a step": (
+        "3",
+        lambda: {"plugins": [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]},
+    ),
+}
+"""What runs are tested with beside the product -> their accumulation, and the trainer's options."""
+
+TWO_PROCESSES = "two processes (ddp), 3 batches to a step"
 
 
 @dataclass(frozen=True)
@@ -109,6 +123,7 @@ class Case:
         return ", ".join(asdict(self).values())
 
 
+Options = Callable[[], dict[str, Any]]
 CHOICES = (SIGNALS, CUTS, SCHEDULES, ACCUMULATIONS, VALIDATIONS, LOGGERS)
 
 
@@ -230,8 +245,10 @@ def loggers(kind: str, folder: Path) -> list[Logger] | bool:
     return made or False
 
 
-def fit(case: Case, folder: Path, data: Path, *callbacks: Callback, is_resumed: bool) -> Trainer:
-    """Run a case, from its start or from the last checkpoint."""
+def fit(
+    case: Case, folder: Path, data: Path, *callbacks: Callback, is_resumed: bool, **options: Any
+) -> Trainer:
+    """Run a case, from its start or from the last checkpoint, with more options of the trainer."""
     accumulation = ACCUMULATIONS[case.accumulation]
     added = list(callbacks)
     if isinstance(accumulation, dict):
@@ -250,6 +267,7 @@ def fit(case: Case, folder: Path, data: Path, *callbacks: Callback, is_resumed: 
         enable_progress_bar=False,
         enable_model_summary=False,
         **VALIDATIONS[case.validation],
+        **options,
     )
     module = Small(**SCHEDULES[case.schedule])
     datamodule = RadiographDataModule(root=data, image_size=32, num_workers=0)
@@ -258,21 +276,48 @@ def fit(case: Case, folder: Path, data: Path, *callbacks: Callback, is_resumed: 
     return trainer
 
 
-def whole(case: Case, folder: Path, data: Path) -> tuple[dict[str, Any], Curves]:
+def beside(
+    name: str, folder: Path, data: Path, cuts: Sequence[str] = ("in a window", "after a step")
+) -> dict[str, list[str]]:
+    """Return what differs between a run of BESIDE and ones that are cut at places."""
+    accumulation, options = BESIDE.get(name, ("3", lambda: {"strategy": "ddp", "num_nodes": 2}))
+    like = Case("kill", cuts[0], "default cosine", accumulation, "every epoch", "none")
+    cases = [replace(like, where=where) for where in cuts]
+    expected = whole(like, folder / "whole", data, options)
+    return {
+        case.where: differences(expected, resumed(case, folder / case.where, data, options))
+        for case in cases
+    }
+
+
+def in_two_processes(folder: Path, data: Path) -> int:
+    """Run one of two processes; return 1 where a run that was cut ends otherwise."""
+    quiet()
+    found = beside(TWO_PROCESSES, folder, data, ["in a window"])
+    assert torch.distributed.get_world_size() == 2
+    sys.stdout.write(str(found))
+    return int(any(found.values()))
+
+
+def whole(
+    case: Case, folder: Path, data: Path, options: Options = dict
+) -> tuple[dict[str, Any], Curves]:
     """Run a case that is not cut; return its last checkpoint and its curves."""
     curves = Curves()
-    fit(case, folder, data, curves, is_resumed=False)
+    fit(case, folder, data, curves, is_resumed=False, **options())
     return content(folder), curves
 
 
-def resumed(case: Case, folder: Path, data: Path) -> tuple[dict[str, Any], Curves]:
+def resumed(
+    case: Case, folder: Path, data: Path, options: Options = dict
+) -> tuple[dict[str, Any], Curves]:
     """Run a case that is cut and goes on; return its last checkpoint and its curves."""
     curves = Curves()
     cut = Cut(case.where, SIGNALS[case.cut])
     with suppress(PowerCutError, SIGTERMException, SystemExit, KeyboardInterrupt):
-        fit(case, folder, data, curves, cut, is_resumed=False)
+        fit(case, folder, data, curves, cut, is_resumed=False, **options())
     assert cut.is_done, case
-    fit(case, folder, data, curves, cut, is_resumed=True)
+    fit(case, folder, data, curves, cut, is_resumed=True, **options())
     return content(folder), curves
 
 
@@ -358,6 +403,12 @@ def page() -> str:
             f"These make {len(list(all_cases()))} runs. The tests do {len(pairwise())} of them, in "
             "which each two values of two rows meet;",
             "`tests/campaigns/resume_matrix.py` does any number.",
+            "",
+            textwrap.fill(
+                f"Beside these, killed in a window or after a step: "
+                f"{'; '.join([*BESIDE, TWO_PROCESSES])}.",
+                120,
+            ),
             "",
             "`last.ckpt` is written only where a step of the optimizer has ended, and the "
             "validation that is due then. A stop by",
