@@ -10,6 +10,7 @@ loopback.watch(LED_OUT.append)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from jsonargparse._common import parsing_settings  # noqa: E402
 
 from radenhance.dataset.manifest import Pair, write_manifest  # noqa: E402
 
@@ -34,6 +35,14 @@ def _with_an_environment_of_its_own():
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _with_parsers_that_trust_as_at_first():
+    """A process that parsed flags of a stranger trusts nobody's from then on."""
+    before = dict(parsing_settings["import_path_verdicts"])
+    yield
+    parsing_settings["import_path_verdicts"] = before
 
 
 @pytest.fixture(autouse=True)

@@ -167,7 +167,7 @@ def test_two_runs_of_wandb_in_one_process_are_two(fit):
 
 def commands_of_the_page():
     """The fits of the page on loggers, each with its place."""
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines = PAGE.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("radenhance fit")]
 
 
