@@ -158,14 +158,6 @@ def test_the_error_is_that_of_the_process_that_failed(tmp_path):
     assert launch(python(code), tmp_path, num_processes=2) == "decoder: no room"
 
 
-@pytest.fixture
-def _interruptible():
-    """Let SIGINT raise, whatever handler a trainer has left."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("_interruptible")
 def test_interrupting_ends_the_processes_too(tmp_path):
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
