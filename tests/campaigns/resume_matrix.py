@@ -53,8 +53,8 @@ def main() -> None:
         f"{arguments.seed} --from {first} {'>>' if first else '>'} "
         f"tests/campaigns/resume_matrix.md`,",
         f"{date.today()}, on one of {os.cpu_count()} CPU cores; Python "
-        f"{platform.python_version()}, PyTorch {torch.__version__}: of {len(cases)} cases, drawn by "
-        f"chance,",
+        f"{platform.python_version()}, PyTorch {torch.__version__}: of {len(cases)} cases, drawn "
+        f"by chance,",
         f"numbers {first + 1} to {first + num_done} were run; {len(different)} ended with another "
         f"result.",
         *different,
