@@ -96,12 +96,13 @@ def bands_differ(unet: smp.Unet) -> bool:
 
 
 def step(unet: smp.Unet, run: Callable[[Tensor], Tensor]) -> dict[str, Tensor | None]:
-    """Return the output, and the gradient of each weight."""
+    """Return the output, and the gradient of each weight that is trained."""
     torch.manual_seed(1)  # of the image, of dropped paths
     unet.train().zero_grad()
     output = run(torch.rand(2, 1, 64, 64).to(next(unet.parameters()).dtype))
     output.square().mean().backward()
-    return {"output": output.detach(), **{key: p.grad for key, p in unet.named_parameters()}}
+    trained = {name: p.grad for name, p in unet.named_parameters() if p.requires_grad}
+    return {"output": output.detach(), **trained}
 
 
 def difference(one: dict[str, Tensor | None], other: dict[str, Tensor | None]) -> float:
