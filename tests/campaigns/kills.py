@@ -37,6 +37,7 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "helpers"), str(TESTS.parent)]
 
 from conftest import smooth_image  # noqa: E402
+from dying import die_before_change  # noqa: E402
 from processes import LAST, Process, command, start  # noqa: E402
 from resume_matrix import is_equal  # noqa: E402
 
@@ -64,9 +65,6 @@ RATES = {"A": "--model.optimizer.lr=0.002", "B": "--model.optimizer.lr=0.001"}
 NUM_STEPS = 9
 PREDICT = ["predict", *FLAGS, "--data.root=../data", "--data.predict_from=../data/raw"]
 NUM_IMAGES = 24
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
-"""What a process is about to do, as Python tells its audit hooks, beside opening to write."""
-
 LOST = ("damaged", "wrong", "different", "left")
 """What of COLUMNS must be none."""
 
@@ -121,20 +119,6 @@ def die_in_call(
         return original(self, *arguments, **options)
 
     setattr(owner, method, dying)
-
-
-def die_before_change(number: int) -> None:
-    """Kill this process before it changes a file for the n-th time."""
-    owner, changes = os.getpid(), []
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        opens = event == "open" and str(arguments[1])[:1] in "wax"
-        if (opens or event in CHANGES) and os.getpid() == owner:
-            changes.append(event)
-            if len(changes) == number + 1:
-                os.kill(owner, signal.SIGKILL)
-
-    sys.addaudithook(hook)
 
 
 MOMENTS: dict[str, tuple[Callable[[int, float], None], int, float]] = {
@@ -250,10 +234,17 @@ def finish(root: Path, former: dict[str, bytes], whole: Path, row: Counts) -> No
     check(root, former, row)
     run = newest_run(root)
     assert run is not None
-    row.different += results(run) != results(whole / "fit_64_0") or not all(
-        is_same_checkpoint(run / CHECKPOINTS / name, whole / "fit_64_0" / CHECKPOINTS / name)
+    expected = whole / "fit_64_0"
+    found, wanted = results(run), results(expected)
+    differing = [name for name in wanted if found[name] != wanted[name]]
+    differing += [
+        name
         for name in ("last.ckpt", "best.ckpt")
-    )
+        if not is_same_checkpoint(run / CHECKPOINTS / name, expected / CHECKPOINTS / name)
+    ]
+    if differing:
+        row.different += 1
+        row.failed.append(f"another result: {', '.join(differing)}")
     row.left += sum(run in part.parents or part.parent == root / LOGS for part in parts(root))
 
 
