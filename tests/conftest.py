@@ -1,6 +1,7 @@
 """What every test starts from: no network, a folder of its own, and a tiny dataset when asked."""
 
 import os
+import signal
 
 import loopback
 
@@ -48,6 +49,17 @@ def _with_parsers_that_trust_as_at_first():
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _interruptible():
+    """Let SIGINT raise, here and in processes started from here, as it does in a terminal.
+
+    A trainer may have left another handler, and a shell lets what runs in its background ignore it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def smooth_image(rows, columns, seed):

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from dying import die_before_change
 
 from radenhance.errors import UsageError
-from radenhance.runs import claim, find_checkpoint, label_of, newest_run, run_of
+from radenhance.runs import claim, find_checkpoint, label_of, newest_run, read_report, run_of
 
 
 def written(path, at):
@@ -67,6 +68,30 @@ def test_two_runs_that_begin_at_once_have_folders_of_their_own(monkeypatch):
     first = claim(Path(), "fit_64", None, {})
     monkeypatch.setattr("radenhance.runs._numbered", lambda root: {})  # as seen before it was there
     assert claim(Path(), "fit_64", None, {}) != first
+
+
+def is_killed_claiming(before_change):
+    """Claim a folder in a process that is killed before that change of a file, if it gets there."""
+    child = os.fork()
+    if child == 0:
+        try:
+            die_before_change(before_change)
+            claim(Path(), "fit_64", None, {})
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_a_run_that_is_killed_while_it_begins_is_there_with_its_number_or_not_at_all():
+    earlier = claim(Path(), "fit_64", None, {})
+    kills = 0
+    while is_killed_claiming(kills):
+        kills += 1
+        runs = list(Path("lightning_logs").glob("[!.]*"))
+        assert all("number" in read_report(run) for run in runs)
+        assert newest_run(Path()) == max(runs, key=lambda run: read_report(run)["number"])
+    assert kills > 3
+    assert newest_run(Path()) != earlier
 
 
 def test_a_damaged_report_is_said_instead_of_taking_another_run():

@@ -25,7 +25,7 @@ from radenhance.callbacks.memory_profiler import MemoryProfiler
 from radenhance.compat.lightning import callbacks_of
 from radenhance.datamodule import FINGERPRINT
 from radenhance.errors import DiskError
-from radenhance.files import replace_file
+from radenhance.files import new_part, replace_file
 from radenhance.log_points import without_curves
 from radenhance.runs import CHECKPOINTS, LOGS, REPORT, claim, read_report, write_report
 from radenhance.units import in_mib
@@ -231,10 +231,12 @@ class MetricsFile(Logger):
                 found = list(reader.fieldnames or [])
             self._columns = list(dict.fromkeys([*found, *self._columns]))
         self._columns += [name for name in new if name not in self._columns]
-        with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        with new_part(self.path.parent) as part:
+            with part.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, self._columns)
+                writer.writeheader()
+                writer.writerows(rows)
+            part.replace(self.path)
 
 
 def folder_of(trainer: Trainer) -> Path:

@@ -9,7 +9,9 @@ import timm
 import torch
 import torch.nn.functional as F
 from segmentation_models_pytorch.encoders import get_encoder_names
-from torch import Tensor
+from segmentation_models_pytorch.encoders.efficientnet import EfficientNetEncoder
+from segmentation_models_pytorch.encoders.timm_efficientnet import EfficientNetBaseEncoder
+from torch import Tensor, nn
 
 from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.network.comparison import compare_once
@@ -17,6 +19,12 @@ from radenhance.network.encoder_weights import load_encoder
 
 DEEPEST_STRIDE = 32
 """Input pixels per pixel of the encoder's last feature map; sides must be multiples of it."""
+
+UNUSED = {
+    EfficientNetEncoder: ("_conv_head", "_bn1"),
+    EfficientNetBaseEncoder: ("conv_head", "bn2"),
+}
+"""Encoder -> what it keeps of its classifier, and never runs."""
 
 
 def build_unet(encoder: str = "resnet34", *, encoder_weights: str | None = None) -> smp.Unet:
@@ -102,7 +110,7 @@ def pad_to_stride(image: Tensor) -> Tensor:
 
 def _from_library(encoder: str, weights: str | None) -> smp.Unet:
     try:
-        return smp.Unet(encoder, encoder_weights=weights, in_channels=1, classes=1)
+        unet = smp.Unet(encoder, encoder_weights=weights, in_channels=1, classes=1)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         if weights is None:
             raise UsageError(
@@ -114,3 +122,16 @@ def _from_library(encoder: str, weights: str | None) -> smp.Unet:
             f"({reason}); without a network, give the path of a state dict, or None for random "
             f"weights"
         ) from error
+    _freeze_unused(unet.encoder)
+    return unet
+
+
+def _freeze_unused(encoder: nn.Module) -> None:
+    """Freeze what an encoder's `forward` never runs; it stays in the state dict, for checkpoints.
+
+    DistributedDataParallel waits for the gradient of each weight that is trained.
+    """
+    for kind, names in UNUSED.items():
+        if isinstance(encoder, kind):
+            for name in names:
+                encoder.get_submodule(name).requires_grad_(False)

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -198,3 +199,15 @@ def test_a_table_keeps_its_rows_where_a_run_goes_on(tmp_path):
     resumed.log_metrics({"b": 2.0}, step=1)
     resumed.log_metrics({"a": 3.0, "b": 4.0}, step=2)
     assert path.read_text().splitlines() == ["step,a,b", "0,1.0,", "1,,2.0", "2,3.0,4.0"]
+
+
+def test_a_table_that_gets_a_column_is_whole_whenever_the_run_is_killed(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.csv"
+    MetricsFile(path).log_metrics({"a": 1.0}, step=0)
+    before = path.read_text()
+    for method in ("writeheader", "writerows"):
+        with monkeypatch.context() as patched:
+            patched.setattr(csv.DictWriter, method, Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                MetricsFile(path).log_metrics({"b": 2.0}, step=1)
+        assert path.read_text() == before

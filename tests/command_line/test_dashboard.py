@@ -32,6 +32,7 @@ def test_a_port_in_use_is_said_in_one_sentence(runs, capsys):
     assert "already in use); choose another with --port" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_it_serves_the_runs_until_ctrl_c(runs):
     command = [sys.executable, "-m", "radenhance", "dashboard"]
     with subprocess.Popen(
@@ -43,6 +44,9 @@ def test_it_serves_the_runs_until_ctrl_c(runs):
         with urllib.request.urlopen(url) as page:
             assert "TensorBoard" in page.read().decode()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        try:
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()  # where it goes on, the test fails instead of waiting for it
     assert process.returncode == 0
     assert "Traceback" not in errors

@@ -10,6 +10,18 @@ def test_one_channel_goes_in_and_comes_out_at_the_same_size():
     assert build_unet("resnet18").eval()(image).shape == image.shape
 
 
+@pytest.mark.parametrize(
+    "encoder", ["efficientnet-b0", "timm-efficientnet-b0", "timm-tf_efficientnet_lite0"]
+)
+def test_what_an_encoder_never_runs_is_not_trained(encoder):
+    unet = build_unet(encoder).eval()
+    unet(torch.rand(1, 1, 64, 64)).sum().backward()
+    weights = dict(unet.named_parameters())
+    frozen = {name for name, weight in weights.items() if not weight.requires_grad}
+    assert frozen == {name for name, weight in weights.items() if weight.grad is None}
+    assert len(frozen) == 3
+
+
 def test_padding_reflects_below_and_right_up_to_a_multiple_of_32():
     image = torch.arange(33.0 * 64).reshape(1, 1, 33, 64)
     padded = pad_to_stride(image)

@@ -182,14 +182,6 @@ def test_one_at_a_time_they_run_in_order_and_keep_their_threads(tmp_path, monkey
     assert environments(tmp_path / "a", 1)[0]["OMP_NUM_THREADS"] == "7"
 
 
-@pytest.fixture
-def _interruptible():
-    """Let SIGINT raise, whatever handler a trainer has left."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("_interruptible")
 def test_interrupting_ends_the_processes_too(tmp_path):
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"

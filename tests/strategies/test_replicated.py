@@ -16,9 +16,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from listening import is_loopback, listening, told_of_one_machine
 from processes import LAST, command, free_port, start
+from torch.nn.parallel import DistributedDataParallel
 
 import radenhance
 from radenhance.errors import UsageError
+from radenhance.network.unet import build_unet
 from radenhance.strategies import FullyShardedStrategy, ReplicatedStrategy
 
 on_linux = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="reads /proc")
@@ -119,6 +121,12 @@ def test_options_of_ddp_reach_lightning():
     assert strategy.process_group_backend == "gloo"
     assert strategy.timeout == timedelta(seconds=5)
     assert FullyShardedStrategy("nccl").process_group_backend == "nccl"
+
+
+def test_an_encoder_with_weights_that_never_run_trains(one_process):
+    replica = DistributedDataParallel(build_unet("efficientnet-b0").eval())
+    for _ in range(2):  # the second step fails where a gradient of the first was missing
+        replica(torch.rand(1, 1, 64, 64)).sum().backward()
 
 
 def test_what_lightning_broadcasts_arrives_as_it_was(one_process):

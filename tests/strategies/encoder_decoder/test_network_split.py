@@ -59,6 +59,25 @@ def test_encoders_of_one_stage_are_split_after_it(encoder):
     assert torch.allclose(output, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("encoder", ["vgg11", "densenet121", "efficientnet-b0", "mit_b0"])
+def test_an_encoder_of_another_family_trains_as_on_one_device(encoder):
+    module = ContrastEnhancer(encoder).eval()
+    image = torch.rand(1, 1, 32, 32)
+    module.network(image).square().mean().backward()
+    expected = {name: weight.grad for name, weight in module.unet.named_parameters()}
+    module.unet.zero_grad()
+    split = NetworkSplit(module)
+    made = split.encode(image)
+    skips = skips_of(made)
+    received = [tensor.detach().requires_grad_() for tensor in skips.pack(made)]
+    split.decode(skips.unpack(received)).square().mean().backward()
+    torch.autograd.backward(skips.pack(made), [tensor.grad for tensor in received])
+    for name, weight in module.unet.named_parameters():
+        assert (weight.grad is None) == (expected[name] is None) == (not weight.requires_grad)
+        if weight.requires_grad:
+            torch.testing.assert_close(weight.grad, expected[name], rtol=1e-5, atol=1e-8, msg=name)
+
+
 def test_shapes_are_found_without_a_trace_in_the_network():
     module = ContrastEnhancer("resnet18")
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
