@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
+from radenhance.loss.blur import MARGIN
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
@@ -22,9 +23,9 @@ from radenhance.loss.ms_ssim import (
     keep_positive,
     scale_weights,
 )
-from radenhance.loss.streamed_ms_ssim import Images, gradient_of_image, means_of_scales
+from radenhance.loss.streamed_ms_ssim import Images, distances_of_scales, gradient_of_image
 
-MOST_BANDS = 4
+MOST_BANDS = 2
 """Bands of rows in which the absolute error is added up at most."""
 
 
@@ -53,10 +54,9 @@ def streamed_loss(
     """
     check_same_shape(enhanced, target)
     exponents = scale_weights(min(enhanced.shape[-2:]), num_scales)
-    differentiable = torch.is_grad_enabled() and enhanced.requires_grad
     with torch.autocast(enhanced.device.type, enabled=False):
         result: Tensor = _StreamedLoss.apply(
-            enhanced, target.detach(), exponents, l1_share, data_range, differentiable
+            enhanced, target.detach(), exponents, l1_share, data_range
         )
     return result
 
@@ -71,26 +71,18 @@ class _StreamedLoss(torch.autograd.Function):
         exponents: list[float],
         l1_share: float,
         data_range: float,
-        differentiable: bool,
     ) -> Tensor:
-        dtype = torch.promote_types(
-            torch.promote_types(enhanced.dtype, target.dtype), torch.float32
-        )
-        maps = (image.reshape(1, -1, *image.shape[-2:]) for image in (enhanced, target))
-        images = Images(*maps, data_range, dtype)
-        means, gradients = means_of_scales(images, len(exponents), differentiable=differentiable)
-        with torch.set_grad_enabled(differentiable):
-            means.requires_grad_(differentiable)
-            powers = keep_positive(means) ** means.new_tensor(exponents)[:, None]
-            loss = 100 * (1 - l1_share) * (1 - powers.prod(dim=0).mean())
-        gradient = None
-        if differentiable:
-            gradient = gradient_of_image(gradients, *torch.autograd.grad(loss, means))
-        loss = loss.detach()
+        dtype = torch.promote_types(enhanced.dtype, target.dtype)
+        dtype = torch.promote_types(dtype, torch.float32)
+        x, y = (image.reshape(1, -1, *image.shape[-2:]) for image in (enhanced, target))
+        images = Images(x, y, data_range, dtype)
+        distances, maps = distances_of_scales(images, len(exponents))
+        share = 1 - l1_share
+        loss, weights = _ms_ssim_loss(distances, [one.shape for one in maps], exponents, share)
+        gradient = gradient_of_image(maps, weights)
         if l1_share:
             loss += _add_absolute_error(images, 100 * l1_share, gradient)
-        if gradient is not None:
-            ctx.save_for_backward(gradient.view(enhanced.shape))
+        ctx.save_for_backward(gradient.view(enhanced.shape))
         ctx.dtype = enhanced.dtype
         return loss.to(dtype)
 
@@ -99,24 +91,44 @@ class _StreamedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient.mul_(gradients[0]).to(ctx.dtype), None, None, None, None, None
+        return gradient.mul_(gradients[0]).to(ctx.dtype), None, None, None, None
 
 
-def _add_absolute_error(images: Images, factor: float, gradient: Tensor | None) -> Tensor:
-    """Return the mean absolute error times a factor, a scalar in float64.
+def _ms_ssim_loss(
+    distances: Tensor, shapes: list[torch.Size], exponents: list[float], share: float
+) -> tuple[Tensor, Tensor]:
+    """Return 100 * share * (1 - mean MS-SSIM), a scalar, and its derivative for each distance.
+
+    Args:
+        distances: Those of `distances_of_scales`, shape (scales, M).
+        shapes: Shapes of the scales, (..., H, W).
+        exponents: Exponents of the scales.
+        share: Share of MS-SSIM in the loss.
+    """
+    halves = [(rows - MARGIN) * (columns - MARGIN) / 2 for *_, rows, columns in shapes]
+    numbers = distances.new_tensor([halves, exponents])[:, :, None]
+    with torch.inference_mode(False), torch.enable_grad():
+        distances = distances.clone().requires_grad_()
+        logarithms = numbers[1] * keep_positive(1 - distances / numbers[0]).log()
+        loss = -100 * share * logarithms.sum(dim=0).expm1().mean()
+        (derivatives,) = torch.autograd.grad(loss, distances)
+    return loss.detach(), derivatives
+
+
+def _add_absolute_error(images: Images, factor: float, gradient: Tensor) -> Tensor:
+    """Return the mean absolute error times a factor, a scalar, and add its gradient to a map.
 
     Args:
         images: Images to compare.
         factor: Factor.
-        gradient: Map to add the gradient to, shape (1, M, H, W).
+        gradient: Map, shape (1, M, H, W).
     """
-    factor /= images.enhanced.numel()
-    height = -(-images.enhanced.shape[-2] // MOST_BANDS)
-    maps = (images.enhanced, images.target, *([] if gradient is None else [gradient]))
+    factor /= gradient.numel()
+    height = -(-gradient.shape[2] // MOST_BANDS)
+    bands = (maps.split(height, dim=2) for maps in (images.enhanced, images.target, gradient))
     sums = []
-    for x, y, *part in zip(*(image.split(height, dim=2) for image in maps), strict=True):
-        difference = x.to(images.dtype) - y.to(images.dtype)
+    for x, y, part in zip(*bands, strict=True):
+        difference = x - y.to(images.dtype)
         sums.append(difference.abs().sum(dim=(1, 3)))
-        for there in part:
-            there.add_(difference.sign_(), alpha=factor)
+        part.add_(difference.sign_(), alpha=factor)
     return torch.cat(sums, dim=1).sum(dtype=torch.float64) * factor

@@ -25,23 +25,15 @@ contrast-structure is, with t_d = v_d / D^2 and t_s = (v_s + 2 C2) / D^2,
 where G' spreads every window's value over the window: the transpose of the blur.
 """
 
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from radenhance.loss.blur import MARGIN, Blur, blur_for
+from radenhance.loss.blur import MARGIN, blur_for
 from radenhance.loss.ms_ssim import K1, K2
-
-BAND_PIXELS = 2**17
-"""Pixels of a band at least: few enough for its maps to stay in the cache of a CPU."""
-
-MOST_BANDS = 13
-"""Bands of an image at most. A band has eight maps at a time: with one in 13 and the gradients of
-all scales that is two maps of the image. More would be more operators to start."""
 
 
 @dataclass(frozen=True)
@@ -75,131 +67,122 @@ class Images:
         return torch.zeros(shape, dtype=self.dtype, device=self.enhanced.device)
 
     def _pair(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = x.to(self.dtype), y.to(self.dtype)
+        y = y.to(self.dtype)  # and x, in the kernels
         middle = self.data_range  # of the sum: its variance is a difference of squares
         return torch.cat([(x + y).sub_(middle), x - y], dim=1)
 
 
-def means_of_scales(
-    images: Images, num_scales: int, *, differentiable: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """Return mean similarities, and the gradient of each for the enhanced image of its scale.
+def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[Tensor]]:
+    """Return by how much the images differ at each scale, and maps of gradients.
 
-    The similarity is the contrast-structure, at the coarsest scale multiplied by the luminance.
+    A distance is half of 1 - similarity, summed over all windows. The similarity is the
+    contrast-structure, at the coarsest scale multiplied by the luminance.
 
     Args:
         images: Images to compare.
         num_scales: Number of scales.
-        differentiable: Whether to make the gradients; else there are none.
 
     Returns:
-        Means in float64, shape (scales, M), and maps, the finest of shape (1, M, H, W), each a
-        quarter of the gradient of a scale's sum over all windows. Both are fine to coarse.
+        Distances in float64, shape (scales, M), and a map for each scale, the finest of shape
+        (1, M, H, W): the gradient of the distance for the enhanced image of that scale.
+        Both are fine to coarse.
     """
     pairs = [images.halved_pair()] if num_scales > 1 else []
     while len(pairs) < num_scales - 1:
         pairs.append(_halve(pairs[-1]))
     bands = _Bands(images)
-    means, gradients = [], []
+    distances, gradients = [], []
     for scale in reversed(range(num_scales)):
         pair = pairs.pop() if scale > 0 else None
         size = (images.enhanced if pair is None else pair).shape[-2:]
-        gradient = images.zeros(size) if differentiable else None
-        means.append(bands.mean(pair, size, gradient, with_luminance=scale == num_scales - 1))
-        if gradient is not None:
-            gradients.append(gradient)
+        gradients.append(images.zeros(size))
+        bright = scale == num_scales - 1
+        distances.append(bands.distance(pair, gradients[-1], bright=bright))
         del pair
-    return torch.stack(means[::-1]), gradients[::-1]
+    return torch.stack(distances[::-1]), gradients[::-1]
 
 
 def gradient_of_image(gradients: list[Tensor], weights: Tensor) -> Tensor:
-    """Return the gradient of a function of the means, in the memory of the finest of theirs.
+    """Return the gradient of a function of the distances, in the memory of the finest of theirs.
 
     Args:
-        gradients: Those of `means_of_scales`; they are spent.
-        weights: Derivative of the function for each mean, shape (scales, M).
+        gradients: Maps of `distances_of_scales`, fine to coarse; they are spent.
+        weights: Derivative of the function for each distance, shape (scales, M).
     """
-    factors = weights.to(gradients[0].dtype)[:, None, :, None, None].unbind()
-    coarse: Tensor | None = None
-    for factor in reversed(factors):
+    factors = weights.to(gradients[0].dtype)[:, None, :, None, None]
+    coarse = gradients.pop().mul_(factors[-1])
+    while gradients:
         fine = gradients.pop()
-        fine.mul_(factor * (4 / _num_windows(fine.shape[-2:])))
-        if coarse is not None:
-            _add_halving_transposed(fine, coarse)
+        fine.mul_(factors[len(gradients)])
+        _add_halving_transposed(fine, coarse)
         coarse = fine
-    assert coarse is not None
     return coarse
 
 
 class _Bands:
-    """Similarity over the windows of an image, and its gradient, one band of rows at a time."""
+    """What the windows of two images differ by, and its gradient, one band of rows at a time."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
         self._num = images.enhanced.shape[1]
-        self._pixels = max(BAND_PIXELS, images.enhanced.numel() // MOST_BANDS)
-        self._blur = blur_for(images.enhanced, 3 * self._num, images.dtype)
+        self._blur = blur_for(images.enhanced, (2 * self._num, 3 * self._num), images.dtype)
+        c2 = 2 * (K2 * images.data_range) ** 2
+        self._offset = images.enhanced.new_tensor([c2, 0.0], dtype=images.dtype)
+        self._offset = self._offset.repeat_interleave(self._num)
 
-    def mean(
-        self,
-        pair: Tensor | None,
-        size: Sequence[int],
-        gradient: Tensor | None,
-        *,
-        with_luminance: bool,
-    ) -> Tensor:
-        """Return the mean similarities of a scale, shape (M,).
+    def distance(self, pair: Tensor | None, gradient: Tensor, *, bright: bool) -> Tensor:
+        """Return the distance at one scale, shape (M,), and add its gradient to a map.
 
         Args:
             pair: Sum and difference, shape (1, 2 M, H, W), or None for those of the images.
-            size: Height and width.
-            gradient: Map to add a quarter of the gradient of the sum over all windows to, shape
-                (1, M, H, W).
-            with_luminance: Whether contrast-structure is multiplied by luminance.
+            gradient: Map, shape (1, M, H, W).
+            bright: Whether contrast-structure is multiplied by luminance.
         """
-        rows = size[0] - MARGIN
-        height = max(1, self._pixels // (self._num * size[1]))
-        distances = []
-        for first in range(0, rows, height):
-            seen = slice(first, min(first + height, rows) + MARGIN)
+        sums: list[Tensor] = []
+        for seen in self._bands_of(gradient):
             band = self._images.pair(seen) if pair is None else pair[:, :, seen]
-            part = None if gradient is None else gradient[:, :, seen]
-            distances.append(self._distances(band, part, with_luminance))
-            del band
-        distance = torch.cat(distances, dim=-1).sum(dim=(0, -1), dtype=torch.float64)
-        return 1 - distance * (2 / _num_windows(size))
+            # the slopes have no name here, so that they are released while they are spread
+            spread = self._blur.spread(self._slopes(band, sums, bright))
+            of_sum, of_difference, of_means = spread.split(self._num, dim=1)
+            total, difference = band.split(self._num, dim=1)
+            part = gradient[:, :, seen].addcmul_(difference, of_sum, value=2)
+            part.addcmul_(total, of_difference, value=-2).add_(of_means, alpha=2)
+            del band, spread, of_sum, of_difference, of_means, total, difference
+        return torch.cat(sums, dim=-1).sum(dim=(0, -1), dtype=torch.float64)
 
-    def _distances(self, pair: Tensor, gradient: Tensor | None, with_luminance: bool) -> Tensor:
-        """Return half of 1 - similarity, summed along each row, shape (1, M, H - 10).
+    def _bands_of(self, scale: Tensor) -> Iterator[slice]:
+        """Yield the rows that the bands of a scale see; those of neighbours overlap."""
+        finest = self._images.enhanced.numel()
+        pixels = max(self._blur.band_pixels, finest // self._blur.most_bands)
+        if scale.numel() < finest:
+            pixels *= 2  # its pairs are there already, and no map of the finest
+        height = max(1, pixels // scale[:, :, 0].numel())
+        rows = scale.shape[2] - MARGIN
+        for first in range(0, rows, height):
+            yield slice(first, min(first + height, rows) + MARGIN)
+
+    def _slopes(self, pair: Tensor, sums: list[Tensor], bright: bool) -> Tensor:
+        """Return the maps to spread, t_s, t_d and what the means get, shape (1, 3 M, H, W).
 
         Args:
             pair: Sum and difference, shape (1, 2 M, H, W).
-            gradient: Map to add a quarter of the gradient of the similarities to, shape
-                (1, M, H, W).
-            with_luminance: Whether contrast-structure is multiplied by luminance.
+            sums: List to append the distances to, summed along rows, shape (1, M, H - 10).
+            bright: Whether contrast-structure is multiplied by luminance.
         """
         means = self._blur.mean(pair)
-        slopes = self._blur.mean(pair.square()).addcmul_(means, means, value=-1)
+        slopes = self._blur.mean(pair.square(), self._offset).addcmul_(means, means, value=-1)
         of_sum, of_difference = slopes.split(self._num, dim=1)
-        spread = of_sum.add_(2 * (K2 * self._images.data_range) ** 2) + of_difference
+        spread = of_sum + of_difference
         both = slopes.view(2, *spread.shape[1:]).div_(spread)  # 1 - r and r
-        light = self._light(means, of_difference) if with_luminance else None
-        sums = (of_difference if light is None else light[0]).sum(dim=-1)
-        if gradient is None:
-            return sums
-        both.div_(spread if light is None else spread.div_(light[1]))  # t_s and t_d
-        mean_sum, mean_difference = means.split(self._num, dim=1)
-        of_mean = (of_difference * mean_sum).addcmul_(of_sum, mean_difference, value=-1)
+        light = self._light(means, of_difference) if bright else None
+        sums.append((of_difference if light is None else light[0]).sum(dim=-1))
+        both.div_(spread if light is None else spread.div_(light[1]))
+        mean, mean_difference = means.split(self._num, dim=1)
+        of_means = (of_difference * mean).addcmul_(of_sum, mean_difference, value=-1)
         if light is not None:
-            of_mean.add_(light[2])
-        del means, mean_sum, mean_difference, spread, both, light
-        maps = torch.cat([slopes, of_mean], dim=1)
-        del slopes, of_sum, of_difference, of_mean
-        of_sum, of_difference, of_mean = self._blur.spread(maps).chunk(3, dim=1)
-        total, difference = pair.chunk(2, dim=1)
-        gradient.addcmul_(total, of_difference).addcmul_(difference, of_sum, value=-1)
-        gradient.sub_(of_mean)
-        return sums
+            of_means.add_(light[2])
+        del means, mean, mean_difference, spread, light
+        return torch.cat([slopes, of_means], dim=1)
 
     def _light(self, means: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the luminance makes of a band, three maps of shape (1, M, H, W).
@@ -222,10 +205,6 @@ class _Bands:
         return share + dark * contrast, 1 - 2 * dark, -slope
 
 
-def _num_windows(size: Sequence[int]) -> int:
-    return (size[0] - MARGIN) * (size[1] - MARGIN)
-
-
 def _halve(images: Tensor) -> Tensor:
     """Return `ms_ssim.halve(images)` by one operator.
 
@@ -244,11 +223,10 @@ def _add_halving_transposed(fine: Tensor, coarse: Tensor) -> None:
         coarse: Shape (1, M, ceil(H / 2), ceil(W / 2)); changed in place.
     """
     rows, columns = fine.shape[-2:]
-    coarse.div_(4)
     if rows % 2:
-        coarse[:, :, -1] *= 2
+        coarse[:, :, -1].mul_(2)
     if columns % 2:
-        coarse[:, :, :, -1] *= 2
+        coarse[:, :, :, -1].mul_(2)
     wide = coarse.repeat_interleave(2, dim=3)[:, :, :, :columns]
-    fine[:, :, 0::2] += wide
-    fine[:, :, 1::2] += wide[:, :, : rows // 2]
+    fine[:, :, 0::2].add_(wide, alpha=0.25)
+    fine[:, :, 1::2].add_(wide[:, :, : rows // 2], alpha=0.25)
