@@ -4,7 +4,7 @@ MS-SSIM is blind to a shift of brightness that leaves the structure alone, and s
 network that it trains drift in tone. Zhao, Gallo, Frosio and Kautz, "Loss functions for image
 restoration with neural networks" (IEEE TCI 2017) add the absolute error, at 0.16 of the whole.
 
-Value and gradient are made together, where the images are at hand: one map of the image's size
+Value and gradient are made together, while the images are at hand. One map of the image's size
 waits for the backward pass, which multiplies it by a number.
 """
 
@@ -20,6 +20,7 @@ from radenhance.loss.ms_ssim import (
     NUM_SCALES,
     NumScales,
     check_same_shape,
+    full_precision,
     keep_positive,
     scale_weights,
 )
@@ -72,8 +73,7 @@ class _StreamedLoss(torch.autograd.Function):
         l1_share: float,
         data_range: float,
     ) -> Tensor:
-        dtype = torch.promote_types(enhanced.dtype, target.dtype)
-        dtype = torch.promote_types(dtype, torch.float32)
+        dtype = full_precision(enhanced, target)
         x, y = (image.reshape(1, -1, *image.shape[-2:]) for image in (enhanced, target))
         images = Images(x, y, data_range, dtype)
         distances, maps = distances_of_scales(images, len(exponents))
@@ -106,8 +106,8 @@ def _ms_ssim_loss(
         share: Share of MS-SSIM in the loss.
     """
     halves = [(rows - MARGIN) * (columns - MARGIN) / 2 for *_, rows, columns in shapes]
-    numbers = distances.new_tensor([halves, exponents])[:, :, None]
     with torch.inference_mode(False), torch.enable_grad():
+        numbers = distances.new_tensor([halves, exponents])[:, :, None]
         distances = distances.clone().requires_grad_()
         logarithms = numbers[1] * keep_positive(1 - distances / numbers[0]).log()
         loss = -100 * share * logarithms.sum(dim=0).expm1().mean()
@@ -125,7 +125,9 @@ def _add_absolute_error(images: Images, factor: float, gradient: Tensor) -> Tens
     """
     factor /= gradient.numel()
     height = -(-gradient.shape[2] // MOST_BANDS)
-    bands = (maps.split(height, dim=2) for maps in (images.enhanced, images.target, gradient))
+    bands = (
+        torch.split(maps, height, dim=2) for maps in (images.enhanced, images.target, gradient)
+    )
     sums = []
     for x, y, part in zip(*bands, strict=True):
         difference = x - y.to(images.dtype)

@@ -1,39 +1,39 @@
-"""MS-SSIM and its gradient, in bands of rows and with few passes over memory.
+"""MS-SSIM and its gradient, in bands of rows and in few passes over memory.
 
 Autograd keeps 18 maps of the size of the image for MS-SSIM. But a scale enters it only through its
 mean m over the image, and the gradient of a mean is a sum over places: a band of rows gives its
-share of m and of dm/dx and can be forgotten. What is kept is dm/dx, one map per scale, until all m
-are known and with them how much each weighs:
+share of m and of dm/dx and can be forgotten. How much each m weighs is known only when all of them
+are; so dm/dx is kept, one map per scale, and they are added up from coarse to fine, in place:
 
     dloss/dx = sum over scales of  dloss/dm * (transpose of the halvings) dm/dx
 
-Scales go coarse to fine, so that bands of the finest, which are the largest, have nothing else
-beside them.
+Scales are gone through from coarse to fine too: those of the finest, whose bands take most, then
+have no halved images beside them.
 
-Sum s = x + y and difference d = x - y of two images say all that similarity needs. With means mu
+The sum s = x + y and the difference d = x - y say all that similarity needs. With their means mu
 and variances v under the Gaussian window G, and C1 and C2 of Wang et al. 2003,
 
     contrast-structure = 1 - 2 r      r = v_d / D       D = v_s + v_d + 2 C2
     luminance          = 1 - 2 p      p = mu_d^2 / L    L = mu_s^2 + mu_d^2 + 2 C1
 
-so that four maps are blurred (s, d and their squares) where x and y need five, and nearly equal
-images are told apart by small numbers instead of by differences of large ones. The gradient of
-contrast-structure is, with t_d = v_d / D^2 and t_s = (v_s + 2 C2) / D^2,
+so that four maps are blurred (s, d and their squares) where x and y need five, and images that are
+nearly equal differ by small numbers, not by differences of large ones. What is summed is r, or
+r + p - 2 r p where the luminance counts. With t_d = v_d / D^2 and t_s = (v_s + 2 C2) / D^2
 
-    d(sum of 1 - 2 r)/dx = 4 (s G't_d - d G't_s - G'(t_d mu_s - t_s mu_d))
+    d(sum of r)/dx = 2 (d G't_s - s G't_d + G'(t_d mu_s - t_s mu_d))
 
 where G' spreads every window's value over the window: the transpose of the blur.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from radenhance.loss.blur import MARGIN, blur_for
-from radenhance.loss.ms_ssim import K1, K2
+from radenhance.loss.ms_ssim import K1, K2, halve
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,13 @@ class Images:
 
     def halved_pair(self) -> Tensor:
         """Return sum and difference of the halved images, shape (1, 2 M, H / 2, W / 2)."""
-        x, y = (_halve(image.to(self.dtype)) for image in (self.enhanced, self.target))
+        x, y = (halve(image.to(self.dtype)) for image in (self.enhanced, self.target))
         return self._pair(x, y)
 
-    def zeros(self, size: Sequence[int]) -> Tensor:
-        """Return a map of zeros, shape (1, M, *size)."""
-        shape = (*self.enhanced.shape[:2], *size)
-        return torch.zeros(shape, dtype=self.dtype, device=self.enhanced.device)
-
     def _pair(self, x: Tensor, y: Tensor) -> Tensor:
-        y = y.to(self.dtype)  # and x, in the kernels
-        middle = self.data_range  # of the sum: its variance is a difference of squares
-        return torch.cat([(x + y).sub_(middle), x - y], dim=1)
+        y = y.to(self.dtype)  # what x then becomes while they are added
+        about_zero = (x + y).sub_(self.data_range)  # variances are differences of its squares
+        return torch.cat([about_zero, x - y], dim=1)
 
 
 def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[Tensor]]:
@@ -89,13 +84,14 @@ def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[T
     """
     pairs = [images.halved_pair()] if num_scales > 1 else []
     while len(pairs) < num_scales - 1:
-        pairs.append(_halve(pairs[-1]))
+        pairs.append(halve(pairs[-1]))
     bands = _Bands(images)
     distances, gradients = [], []
     for scale in reversed(range(num_scales)):
         pair = pairs.pop() if scale > 0 else None
         size = (images.enhanced if pair is None else pair).shape[-2:]
-        gradients.append(images.zeros(size))
+        shape = (*images.enhanced.shape[:2], *size)
+        gradients.append(torch.zeros(shape, dtype=images.dtype, device=images.enhanced.device))
         bright = scale == num_scales - 1
         distances.append(bands.distance(pair, gradients[-1], bright=bright))
         del pair
@@ -143,8 +139,8 @@ class _Bands:
             band = self._images.pair(seen) if pair is None else pair[:, :, seen]
             # the slopes have no name here, so that they are released while they are spread
             spread = self._blur.spread(self._slopes(band, sums, bright))
-            of_sum, of_difference, of_means = spread.split(self._num, dim=1)
-            total, difference = band.split(self._num, dim=1)
+            of_sum, of_difference, of_means = spread.chunk(3, dim=1)
+            total, difference = band.chunk(2, dim=1)
             part = gradient[:, :, seen].addcmul_(difference, of_sum, value=2)
             part.addcmul_(total, of_difference, value=-2).add_(of_means, alpha=2)
             del band, spread, of_sum, of_difference, of_means, total, difference
@@ -162,55 +158,55 @@ class _Bands:
             yield slice(first, min(first + height, rows) + MARGIN)
 
     def _slopes(self, pair: Tensor, sums: list[Tensor], bright: bool) -> Tensor:
-        """Return the maps to spread, t_s, t_d and what the means get, shape (1, 3 M, H, W).
+        """Return what is to be spread: t_s, t_d, and the third map, shape (1, 3 M, H, W).
 
         Args:
-            pair: Sum and difference, shape (1, 2 M, H, W).
-            sums: List to append the distances to, summed along rows, shape (1, M, H - 10).
+            pair: Sum and difference, shape (1, 2 M, H + 10, W + 10).
+            sums: List to append the distances to, summed along rows, shape (1, M, H).
             bright: Whether contrast-structure is multiplied by luminance.
         """
         means = self._blur.mean(pair)
         slopes = self._blur.mean(pair.square(), self._offset).addcmul_(means, means, value=-1)
-        of_sum, of_difference = slopes.split(self._num, dim=1)
+        of_sum, of_difference = slopes.chunk(2, dim=1)
         spread = of_sum + of_difference
         both = slopes.view(2, *spread.shape[1:]).div_(spread)  # 1 - r and r
         light = self._light(means, of_difference) if bright else None
-        sums.append((of_difference if light is None else light[0]).sum(dim=-1))
-        both.div_(spread if light is None else spread.div_(light[1]))
-        mean, mean_difference = means.split(self._num, dim=1)
+        sums.append((of_difference if light is None else light.distance).sum(dim=-1))
+        both.div_(spread if light is None else spread.div_(light.luminance))
+        mean, mean_difference = means.chunk(2, dim=1)
         of_means = (of_difference * mean).addcmul_(of_sum, mean_difference, value=-1)
         if light is not None:
-            of_means.add_(light[2])
+            of_means.sub_(light.slope)
         del means, mean, mean_difference, spread, light
         return torch.cat([slopes, of_means], dim=1)
 
-    def _light(self, means: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the luminance makes of a band, three maps of shape (1, M, H, W).
-
-        Args:
-            means: Means of sum and difference, shape (1, 2 M, H, W).
-            share: r of the module's formula.
-
-        Returns:
-            Half of 1 - similarity, the luminance, and a quarter of minus the derivative for the
-            mean of the enhanced image that the luminance has by itself.
-        """
+    def _light(self, means: Tensor, share: Tensor) -> "_Light":
+        """Return what the luminance adds, from means of sum and difference and from r."""
+        data_range = self._images.data_range
         total, difference = means.chunk(2, dim=1)
-        total = total + self._images.data_range
-        energy = total.square().add_(difference.square()).add_(2 * (K1 * self._images.data_range) ** 2)
-        tilt = difference / energy
+        total = total + data_range
+        tilt = difference / (total * total + difference * difference + 2 * (K1 * data_range) ** 2)
         dark = tilt * difference
         contrast = 1 - 2 * share
-        slope = ((total + difference) * tilt).sub_(1).mul_(tilt).mul_(contrast)
-        return share + dark * contrast, 1 - 2 * dark, -slope
+        return _Light(
+            luminance=1 - 2 * dark,
+            distance=share + dark * contrast,
+            slope=contrast * tilt * ((total + difference) * tilt - 1),
+        )
 
 
-def _halve(images: Tensor) -> Tensor:
-    """Return `ms_ssim.halve(images)` by one operator.
+class _Light(NamedTuple):
+    """What the luminance adds to a band; maps of shape (1, M, H, W).
 
-    A block over the edge has the mean of its pixels, as if the last row or column were repeated.
+    Args:
+        luminance: The luminance, 1 - 2 p.
+        distance: r + p - 2 r p.
+        slope: Half of minus the derivative of the distance for the mean of x by p alone.
     """
-    return F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
+
+    luminance: Tensor
+    distance: Tensor
+    slope: Tensor
 
 
 def _add_halving_transposed(fine: Tensor, coarse: Tensor) -> None:
