@@ -131,6 +131,6 @@ def _add_absolute_error(images: Images, factor: float, gradient: Tensor) -> Tens
     sums = []
     for x, y, part in zip(*bands, strict=True):
         difference = x - y.to(images.dtype)
-        sums.append(difference.abs().sum(dim=(1, 3)))
+        sums.append(torch.linalg.vector_norm(difference, 1, dim=3))
         part.add_(difference.sign_(), alpha=factor)
-    return torch.cat(sums, dim=1).sum(dtype=torch.float64) * factor
+    return torch.cat(sums, dim=2).sum(dtype=torch.float64) * factor

@@ -63,8 +63,7 @@ class Images:
 
     def _pair(self, x: Tensor, y: Tensor) -> Tensor:
         y = y.to(self.dtype)  # what x then becomes while they are added
-        about_zero = (x + y).sub_(self.data_range)  # variances are differences of its squares
-        return torch.cat([about_zero, x - y], dim=1)
+        return torch.cat([x + y, x - y], dim=1)
 
 
 def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[Tensor]]:
@@ -82,10 +81,12 @@ def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[T
         (1, M, H, W): the gradient of the distance for the enhanced image of that scale.
         Both are fine to coarse.
     """
-    pairs = [images.halved_pair()] if num_scales > 1 else []
+    pairs = [images.halved_pair()]
+    middle = pairs[0].mean(dim=(2, 3), keepdim=True)
+    pairs[0].sub_(middle)
     while len(pairs) < num_scales - 1:
         pairs.append(halve(pairs[-1]))
-    bands = _Bands(images)
+    bands = _Bands(images, middle)
     distances, gradients = [], []
     for scale in reversed(range(num_scales)):
         pair = pairs.pop() if scale > 0 else None
@@ -118,8 +119,9 @@ def gradient_of_image(gradients: list[Tensor], weights: Tensor) -> Tensor:
 class _Bands:
     """What the windows of two images differ by, and its gradient, one band of rows at a time."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, middle: Tensor) -> None:
         self._images = images
+        self._middle = middle  # subtracted, as variances are differences of squares
         self._num = images.enhanced.shape[1]
         self._blur = blur_for(images.enhanced, (2 * self._num, 3 * self._num), images.dtype)
         c2 = 2 * (K2 * images.data_range) ** 2
@@ -136,7 +138,7 @@ class _Bands:
         """
         sums: list[Tensor] = []
         for seen in self._bands_of(gradient):
-            band = self._images.pair(seen) if pair is None else pair[:, :, seen]
+            band = self._images.pair(seen).sub_(self._middle) if pair is None else pair[:, :, seen]
             # the slopes have no name here, so that they are released while they are spread
             spread = self._blur.spread(self._slopes(band, sums, bright))
             of_sum, of_difference, of_means = spread.chunk(3, dim=1)
@@ -144,7 +146,7 @@ class _Bands:
             part = gradient[:, :, seen].addcmul_(difference, of_sum, value=2)
             part.addcmul_(total, of_difference, value=-2).add_(of_means, alpha=2)
             del band, spread, of_sum, of_difference, of_means, total, difference
-        return torch.cat(sums, dim=-1).sum(dim=(0, -1), dtype=torch.float64)
+        return torch.cat(sums, dim=-1).sum(dim=(0, -1))
 
     def _bands_of(self, scale: Tensor) -> Iterator[slice]:
         """Yield the rows that the bands of a scale see; those of neighbours overlap."""
@@ -171,7 +173,9 @@ class _Bands:
         spread = of_sum + of_difference
         both = slopes.view(2, *spread.shape[1:]).div_(spread)  # 1 - r and r
         light = self._light(means, of_difference) if bright else None
-        sums.append((of_difference if light is None else light.distance).sum(dim=-1))
+        sums.append(
+            (of_difference if light is None else light.distance).sum(dim=-1, dtype=torch.float64)
+        )
         both.div_(spread if light is None else spread.div_(light.luminance))
         mean, mean_difference = means.chunk(2, dim=1)
         of_means = (of_difference * mean).addcmul_(of_sum, mean_difference, value=-1)
@@ -183,8 +187,7 @@ class _Bands:
     def _light(self, means: Tensor, share: Tensor) -> "_Light":
         """Return what the luminance adds, from means of sum and difference and from r."""
         data_range = self._images.data_range
-        total, difference = means.chunk(2, dim=1)
-        total = total + data_range
+        total, difference = (means + self._middle).chunk(2, dim=1)
         tilt = difference / (total * total + difference * difference + 2 * (K1 * data_range) ** 2)
         dark = tilt * difference
         contrast = 1 - 2 * share
