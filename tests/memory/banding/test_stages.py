@@ -8,6 +8,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from radenhance.errors import UsageError
+from radenhance.loss.ms_ssim import ms_ssim_loss
 from radenhance.loss.streamed import streamed_loss
 from radenhance.memory.footprint import Footprint
 from radenhance.memory.techniques import MemoryTechniques
@@ -37,13 +38,14 @@ def train(network, techniques, *, steps=1, micro_batches=1, dtype=torch.float64,
     """Losses of all steps, gradients of the last one, and the state dict after it."""
     unet = copy.deepcopy(network).to(dtype)
     optimizer = torch.optim.SGD(unet.parameters(), lr=1e-3)
+    loss_of = ms_ssim_loss if techniques == PLAIN else streamed_loss
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
         for raw, target in zip(*(i.chunk(micro_batches) for i in images(dtype=dtype)), strict=True):
             with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=bool(autocast)):
                 enhanced = techniques.run(unet, raw)
-            loss = streamed_loss(enhanced, target, num_scales="auto")
+            loss = loss_of(enhanced, target, num_scales="auto")
             (loss / micro_batches).backward()
             losses.append(loss.detach())
         optimizer.step()
