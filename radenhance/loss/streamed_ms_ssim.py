@@ -22,7 +22,8 @@ r + p - 2 r p where the luminance counts. With t_d = v_d / D^2 and t_s = (v_s + 
 
     d(sum of r)/dx = 2 (d G't_s - s G't_d + G'(t_d mu_s - t_s mu_d))
 
-where G' spreads every window's value over the window: the transpose of the blur.
+where G' spreads every window's value over the window: the transpose of the blur. Neither variances
+nor this gradient change with a number that is added to s or d.
 """
 
 from collections.abc import Iterator
