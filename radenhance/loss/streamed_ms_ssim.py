@@ -62,6 +62,14 @@ class Images:
         x, y = (halve(image.to(self.dtype)) for image in (self.enhanced, self.target))
         return self._pair(x, y)
 
+    def mean_pair(self) -> Tensor:
+        """Return the means of sum and difference of the images, shape (1, 2 M, 1, 1)."""
+        x, y = (
+            image.mean(dim=(2, 3), keepdim=True, dtype=self.dtype)
+            for image in (self.enhanced, self.target)
+        )
+        return self._pair(x, y)
+
     def _pair(self, x: Tensor, y: Tensor) -> Tensor:
         y = y.to(self.dtype)  # what x then becomes while they are added
         return torch.cat([x + y, x - y], dim=1)
@@ -82,9 +90,10 @@ def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[T
         (1, M, H, W): the gradient of the distance for the enhanced image of that scale.
         Both are fine to coarse.
     """
-    pairs = [images.halved_pair()]
-    middle = pairs[0].mean(dim=(2, 3), keepdim=True)
-    pairs[0].sub_(middle)
+    pairs = [images.halved_pair()] if num_scales > 1 else []
+    middle = pairs[0].mean(dim=(2, 3), keepdim=True) if pairs else images.mean_pair()
+    if pairs:
+        pairs[0].sub_(middle)
     while len(pairs) < num_scales - 1:
         pairs.append(halve(pairs[-1]))
     bands = _Bands(images, middle)
