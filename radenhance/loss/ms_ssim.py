@@ -1,6 +1,6 @@
 """Multi-scale structural similarity, as pure functions: the definition, and the oracle of tests.
 
-What trains is `streamed_ms_ssim.py`, which gives the same numbers in less memory; validation
+What trains is `streamed.py`, which gives the same numbers in less memory; validation
 measures with the functions here.
 
 The definition is that of Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image
@@ -83,7 +83,8 @@ def ms_ssim(
     check_same_shape(enhanced, target)
     weights = scale_weights(min(enhanced.shape[-2:]), num_scales)
     with torch.autocast(enhanced.device.type, enabled=False):
-        enhanced, target = in_full_precision(enhanced, target)
+        dtype = full_precision(enhanced, target)
+        enhanced, target = enhanced.to(dtype), target.to(dtype)
         product = enhanced.new_ones(enhanced.shape[:2])
         for scale, weight in enumerate(weights):
             if scale > 0:
@@ -105,7 +106,8 @@ def ssim(enhanced: Tensor, target: Tensor, *, data_range: float = 1.0) -> Tensor
     check_same_shape(enhanced, target)
     scale_weights(min(enhanced.shape[-2:]), 1)
     with torch.autocast(enhanced.device.type, enabled=False):
-        enhanced, target = in_full_precision(enhanced, target)
+        dtype = full_precision(enhanced, target)
+        enhanced, target = enhanced.to(dtype), target.to(dtype)
         similarity, _ = ssim_means(enhanced, target, data_range)
     return similarity.mean(dim=1)
 
@@ -177,12 +179,10 @@ def gaussian_window(like: Tensor) -> Tensor:
 def halve(image: Tensor) -> Tensor:
     """Return the means of 2x2 blocks, shape (N, C, ceil(H / 2), ceil(W / 2)).
 
-    An odd last row or column is repeated and so keeps its value; zeros would darken it.
+    An odd last row or column is repeated and so keeps its value; zeros would darken it. A block
+    over the edge has the mean of its pixels, which is the same.
     """
-    rows, columns = image.shape[-2:]
-    if rows % 2 or columns % 2:
-        image = F.pad(image, (0, columns % 2, 0, rows % 2), mode="replicate")
-    return F.avg_pool2d(image, 2)
+    return F.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
 
 
 def keep_positive(similarity: Tensor) -> Tensor:
@@ -192,10 +192,10 @@ def keep_positive(similarity: Tensor) -> Tensor:
     return torch.where(low, FLOOR**2 / gap, similarity)
 
 
-def in_full_precision(enhanced: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both images in float32, or in float64 when one of them is."""
-    dtype = torch.promote_types(torch.promote_types(enhanced.dtype, target.dtype), torch.float32)
-    return enhanced.to(dtype), target.to(dtype)
+def full_precision(enhanced: Tensor, target: Tensor) -> torch.dtype:
+    """Return float32, or float64 when one of both images has it."""
+    dtype = torch.promote_types(enhanced.dtype, target.dtype)
+    return torch.promote_types(dtype, torch.float32)
 
 
 def check_same_shape(enhanced: Tensor, target: Tensor) -> None:

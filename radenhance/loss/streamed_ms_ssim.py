@@ -1,231 +1,241 @@
-"""The loss that trains: the one that `ms_ssim.py` defines, and its gradient, in bands of rows.
+"""MS-SSIM and its gradient, in bands of rows and in few passes over memory.
 
-Autograd keeps 18 maps of the size of the image for MS-SSIM. But a scale enters the loss only
-through its mean m_s over the image, and the gradient of a mean is a sum over places: a band of rows
-gives its share of m_s and of dm_s/dx and can be forgotten. How much each m_s weighs is known only
-when all of them are; so dm_s/dx is kept, one map per scale, and the backward pass adds them up from
-coarse to fine, in place:
+Autograd keeps 18 maps of the size of the image for MS-SSIM. But a scale enters it only through its
+mean m over the image, and the gradient of a mean is a sum over places: a band of rows gives its
+share of m and of dm/dx and can be forgotten. How much each m weighs is known only when all of them
+are; so dm/dx is kept, one map per scale, and they are added up from coarse to fine, in place:
 
-    dloss/dx = sum over s of  dloss/dm_s * (transpose of s halvings) dm_s/dx
+    dloss/dx = sum over scales of  dloss/dm * (transpose of the halvings) dm/dx
 
-With the two images and their halves that is 3.7 maps while the loss is computed and 1.3 until the
-backward pass. What comes after the means, weights and floor, is left to autograd.
+Scales are gone through from coarse to fine too: those of the finest, whose bands take most, then
+have no halved images beside them.
 
-With x and y about the middle of the data range, means mu and variances v under the Gaussian window
-G, cs the contrast-structure and l the luminance (Wang et al. 2003), q = l at the coarsest scale and
-else 1:
+The sum s = x + y and the difference d = x - y say all that similarity needs. With their means mu
+and variances v under the Gaussian window G, and C1 and C2 of Wang et al. 2003,
 
-    d(sum of q cs)/dx = G'(dq/dmu_x cs - 2 mu_x a - mu_y b) + 2 x G'a + y G'b
-    a = d(q cs)/dv_x = -q cs / (v_x + v_y + C2)      b = d(q cs)/dcov = 2 q / (v_x + v_y + C2)
+    contrast-structure = 1 - 2 r      r = v_d / D       D = v_s + v_d + 2 C2
+    luminance          = 1 - 2 p      p = mu_d^2 / L    L = mu_s^2 + mu_d^2 + 2 C1
 
-where G' spreads every window's value over the window: the transpose of the blur.
+so that four maps are blurred (s, d and their squares) where x and y need five, and images that are
+nearly equal differ by small numbers, not by differences of large ones. What is summed is r, or
+r + p - 2 r p where the luminance counts. With t_d = v_d / D^2 and t_s = (v_s + 2 C2) / D^2
+
+    d(sum of r)/dx = 2 (d G't_s - s G't_d + G'(t_d mu_s - t_s mu_d))
+
+where G' spreads every window's value over the window: the transpose of the blur. Neither variances
+nor this gradient change with a number that is added to s or d.
 """
 
-import math
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from typing_extensions import override
 
-from radenhance.loss.ms_ssim import (
-    K1,
-    K2,
-    NUM_SCALES,
-    WINDOW_SIGMA,
-    WINDOW_SIZE,
-    NumScales,
-    check_same_shape,
-    halve,
-    in_full_precision,
-    keep_positive,
-    scale_weights,
-)
-
-_BELLS = [
-    math.exp(-((i - WINDOW_SIZE // 2) ** 2) / (2 * WINDOW_SIGMA**2)) for i in range(WINDOW_SIZE)
-]
-WINDOW = [bell / sum(_BELLS) for bell in _BELLS]
-"""The Gaussian window of `ms_ssim.gaussian_window`, as numbers."""
-
-BAND_PIXELS = 2**17
-"""Pixels of a band at least: small enough for its twenty maps to stay in a cache."""
-
-MOST_BANDS = 64
-"""Bands of a scale at most, where a band's twenty maps are small beside the image anyway."""
+from radenhance.loss.blur import MARGIN, blur_for
+from radenhance.loss.ms_ssim import K1, K2, halve
 
 
-def streamed_ms_ssim_loss(
-    enhanced: Tensor,
-    target: Tensor,
-    *,
-    num_scales: NumScales = NUM_SCALES,
-    data_range: float = 1.0,
-) -> Tensor:
-    """Return `ms_ssim_loss(enhanced, target)`, with a gradient for `enhanced` alone.
-
-    Its backward pass works in place and so runs once: PyTorch refuses a second one.
+@dataclass(frozen=True)
+class Images:
+    """M images of one channel, enhanced and target.
 
     Args:
-        enhanced: Shape (N, C, H, W), any floating dtype; computed in float32, or float64 if given.
-        target: Shape (N, C, H, W).
-        num_scales: 1 to 5, or "auto" for as many as the image has room for.
+        enhanced: Shape (1, M, H, W), any floating dtype.
+        target: Shape (1, M, H, W).
         data_range: Largest minus smallest value that a pixel can have.
-
-    Raises:
-        ImageSizeError: The coarsest scale would be smaller than the window.
+        dtype: Type of the arithmetic.
     """
-    check_same_shape(enhanced, target)
-    weights = scale_weights(min(enhanced.shape[-2:]), num_scales)
-    with torch.autocast(enhanced.device.type, enabled=False):
-        enhanced, target = in_full_precision(enhanced, target)
-        differentiable = torch.is_grad_enabled() and enhanced.requires_grad
-        means: Tensor = _ScaleMeans.apply(
-            enhanced, target.detach(), len(weights), data_range, differentiable
+
+    enhanced: Tensor
+    target: Tensor
+    data_range: float
+    dtype: torch.dtype
+
+    def pair(self, rows: slice) -> Tensor:
+        """Return sum and difference of some rows, shape (1, 2 M, rows, W)."""
+        return self._pair(self.enhanced[:, :, rows], self.target[:, :, rows])
+
+    def halved_pair(self) -> Tensor:
+        """Return sum and difference of the halved images, shape (1, 2 M, H / 2, W / 2)."""
+        x, y = (halve(image.to(self.dtype)) for image in (self.enhanced, self.target))
+        return self._pair(x, y)
+
+    def mean_pair(self) -> Tensor:
+        """Return the means of sum and difference of the images, shape (1, 2 M, 1, 1)."""
+        x, y = (
+            image.mean(dim=(2, 3), keepdim=True, dtype=self.dtype)
+            for image in (self.enhanced, self.target)
         )
-        exponents = zip(means, weights, strict=True)
-        factors = [keep_positive(mean) ** weight for mean, weight in exponents]
-        return 100.0 * (1.0 - torch.stack(factors).prod(dim=0).mean())
+        return self._pair(x, y)
+
+    def _pair(self, x: Tensor, y: Tensor) -> Tensor:
+        y = y.to(self.dtype)  # what x then becomes while they are added
+        return torch.cat([x + y, x - y], dim=1)
 
 
-class _ScaleMeans(torch.autograd.Function):
-    """Means of contrast-structure at each scale, of similarity at the last: (scales, N, C)."""
+def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[Tensor]]:
+    """Return by how much the images differ at each scale, and maps of gradients.
 
-    @staticmethod
-    @override
-    def forward(
-        ctx: Any,
-        enhanced: Tensor,
-        target: Tensor,
-        num_scales: int,
-        data_range: float,
-        differentiable: bool,
-    ) -> Tensor:
-        means, gradients = [], []
-        for scale in range(num_scales):
-            if scale > 0:
-                enhanced, target = halve(enhanced), halve(target)
-            gradient = torch.zeros_like(enhanced) if differentiable else None
-            with_luminance = scale == num_scales - 1
-            means.append(_mean_of_scale(enhanced, target, data_range, with_luminance, gradient))
-            gradients.append(gradient)
-        ctx.save_for_backward(*gradients)
-        return torch.stack(means)
-
-    @staticmethod
-    @override
-    @once_differentiable
-    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
-        gradients: tuple[Tensor, ...] = ctx.saved_tensors
-        for gradient, weight in zip(gradients, weights[0], strict=True):
-            gradient.mul_(weight[:, :, None, None])
-        for coarse, fine in pairwise(reversed(gradients)):
-            _add_halving_transposed(fine, coarse)
-        return gradients[0], None, None, None, None
-
-
-def _mean_of_scale(
-    enhanced: Tensor,
-    target: Tensor,
-    data_range: float,
-    with_luminance: bool,
-    gradient: Tensor | None,
-) -> Tensor:
-    """Return the mean of one scale, shape (N, C), and add its gradient to `gradient`."""
-    rows, columns = (side - WINDOW_SIZE + 1 for side in enhanced.shape[-2:])
-    total = enhanced.new_zeros(enhanced.shape[:2], dtype=torch.float64)
-    band_pixels = max(BAND_PIXELS, enhanced.numel() // MOST_BANDS)
-    band_rows = max(1, band_pixels // enhanced[:, :, 0].numel())
-    for first in range(0, rows, band_rows):
-        seen = slice(first, min(first + band_rows, rows) + WINDOW_SIZE - 1)
-        x, y = (image[:, :, seen] - data_range / 2 for image in (enhanced, target))
-        similarity, slopes = _similarity(x, y, data_range, with_luminance, gradient is not None)
-        total += similarity.sum(dim=3).sum(dim=2, dtype=torch.float64)
-        if slopes is not None and gradient is not None:
-            gradient[:, :, seen] += _spread(x, y, slopes)
-    if gradient is not None:
-        gradient.div_(rows * columns)
-    return (total / (rows * columns)).to(enhanced.dtype)
-
-
-def _similarity(
-    x: Tensor, y: Tensor, data_range: float, with_luminance: bool, differentiable: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Return q cs of every full window, and the three maps that the module's formula spreads.
+    A distance is half of 1 - similarity, summed over all windows. The similarity is the
+    contrast-structure, at the coarsest scale multiplied by the luminance.
 
     Args:
-        x: Enhanced band minus the middle of the data range, shape (N, C, H, W).
-        y: The target's, likewise.
-        data_range: Largest minus smallest value that a pixel can have.
-        with_luminance: Whether q is the luminance, or 1.
-        differentiable: Whether to return the maps, shape (3 N, C, H - 10, W - 10).
+        images: Images to compare.
+        num_scales: Number of scales.
+
+    Returns:
+        Distances in float64, shape (scales, M), and a map for each scale, the finest of shape
+        (1, M, H, W): the gradient of the distance for the enhanced image of that scale.
+        Both are fine to coarse.
     """
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    products = torch.cat([x, y, x * x, y * y, x * y])
-    mean_x, mean_y, xx, yy, xy = _blur(_blur(products, 3), 2).chunk(5)
-    spread = xx.addcmul_(mean_x, mean_x, value=-1).add_(yy.addcmul_(mean_y, mean_y, value=-1))
-    spread.add_(c2)
-    similarity = (2 * xy.addcmul_(mean_x, mean_y, value=-1)).add_(c2).div_(spread)
-    per_covariance = 2 / spread
-    of_mean: Tensor | float = 0.0
-    if with_luminance:
-        light_x, light_y = mean_x + data_range / 2, mean_y + data_range / 2
-        energy = light_x * light_x + light_y * light_y + c1
-        luminance = (2 * light_x * light_y + c1) / energy
-        of_mean = 2 * (light_y - luminance * light_x) / energy * similarity
-        similarity, per_covariance = similarity * luminance, per_covariance * luminance
-    if not differentiable:
-        return similarity, None
-    per_variance = -similarity / spread
-    of_mean = of_mean - 2 * mean_x * per_variance - mean_y * per_covariance
-    return similarity, torch.cat([of_mean, per_variance, per_covariance])
+    pairs = [images.halved_pair()] if num_scales > 1 else []
+    middle = pairs[0].mean(dim=(2, 3), keepdim=True) if pairs else images.mean_pair()
+    if pairs:
+        pairs[0].sub_(middle)
+    while len(pairs) < num_scales - 1:
+        pairs.append(halve(pairs[-1]))
+    bands = _Bands(images, middle)
+    distances, gradients = [], []
+    for scale in reversed(range(num_scales)):
+        pair = pairs.pop() if scale > 0 else None
+        size = (images.enhanced if pair is None else pair).shape[-2:]
+        shape = (*images.enhanced.shape[:2], *size)
+        gradients.append(torch.zeros(shape, dtype=images.dtype, device=images.enhanced.device))
+        bright = scale == num_scales - 1
+        distances.append(bands.distance(pair, gradients[-1], bright=bright))
+        del pair
+    return torch.stack(distances[::-1]), gradients[::-1]
 
 
-def _spread(x: Tensor, y: Tensor, slopes: Tensor) -> Tensor:
-    """Return d(sum of q cs)/dx of a band, from what `_similarity` returned for it."""
-    spread = _blur_transposed(_blur_transposed(slopes, 2), 3)
-    of_mean, per_variance, per_covariance = spread.chunk(3)
-    return of_mean.addcmul_(x, per_variance, value=2).addcmul_(y, per_covariance)
+def gradient_of_image(gradients: list[Tensor], weights: Tensor) -> Tensor:
+    """Return the gradient of a function of the distances, in the memory of the finest of theirs.
 
-
-def _blur(image: Tensor, dim: int) -> Tensor:
-    """Return the Gaussian mean of every full window along one dimension, which gets 10 shorter.
-
-    Eleven additions of a band that is in the cache are thirty times as fast as a convolution of
-    one channel is on a CPU.
+    Args:
+        gradients: Maps of `distances_of_scales`, fine to coarse; they are spent.
+        weights: Derivative of the function for each distance, shape (scales, M).
     """
-    size = image.shape[dim] - WINDOW_SIZE + 1
-    total = image.narrow(dim, 0, size) * WINDOW[0]
-    for offset in range(1, WINDOW_SIZE):
-        total.add_(image.narrow(dim, offset, size), alpha=WINDOW[offset])
-    return total
+    factors = weights.to(gradients[0].dtype)[:, None, :, None, None]
+    coarse = gradients.pop().mul_(factors[-1])
+    while gradients:
+        fine = gradients.pop()
+        fine.mul_(factors[len(gradients)])
+        _add_halving_transposed(fine, coarse)
+        coarse = fine
+    return coarse
 
 
-def _blur_transposed(image: Tensor, dim: int) -> Tensor:
-    """Return every value of `image` spread over its window along one dimension."""
-    size = image.shape[dim]
-    shape = list(image.shape)
-    shape[dim] += WINDOW_SIZE - 1
-    total = image.new_zeros(shape)
-    for offset, weight in enumerate(WINDOW):
-        total.narrow(dim, offset, size).add_(image, alpha=weight)
-    return total
+class _Bands:
+    """What the windows of two images differ by, and its gradient, one band of rows at a time."""
+
+    def __init__(self, images: Images, middle: Tensor) -> None:
+        self._images = images
+        self._middle = middle  # subtracted, as variances are differences of squares
+        self._num = images.enhanced.shape[1]
+        self._blur = blur_for(images.enhanced, (2 * self._num, 3 * self._num), images.dtype)
+        c2 = 2 * (K2 * images.data_range) ** 2
+        self._offset = images.enhanced.new_tensor([c2, 0.0], dtype=images.dtype)
+        self._offset = self._offset.repeat_interleave(self._num)
+
+    def distance(self, pair: Tensor | None, gradient: Tensor, *, bright: bool) -> Tensor:
+        """Return the distance at one scale, shape (M,), and add its gradient to a map.
+
+        Args:
+            pair: Sum and difference, shape (1, 2 M, H, W), or None for those of the images.
+            gradient: Map, shape (1, M, H, W).
+            bright: Whether contrast-structure is multiplied by luminance.
+        """
+        sums: list[Tensor] = []
+        for seen in self._bands_of(gradient):
+            band = self._images.pair(seen).sub_(self._middle) if pair is None else pair[:, :, seen]
+            # the slopes have no name here, so that they are released while they are spread
+            spread = self._blur.spread(self._slopes(band, sums, bright))
+            of_sum, of_difference, of_means = spread.chunk(3, dim=1)
+            total, difference = band.chunk(2, dim=1)
+            part = gradient[:, :, seen].addcmul_(difference, of_sum, value=2)
+            part.addcmul_(total, of_difference, value=-2).add_(of_means, alpha=2)
+            del band, spread, of_sum, of_difference, of_means, total, difference
+        return torch.cat(sums, dim=-1).sum(dim=(0, -1))
+
+    def _bands_of(self, scale: Tensor) -> Iterator[slice]:
+        """Yield the rows that the bands of a scale see; those of neighbours overlap."""
+        finest = self._images.enhanced.numel()
+        pixels = max(self._blur.band_pixels, finest // self._blur.most_bands)
+        if scale.numel() < finest:
+            pixels *= 2  # its pairs are there already, and no map of the finest
+        height = max(1, pixels // scale[:, :, 0].numel())
+        rows = scale.shape[2] - MARGIN
+        for first in range(0, rows, height):
+            yield slice(first, min(first + height, rows) + MARGIN)
+
+    def _slopes(self, pair: Tensor, sums: list[Tensor], bright: bool) -> Tensor:
+        """Return what is to be spread: t_s, t_d, and the third map, shape (1, 3 M, H, W).
+
+        Args:
+            pair: Sum and difference, shape (1, 2 M, H + 10, W + 10).
+            sums: List to append the distances to, summed along rows, shape (1, M, H).
+            bright: Whether contrast-structure is multiplied by luminance.
+        """
+        means = self._blur.mean(pair)
+        slopes = self._blur.mean(pair.square(), self._offset).addcmul_(means, means, value=-1)
+        of_sum, of_difference = slopes.chunk(2, dim=1)
+        spread = of_sum + of_difference
+        both = slopes.view(2, *spread.shape[1:]).div_(spread)  # 1 - r and r
+        light = self._light(means, of_difference) if bright else None
+        sums.append(
+            (of_difference if light is None else light.distance).sum(dim=-1, dtype=torch.float64)
+        )
+        both.div_(spread if light is None else spread.div_(light.luminance))
+        mean, mean_difference = means.chunk(2, dim=1)
+        of_means = (of_difference * mean).addcmul_(of_sum, mean_difference, value=-1)
+        if light is not None:
+            of_means.sub_(light.slope)
+        del means, mean, mean_difference, spread, light
+        return torch.cat([slopes, of_means], dim=1)
+
+    def _light(self, means: Tensor, share: Tensor) -> "_Light":
+        """Return what the luminance adds, from means of sum and difference and from r."""
+        data_range = self._images.data_range
+        total, difference = (means + self._middle).chunk(2, dim=1)
+        tilt = difference / (total * total + difference * difference + 2 * (K1 * data_range) ** 2)
+        dark = tilt * difference
+        contrast = 1 - 2 * share
+        return _Light(
+            luminance=1 - 2 * dark,
+            distance=share + dark * contrast,
+            slope=contrast * tilt * ((total + difference) * tilt - 1),
+        )
+
+
+class _Light(NamedTuple):
+    """What the luminance adds to a band; maps of shape (1, M, H, W).
+
+    Args:
+        luminance: The luminance, 1 - 2 p.
+        distance: r + p - 2 r p.
+        slope: Half of minus the derivative of the distance for the mean of x by p alone.
+    """
+
+    luminance: Tensor
+    distance: Tensor
+    slope: Tensor
 
 
 def _add_halving_transposed(fine: Tensor, coarse: Tensor) -> None:
     """Add to `fine` the gradient that `coarse`, that of `halve(image)`, means for the image.
 
     An odd last row or column was repeated, so it counts twice.
+
+    Args:
+        fine: Shape (1, M, H, W).
+        coarse: Shape (1, M, ceil(H / 2), ceil(W / 2)); changed in place.
     """
     rows, columns = fine.shape[-2:]
-    quarter = coarse / 4
     if rows % 2:
-        quarter[:, :, -1] *= 2
+        coarse[:, :, -1].mul_(2)
     if columns % 2:
-        quarter[:, :, :, -1] *= 2
-    for row in (0, 1):
-        for column in (0, 1):
-            part = fine[:, :, row::2, column::2]
-            part += quarter[:, :, : part.shape[2], : part.shape[3]]
+        coarse[:, :, :, -1].mul_(2)
+    wide = coarse.repeat_interleave(2, dim=3)[:, :, :, :columns]
+    fine[:, :, 0::2].add_(wide, alpha=0.25)
+    fine[:, :, 1::2].add_(wide[:, :, : rows // 2], alpha=0.25)

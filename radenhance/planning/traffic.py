@@ -20,12 +20,16 @@ HOST_BYTES_PER_SECOND = 12e9
 
 
 class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operations of convolutions and matrix products, and bytes of what operators touch."""
+    """Counts operations of convolutions and matrix products, and bytes of what operators touch.
+
+    Operators that only look at a tensor in another way are not counted.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
         self.moved_bytes = 0
+        self.operators = 0
 
     @override
     def __torch_dispatch__(
@@ -39,6 +43,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
         if func.namespace == "aten" and not func.is_view:
             self.moved_bytes += _bytes((args, kwargs)) + _bytes(result)
+            self.operators += 1
         return result
 
     @property

@@ -13,6 +13,7 @@ def test_a_matrix_product_counts_two_operations_a_multiplication():
             a @ b
     assert traffic.operations == 2 * 8 * 16 * 4
     assert traffic.moved_bytes == 4 * (8 * 16 + 16 * 4 + 8 * 4)
+    assert traffic.operators == 1
 
 
 def test_views_move_nothing():
@@ -20,7 +21,7 @@ def test_views_move_nothing():
         tensor = torch.rand(4, 8)
         with Traffic() as traffic:
             tensor.view(8, 4).t()[1:]
-    assert traffic.moved_bytes == traffic.operations == 0
+    assert traffic.moved_bytes == traffic.operations == traffic.operators == 0
 
 
 def test_half_precision_moves_half():
