@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ __all__ = [
     "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
+    "QuickFakeTensorMode",
     "TorchDispatchMode",
     "hush_unmade_loaders",
     "is_traceable_wrapper_subclass",
@@ -39,6 +41,22 @@ __all__ = [
 
 READ_NUMBER = torch.ops.aten._local_scalar_dense.default
 """The operator behind `Tensor.item`, as dispatch modes see it; it has no other name."""
+
+
+class QuickFakeTensorMode(FakeTensorMode):
+    """Fake tensors, for which the machine is asked once whether it has a GPU.
+
+    PyTorch asks at every operator whose result it does not know yet, and loads the driver's library
+    each time: a tenth of the time of a plan.
+    """
+
+    avoid_device_init = property(lambda _: _has_no_gpu())
+
+
+@cache
+def _has_no_gpu() -> bool:
+    return bool(FakeTensorMode().avoid_device_init)
+
 
 Pack = Callable[[Tensor], Any]
 Unpack = Callable[[Any], Tensor]

@@ -43,6 +43,7 @@ from radenhance.loss.ms_ssim import (
     keep_positive,
     scale_weights,
 )
+from radenhance.repetition import alike
 
 _BELLS = [
     math.exp(-((i - WINDOW_SIZE // 2) ** 2) / (2 * WINDOW_SIGMA**2)) for i in range(WINDOW_SIZE)
@@ -138,7 +139,7 @@ def _mean_of_scale(
     total = enhanced.new_zeros(enhanced.shape[:2], dtype=torch.float64)
     band_pixels = max(BAND_PIXELS, enhanced.numel() // MOST_BANDS)
     band_rows = max(1, band_pixels // enhanced[:, :, 0].numel())
-    for first in range(0, rows, band_rows):
+    for first in alike(range(0, rows, band_rows)):
         seen = slice(first, min(first + band_rows, rows) + WINDOW_SIZE - 1)
         x, y = (image[:, :, seen] - data_range / 2 for image in (enhanced, target))
         similarity, slopes = _similarity(x, y, data_range, with_luminance, gradient is not None)
