@@ -22,7 +22,7 @@ from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts, pixel_spacing_mm
-from radenhance.dicom.image_file import image_format, read_image
+from radenhance.dicom.image_file import image_format, image_shape, read_image
 from radenhance.dicom.modality_lut import ModalityLut, modality_lut
 from radenhance.dicom.pixel_data import containers, stored_values
 from radenhance.dicom.pixel_format import PixelFormat, pixel_format
@@ -33,7 +33,16 @@ from radenhance.dicom.valid_area import valid_area
 from radenhance.dicom.voi import presentation_values
 from radenhance.errors import NoRadiographError, RadiographError
 
-__all__ = ["Declaration", "Source", "opened", "read", "read_header", "read_open", "read_source"]
+__all__ = [
+    "Declaration",
+    "Source",
+    "opened",
+    "read",
+    "read_header",
+    "read_open",
+    "read_shape",
+    "read_source",
+]
 
 _START_BYTES = 132
 _Pixels = npt.NDArray[np.uint16]
@@ -148,6 +157,24 @@ def read_header(path: str | PathLike[str]) -> Header:
         if _kind(path, file) != "DICOM":
             return Header()
         return header_facts(parse(path, file).attributes)
+
+
+def read_shape(path: str | PathLike[str]) -> tuple[int, int]:
+    """Read the rows and columns of the image in a file, without its pixels.
+
+    Args:
+        path: A DICOM, PNG, TIFF or NPY file.
+
+    Raises:
+        RadiographError: The file is neither, or what it says of its image is damaged.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        kind = _kind(path, file)
+        if kind != "DICOM":
+            return image_shape(path, file, kind)
+        layout = pixel_format(parse(path, file).attributes)
+        return layout.rows, layout.columns
 
 
 @contextmanager
