@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 
 # No public name: the loader makes it, and hands it out as an iterator.
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from typing_extensions import override
 
 __all__ = [
     "READ_NUMBER",
@@ -43,19 +44,23 @@ READ_NUMBER = torch.ops.aten._local_scalar_dense.default
 """The operator behind `Tensor.item`, as dispatch modes see it; it has no other name."""
 
 
-class QuickFakeTensorMode(FakeTensorMode):
+@cache
+def _has_no_gpu() -> bool:
+    return bool(FakeTensorMode().avoid_device_init)
+
+
+class QuickFakeTensorMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     """Fake tensors, for which the machine is asked once whether it has a GPU.
 
     PyTorch asks at every operator whose result it does not know yet, and loads the driver's library
     each time: a tenth of the time of a plan.
     """
 
-    avoid_device_init = property(lambda _: _has_no_gpu())
-
-
-@cache
-def _has_no_gpu() -> bool:
-    return bool(FakeTensorMode().avoid_device_init)
+    @property
+    @override
+    def avoid_device_init(self) -> bool:
+        """Whether there is no device beside the processor."""
+        return _has_no_gpu()
 
 
 Pack = Callable[[Tensor], Any]
