@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from radenhance.console import Parser, hush_libraries, say
 from radenhance.errors import UsageError
-from radenhance.planning.advice import plan_of
+from radenhance.planning.advice import FOR_TWO_DEVICES, plan_of
 from radenhance.planning.fit_command import fit_command
-from radenhance.planning.pipeline import strategy_of
+from radenhance.planning.pipeline import PipelinePlan, strategy_of
 from radenhance.planning.planned_run import PlanError, PlannedRun, Size
 from radenhance.planning.report import PAPER_NETWORK_GBIT, Answer, as_dict, as_text
 from radenhance.planning.search import Shown, candidates, largest_side
@@ -56,6 +56,8 @@ def _said(run: PlannedRun, answer: Answer) -> str:
     command = fit_command(run, answer)
     if command is not None:
         last = f"to train it:\n  {command}"
+    elif isinstance(answer.plan, PipelinePlan):
+        last = FOR_TWO_DEVICES
     elif answer.found:
         last = "no recipe makes it fit; --max-size says how large images may be"
     else:

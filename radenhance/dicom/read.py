@@ -166,7 +166,7 @@ def read_shape(path: str | PathLike[str]) -> tuple[int, int]:
         path: A DICOM, PNG, TIFF or NPY file.
 
     Raises:
-        RadiographError: The file is neither, or what it says of its image is damaged.
+        RadiographError: The file is none of these, or what it says of its image is damaged.
     """
     path = Path(path)
     with opened(path) as file:
