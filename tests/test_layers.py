@@ -19,6 +19,7 @@ ROOMS = (
     "metric_names",
     "arrays",
     "units",
+    "repetition",
     "foreign_text",
     "console",
     "files",

@@ -1,4 +1,4 @@
-"""What a fit says where no progress bar is drawn: a line for each epoch."""
+"""What a fit says of its epochs: how long the rest will take, and a line where no bar is drawn."""
 
 import json
 import math
@@ -11,6 +11,60 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.console import say
+from radenhance.units import in_minutes
+
+
+class TimeLeft:
+    """How long the epochs that are left will take: as long as those of this fit so far.
+
+    The first one, in which files are decoded, counts only until there is another; epochs of the run
+    before it was resumed do not count.
+    """
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._seconds: list[float] = []
+
+    def epoch_begins(self) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    def epoch_ends(self) -> float:
+        """Return the seconds of the epoch."""
+        self._seconds.append(time.monotonic() - self._began)
+        return self._seconds[-1]
+
+    def seconds(self, trainer: Trainer) -> float | None:
+        """Return the seconds until the last epoch's end; None where the fit has no known end.
+
+        Args:
+            trainer: Trainer at the end of an epoch.
+        """
+        counted = self._seconds[1:] or self._seconds
+        epoch, lefts = trainer.current_epoch + 1, []
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            lefts.append(float(trainer.max_epochs - epoch))
+        if trainer.max_steps > 0:
+            lefts.append((trainer.max_steps - trainer.global_step) * epoch / trainer.global_step)
+        return max(0.0, min(lefts)) * sum(counted) / len(counted) if lefts else None
+
+
+class MinutesLeft(Callback):
+    """Shows in the progress bar how many minutes a fit has left."""
+
+    def __init__(self) -> None:
+        self._left = TimeLeft()
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._left.epoch_begins()
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._left.epoch_ends()
+        seconds = self._left.seconds(trainer)
+        if seconds is not None:
+            pl_module.log("minutes_left", round(seconds / 60, 1), prog_bar=True, logger=False)
 
 
 class EpochLines(Callback):
@@ -22,12 +76,12 @@ class EpochLines(Callback):
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._began = 0.0
+        self._left = TimeLeft()
         self._raw: dict[str, float] = {}
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._began = time.monotonic()
+        self._left.epoch_begins()
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -37,13 +91,16 @@ class EpochLines(Callback):
         of_raw = (metric_names.IDENTITY_LOSS, metric_names.IDENTITY_MS_SSIM)
         self._raw |= {name: measured[name] for name in of_raw if name in measured}
         measured |= self._raw
-        seconds = time.monotonic() - self._began
+        seconds = self._left.epoch_ends()
+        left = self._left.seconds(trainer)
         epoch = trainer.current_epoch + 1
         if self.as_json:
             finite = {name: value for name, value in measured.items() if math.isfinite(value)}
-            say(json.dumps({"epoch": epoch, "seconds": round(seconds, 3), **finite}))
+            times = {"seconds": round(seconds, 3), "seconds_left": left and round(left, 3)}
+            say(json.dumps({"epoch": epoch, **times, **finite}))
         else:
-            say(epoch_line(epoch, trainer.max_epochs, measured, seconds))
+            line = epoch_line(epoch, trainer.max_epochs, measured, seconds)
+            say(f"{line}, about {in_minutes(left)} left" if left else line)
 
 
 def epoch_line(epoch: int, max_epochs: int | None, measured: dict[str, Any], seconds: float) -> str:

@@ -4,16 +4,19 @@ import argparse
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import torch
+from tqdm import tqdm
 
 from radenhance.console import Parser, hush_libraries, say
 from radenhance.errors import UsageError
-from radenhance.planning.advice import plan_of
-from radenhance.planning.pipeline import strategy_of
+from radenhance.planning.advice import FOR_TWO_DEVICES, plan_of
+from radenhance.planning.fit_command import fit_command
+from radenhance.planning.pipeline import PipelinePlan, strategy_of
 from radenhance.planning.planned_run import PlanError, PlannedRun, Size
 from radenhance.planning.report import PAPER_NETWORK_GBIT, Answer, as_dict, as_text
-from radenhance.planning.search import candidates, largest_side
+from radenhance.planning.search import Shown, candidates, largest_side
 from radenhance.units import bytes_of
 
 
@@ -33,19 +36,37 @@ def main(arguments: Sequence[str]) -> None:
         return
     answers: list[Answer] = []
     refused: dict[Size, str] = {}
-    for size in [(side, side) for side in options.sizes] or [run.image_size]:
+    for size in options.sizes or [run.image_size]:
         try:
-            found = candidates(run, size) if options.search else []
+            found = candidates(run, size, _shown("recipe")) if options.search else []
             answers.append(Answer(size, plan_of(run, size), limit, found, options.network_gbit))
         except PlanError as error:
             refused[size] = str(error)
     if options.json:
         lines = [{"size": size, "error": message} for size, message in refused.items()]
-        say(json.dumps([*map(as_dict, answers), *lines], indent=2))
+        plans = [as_dict(answer) | {"command": fit_command(run, answer)} for answer in answers]
+        say(json.dumps([*plans, *lines], indent=2))
     elif answers:
-        say("\n\n".join(as_text(answer, run.title) for answer in answers))
+        say("\n\n".join(_said(run, answer) for answer in answers))
     if refused:
         raise PlanError("\n".join(refused.values()))
+
+
+def _said(run: PlannedRun, answer: Answer) -> str:
+    command = fit_command(run, answer)
+    if command is not None:
+        last = f"to train it:\n  {command}"
+    elif isinstance(answer.plan, PipelinePlan):
+        last = FOR_TWO_DEVICES
+    elif answer.found:
+        last = "no recipe makes it fit; --max-size says how large images may be"
+    else:
+        last = "add --search to see which techniques make it fit"
+    return f"{as_text(answer, run.title)}\n\n{last}"
+
+
+def _shown(unit: str) -> Shown:
+    return partial(tqdm, desc="Planning", unit=unit, leave=False)
 
 
 def _memory(text: str) -> int:
@@ -64,8 +85,8 @@ def card_bytes() -> int | None:
 
 def _say_largest(run: PlannedRun, limit: int | None, *, in_json: bool) -> None:
     if limit is None:
-        raise UsageError("--max-size has no GPU to look at here; add --gpu-memory, such as 8GiB")
-    side = largest_side(run, limit)
+        raise UsageError("--max-size has no GPU to look at here; add --gpu-memory, such as 8GB")
+    side = largest_side(run, limit, _shown("size"))
     if in_json:
         say(json.dumps({"largest_side": side, "limit_bytes": limit}, indent=2))
     elif side:
@@ -79,20 +100,21 @@ def _parser() -> argparse.ArgumentParser:
         prog="radenhance plan",
         description="Say how much GPU memory a training step needs, before there is a GPU or an "
         "image. Takes all flags and recipes of `radenhance fit` as well.",
-        epilog="example: radenhance plan --config amp_chkp.yaml --sizes 2048 --gpu-memory 8GiB",
+        epilog="example: radenhance plan --config amp_chkp.yaml --sizes 2048 --gpu-memory 8GB",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--sizes",
-        type=_sides,
+        type=_sizes,
         default=[],
-        metavar="N,N",
-        help="sides of square training images, in pixels; those of the run when left out",
+        metavar="N,NxN",
+        help="sides of square training images in pixels, or rows x columns, such as 2048,3000x4000;"
+        " those of the run when left out",
     )
     parser.add_argument(
         "--gpu-memory",
         type=_memory,
-        metavar="8GiB",
+        metavar="8GB",
         help="of the card; that of the smallest card here when left out",
     )
     parser.add_argument(
@@ -115,7 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sides(text: str) -> list[int]:
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} are no sides in pixels; write 1024,2048")
-    return [int(side) for side in text.split(",")]
+def _sizes(text: str) -> list[Size]:
+    sizes = [re.fullmatch(r"(\d+)(?:x(\d+))?", size.lower()) for size in text.split(",")]
+    if not all(sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} are no sizes in pixels; write 1024,2048 or rows x columns, 3000x4000"
+        )
+    return [(int(size[1]), int(size[2] or size[1])) for size in sizes if size is not None]

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
 from radenhance import metric_names
 from radenhance.callbacks.dashboard import Dashboard, versions
-from radenhance.callbacks.epoch_lines import EpochLines
+from radenhance.callbacks.epoch_lines import EpochLines, MinutesLeft
 from radenhance.callbacks.last_checkpoint import FILE_NAME, LastCheckpoint
 from radenhance.callbacks.previews import Previews
 from radenhance.callbacks.run_folder import BEST_BY, CONFIG, MODE, MONITOR, RunFolder
@@ -44,7 +44,10 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     """
     options = dict(vars(made.trainer))
     options["callbacks"] = [*_listed(options["callbacks"]), *_of_every_run(flags, made)]
-    if not has_bars(flags):
+    if has_bars(flags):
+        if flags.command == "fit":
+            options["callbacks"].append(MinutesLeft())
+    else:
         options["enable_progress_bar"] = False
         if flags.command == "fit" and not flags.settings.quiet:
             options["callbacks"].append(EpochLines(as_json=flags.settings.log_json))

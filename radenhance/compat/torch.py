@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,12 +22,14 @@ from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper
 
 # No public name: the loader makes it, and hands it out as an iterator.
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from typing_extensions import override
 
 __all__ = [
     "READ_NUMBER",
     "DataDependentOutputException",
     "FakeTensor",
     "FakeTensorMode",
+    "QuickFakeTensorMode",
     "TorchDispatchMode",
     "hush_unmade_loaders",
     "is_traceable_wrapper_subclass",
@@ -40,6 +43,26 @@ __all__ = [
 
 READ_NUMBER = torch.ops.aten._local_scalar_dense.default
 """The operator behind `Tensor.item`, as dispatch modes see it; it has no other name."""
+
+
+@cache
+def _has_no_gpu() -> bool:
+    return bool(FakeTensorMode().avoid_device_init)
+
+
+class QuickFakeTensorMode(FakeTensorMode):  # type: ignore[no-untyped-call]
+    """Fake tensors, for which the machine is asked once whether it has a GPU.
+
+    PyTorch asks at every operator whose result it does not know yet, and loads the driver's library
+    each time: a tenth of the time of a plan.
+    """
+
+    @property
+    @override
+    def avoid_device_init(self) -> bool:
+        """Whether there is no device beside the processor."""
+        return _has_no_gpu()
+
 
 Pack = Callable[[Tensor], Any]
 Unpack = Callable[[Any], Tensor]

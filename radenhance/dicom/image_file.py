@@ -87,6 +87,30 @@ def read_image(path: Path, file: BinaryIO, kind: str) -> StoredImage:
         raise RadiographError(f"{path}: the {kind} file is damaged") from error
 
 
+def image_shape(path: Path, file: BinaryIO, kind: str) -> tuple[int, int]:
+    """Return the rows and columns that an open image file says it has.
+
+    Args:
+        path: The file's name, for error messages.
+        file: The open file, at any position.
+        kind: The format, as `image_format` returns it.
+
+    Raises:
+        RadiographError: The file is damaged or too large.
+    """
+    file.seek(0)
+    try:
+        if kind == "NPY":
+            rows, columns = _NPY_HEADERS[np.lib.format.read_magic(file)](file)[0]
+        else:
+            with Image.open(file, formats=[kind]) as image:
+                rows, columns = image.height, image.width
+    except Exception as error:  # as in `read_image`
+        raise RadiographError(f"{path}: the {kind} file is damaged") from error
+    check_size(path, rows, columns)
+    return rows, columns
+
+
 def _read_png(path: Path, data: bytes) -> StoredImage:
     bits, color = data[_PNG_BITS_AND_COLOR]
     if color != _GRAY or bits not in (8, 16):

@@ -22,7 +22,7 @@ from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts, pixel_spacing_mm
-from radenhance.dicom.image_file import image_format, read_image
+from radenhance.dicom.image_file import image_format, image_shape, read_image
 from radenhance.dicom.modality_lut import ModalityLut, modality_lut
 from radenhance.dicom.other_formats import NUM_BYTES, identified
 from radenhance.dicom.pixel_data import containers, stored_values
@@ -35,7 +35,16 @@ from radenhance.dicom.voi import PRESENTATION_BITS, presentation_values
 from radenhance.errors import NoRadiographError, RadiographError
 from radenhance.folders import why_no_file
 
-__all__ = ["Declaration", "Source", "opened", "read", "read_header", "read_open", "read_source"]
+__all__ = [
+    "Declaration",
+    "Source",
+    "opened",
+    "read",
+    "read_header",
+    "read_open",
+    "read_shape",
+    "read_source",
+]
 
 _START_BYTES = max(132, NUM_BYTES)
 _Pixels = npt.NDArray[np.uint16]
@@ -150,6 +159,24 @@ def read_header(path: str | PathLike[str]) -> Header:
         if _kind(path, file) != "DICOM":
             return Header()
         return header_facts(parse(path, file).attributes)
+
+
+def read_shape(path: str | PathLike[str]) -> tuple[int, int]:
+    """Read the rows and columns of the image in a file, without its pixels.
+
+    Args:
+        path: A DICOM, PNG, TIFF or NPY file.
+
+    Raises:
+        RadiographError: The file is none of these, or what it says of its image is damaged.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        kind = _kind(path, file)
+        if kind != "DICOM":
+            return image_shape(path, file, kind)
+        layout = pixel_format(parse(path, file).attributes)
+        return layout.rows, layout.columns
 
 
 @contextmanager

@@ -12,13 +12,18 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from typing_extensions import override
 
-from radenhance.compat.torch import READ_NUMBER, FakeTensorMode, TorchDispatchMode
+from radenhance.compat.torch import (
+    READ_NUMBER,
+    FakeTensorMode,
+    QuickFakeTensorMode,
+    TorchDispatchMode,
+)
 
 
 def fake_mode() -> FakeTensorMode:
     """Return a new mode, in which tensors have no values."""
     # a module may have tensors of its own that are neither parameters nor buffers
-    return FakeTensorMode(allow_non_fake_inputs=True)
+    return QuickFakeTensorMode(allow_non_fake_inputs=True)
 
 
 def fake_copy(module: LightningModule, mode: FakeTensorMode) -> LightningModule:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from pydoc import locate
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -17,7 +18,8 @@ from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPreci
 from radenhance.compat.lightning import unified_precision
 from radenhance.datamodule import DEFAULT_ROOT
 from radenhance.dataset.field import OPAQUE
-from radenhance.dataset.manifest import MANIFEST, read_manifest
+from radenhance.dataset.manifest import MANIFEST, find_pairs, read_manifest
+from radenhance.dicom.read import read_shape
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
 from radenhance.planning.fake_module import fake_copy, fake_mode
@@ -202,7 +204,7 @@ class PlannedRun:
         precision = self.settings.trainer.precision or "32-true"
         return f"{model.encoder}, batch {data.batch_size}, {precision}"
 
-    @property
+    @cached_property
     def image_size(self) -> Size:
         """Rows and columns of what training sees: the crop, or the largest native image."""
         data = self.settings.data
@@ -210,9 +212,13 @@ class PlannedRun:
         if side != "native":
             return side, side
         root = DEFAULT_ROOT if data.root is None else data.root
-        pairs = read_manifest(root) if (root / MANIFEST).is_file() else []
-        sizes = [(pair.rows, pair.cols) for pair in pairs if pair.rows and pair.cols]
+        sizes = _sizes_of_files(root) if root.is_dir() else []
         return max(sizes, key=lambda size: size[0] * size[1], default=(LARGEST_SIDE, LARGEST_SIDE))
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The flags as they were typed, recipes as paths."""
+        return self._flags.typed
 
 
 def num_devices(devices: Any) -> int:
@@ -223,6 +229,17 @@ def num_devices(devices: Any) -> int:
     if text in ("auto", "-1"):
         return max(1, torch.cuda.device_count())
     return len([part for part in text.split(",") if part]) if "," in text else int(text)
+
+
+def _sizes_of_files(root: Path) -> list[Size]:
+    """Return the sizes of a dataset's raw radiographs: as pairs.csv lists them, or the files'."""
+    pairs = read_manifest(root) if (root / MANIFEST).is_file() else find_pairs(root)
+    return [
+        (pair.rows, pair.cols)
+        if pair.rows is not None and pair.cols is not None
+        else read_shape(root / pair.raw_path)
+        for pair in pairs
+    ]
 
 
 def _keeps_average(callback: Namespace) -> bool:

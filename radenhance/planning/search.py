@@ -1,15 +1,22 @@
 """Which techniques make a training step fit, and how large an image may be."""
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from radenhance.errors import UsageError
 from radenhance.flags.recipes import recipes
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.unet import DEEPEST_STRIDE
-from radenhance.planning.planned_run import Flags, PlannedRun, Size
+from radenhance.planning.planned_run import Flags, PlanError, PlannedRun, Size
 from radenhance.planning.step_plan import StepPlan
 from radenhance.text_files import read_yaml
+
+Shown = Callable[[Iterable[Any]], Iterable[Any]]
+
+FIRST_SIDES = (512, 1024)
+"""Sides in pixels that a search for the largest one starts with."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +36,22 @@ class Candidate:
     changes_function: bool
 
 
-def candidates(run: PlannedRun, size: Size) -> list[Candidate]:
+def candidates(run: PlannedRun, size: Size, shown: Shown = iter) -> list[Candidate]:
     """Return every single-device recipe's techniques on a run, the quickest first.
 
     A recipe gives its memory techniques and its precision; the network, the data and all else are
     those of the run. Recipes that change the function come after those that do not; those that
     cannot run this network, or cannot be planned, are left out.
+
+    Args:
+        run: The run.
+        size: Rows and columns of the images in pixels.
+        shown: Function that passes the recipes on as they are planned, and shows that.
     """
     found = []
-    for name, flags in techniques_of_recipes().items():
+    techniques = techniques_of_recipes()
+    for name in shown(techniques):
+        flags = techniques[name]
         try:
             plan = run.with_flags(flags).plan(size)
         except UsageError:
@@ -78,23 +92,47 @@ def changes_function(flags: Flags) -> bool:
     )
 
 
-def largest_side(run: PlannedRun, limit_bytes: int) -> int:
+def largest_side(run: PlannedRun, limit_bytes: int, shown: Shown = iter) -> int:
     """Return the side in pixels of the largest square image that fits, a multiple of 32; 0 if none.
 
-    Bytes grow with the area: two sizes say about where the limit is, and there it is tried.
+    Bytes grow about with the area: between the nearest sides that are planned, the limit is where a
+    straight line puts it, and the next plan is made there.
+
+    Args:
+        run: The run.
+        limit_bytes: Memory of the GPU.
+        shown: Function that passes the sides on as they are planned, and shows that.
     """
+    needed = {side: run.plan((side, side)).needed_bytes for side in shown(FIRST_SIDES)}
 
-    def needed(side: int) -> int:
-        return run.plan((side, side)).needed_bytes
+    def sides() -> Iterator[int]:
+        while (side := _next_side(needed, limit_bytes)) is not None:
+            yield side
 
-    small, large = 512, 1024
-    per_pixel = (needed(large) - needed(small)) / (large**2 - small**2)
-    area = (limit_bytes - needed(small)) / per_pixel + small**2
-    if area < (2 * DEEPEST_STRIDE) ** 2:
-        return 0
-    side = int(math.sqrt(area)) // DEEPEST_STRIDE * DEEPEST_STRIDE
-    while side > 0 and needed(side) > limit_bytes:
-        side -= DEEPEST_STRIDE
-    while needed(side + DEEPEST_STRIDE) <= limit_bytes:
-        side += DEEPEST_STRIDE
-    return side
+    for side in shown(sides()):
+        try:
+            needed[side] = run.plan((side, side)).needed_bytes
+        except PlanError:  # images may be too small
+            if side > min(FIRST_SIDES):
+                raise
+            needed[side] = limit_bytes + 1
+    return _largest_that_fits(needed, limit_bytes)
+
+
+def _largest_that_fits(needed: Mapping[int, int], limit_bytes: int) -> int:
+    return max((side for side, size in needed.items() if size <= limit_bytes), default=0)
+
+
+def _next_side(needed: Mapping[int, int], limit_bytes: int) -> int | None:
+    """Return the side to plan next, None where the largest one that fits is known."""
+    low = _largest_that_fits(needed, limit_bytes)
+    high = min((side for side in needed if side > low), default=None)
+    if high is not None and high - low <= DEEPEST_STRIDE:
+        return None
+    near = sorted(needed, key=lambda side: abs(needed[side] - limit_bytes))[:2]
+    (a, of_a), (b, of_b) = ((side**2, needed[side]) for side in near)
+    slope = (of_b - of_a) / (b - a)
+    area = a + (limit_bytes - of_a) / slope if slope > 0 else (low**2 + (high or 2 * low) ** 2) / 2
+    side = int(math.sqrt(max(area, 0))) // DEEPEST_STRIDE * DEEPEST_STRIDE
+    highest = side if high is None else high - DEEPEST_STRIDE
+    return max(low + DEEPEST_STRIDE, min(side, highest))

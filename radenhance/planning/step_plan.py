@@ -23,6 +23,7 @@ from radenhance.memory.footprint import Footprint
 from radenhance.planning.fake_module import NumbersAreOne
 from radenhance.planning.traffic import Traffic, transfer_seconds
 from radenhance.planning.training_step import Batch, TrainingStep
+from radenhance.repetition import shortened
 from radenhance.strategies.protocol import Phase
 
 CONTEXT_BYTES = 450 * 2**20
@@ -100,7 +101,7 @@ def measure_step(step: TrainingStep, make_batch: Callable[[], Batch]) -> StepPla
         footprint.kind = "input"
         batch = step.converted(make_batch())
         measured = _Measured(footprint, optimize)
-        with _labels(footprint, step), Traffic() as traffic:
+        with _labels(footprint, step), shortened() as loops, Traffic(loops) as traffic:
             measured.run(step, batch)
         del kept
     plan = measured.plan()

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import flop_registry
 from typing_extensions import override
 
 from radenhance.compat.torch import TorchDispatchMode, tensors_in
+from radenhance.repetition import Shortened
 
 OPERATIONS_PER_SECOND = 10e12
 MEMORY_BYTES_PER_SECOND = 400e9
@@ -23,10 +24,14 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations of convolutions and matrix products, and bytes of what operators touch.
 
     Operators that only look at a tensor in another way are not counted.
+
+    Args:
+        loops: The loops that are shortened meanwhile; none if None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loops: Shortened | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._loops = Shortened() if loops is None else loops
         self.operations = 0
         self.moved_bytes = 0
         self.operators = 0
@@ -38,12 +43,13 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operator and count it."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        packet = func.overloadpacket
+        packet, weight = func.overloadpacket, self._loops.weight
         if packet in flop_registry:
-            self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
+            operations = flop_registry[packet](*args, **kwargs, out_val=result)
+            self.operations += weight * operations
         if func.namespace == "aten" and not func.is_view:
-            self.moved_bytes += _bytes((args, kwargs)) + _bytes(result)
-            self.operators += 1
+            self.moved_bytes += weight * (_bytes((args, kwargs)) + _bytes(result))
+            self.operators += weight
         return result
 
     @property

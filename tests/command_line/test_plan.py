@@ -1,13 +1,27 @@
 """`radenhance plan` as a user types it."""
 
 import json
+import shlex
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from radenhance.cli import main
-from radenhance.planning.planned_run import PlannedRun
-from radenhance.planning.search import changes_function, largest_side, techniques_of_recipes
-from radenhance.units import MIB
+from radenhance.flags.recipes import find_recipes
+from radenhance.planning.fit_command import fit_command
+from radenhance.planning.planned_run import PlanError, PlannedRun
+from radenhance.planning.report import Answer
+from radenhance.planning.search import (
+    Candidate,
+    candidates,
+    changes_function,
+    largest_side,
+    techniques_of_recipes,
+)
+from radenhance.planning.step_plan import StepPlan
+from radenhance.units import GIB, MIB
 
 TINY = ["--model.encoder=tu-mobilenetv3_small_050", "--model.num_scales=auto"]
 
@@ -48,6 +62,75 @@ def test_native_images_are_planned_at_the_largest_of_the_dataset(capsys, tmp_pat
     assert plan["size"] == [70, 200]
 
 
+@pytest.mark.parametrize("suffix", ["npy", "png"])
+def test_native_images_of_a_folder_are_planned_at_the_largest_of_its_files(suffix):
+    for folder in ("raw", "target"):
+        Path(folder).mkdir()
+        for name, shape in (("a", (70, 200)), ("b", (100, 90))):
+            if suffix == "npy":
+                np.save(f"{folder}/{name}.npy", np.zeros(shape, np.uint16))
+            else:
+                Image.fromarray(np.zeros(shape, np.uint16)).save(f"{folder}/{name}.png")
+    run = PlannedRun([*TINY, "--data.image_size=native", "--data.root=."])
+    assert run.image_size == (70, 200)
+
+
+def test_rectangles_are_planned_beside_squares(capsys):
+    plans = planned(capsys, "--sizes=64,64x96,96X64")
+    assert [plan["size"] for plan in plans] == [[64, 64], [64, 96], [96, 64]]
+    assert plans[1]["kinds"]["activations"] == plans[2]["kinds"]["activations"]
+
+
+def command_of(arguments, plan, **more):
+    run = PlannedRun([*TINY, *arguments])
+    return fit_command(run, Answer((64, 64), plan, **more))
+
+
+def test_the_command_to_copy_is_of_what_was_planned(capsys):
+    (answer,) = planned(capsys, "--sizes=64", "--gpu-memory=8gb", "--config=amp.yaml")
+    command = f"radenhance fit {' '.join(TINY)} --config=amp.yaml --data.image_size=64"
+    assert answer["command"] == command
+    again = PlannedRun(find_recipes(shlex.split(command)[2:]))
+    assert again.image_size == (64, 64)
+    assert again.settings.trainer.precision == "16-mixed"
+
+
+def test_the_command_to_copy_has_the_techniques_that_fit():
+    plans = {size: StepPlan({"forward": size}, {}, 0, 0, 0, 0) for size in (10**9, 2 * 10**9)}
+    flags = {"model.memory.checkpointing": "unit", "trainer.precision": "32-true"}
+    small, large = plans[10**9], plans[2 * 10**9]
+    found = [Candidate("a.yaml", {}, large, False), Candidate("b.yaml", flags, small, False)]
+    limit = small.needed_bytes
+    assert command_of(["--data.image_size=64"], large, limit_bytes=limit) is None
+    command = command_of(["--data.image_size=64"], large, limit_bytes=limit, found=found)
+    words = " ".join([*TINY, "--data.image_size=64", "--model.memory.checkpointing=unit"])
+    assert command == f"radenhance fit {words}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "expected"),
+    [
+        ([], (64, 96), ["--data.image_size=native"]),
+        (["--data.crop_size=32"], (64, 96), ["--data.image_size=native", "--data.crop_size=null"]),
+        (["--data.crop_size=32"], (64, 64), ["--data.crop_size=64"]),
+        (["--data.image_size=native", "--data.root=none"], (64, 64), ["--data.crop_size=64"]),
+    ],
+)
+def test_the_command_to_copy_trains_at_the_planned_size(arguments, size, expected):
+    run = PlannedRun([*TINY, *arguments])
+    command = fit_command(run, Answer(size, StepPlan({"forward": 1}, {}, 0, 0, 0, 0), None))
+    assert command.split()[2 + len([*TINY, *arguments]) :] == expected
+    assert size[0] != size[1] or PlannedRun(command.split()[2:]).image_size == size
+
+
+def test_a_search_shows_how_far_it_is(monkeypatch):
+    few = {"a.yaml": {"model.memory.checkpointing": "unit"}, "b.yaml": {}}
+    monkeypatch.setattr("radenhance.planning.search.techniques_of_recipes", lambda: few)
+    shown = []
+    candidates(PlannedRun(TINY), (64, 64), lambda names: shown.extend(names) or names)
+    assert shown == ["a.yaml", "b.yaml"]
+
+
 def test_search_lists_what_fits_the_quickest_first(capsys, monkeypatch):
     recipes = techniques_of_recipes()
     few = {name: recipes[name] for name in ("chkp.yaml", "original.yaml", "quant.yaml")}
@@ -61,12 +144,34 @@ def test_search_lists_what_fits_the_quickest_first(capsys, monkeypatch):
     assert all(one["fits"] == (one["needed_bytes"] <= 2**30) for one in found.values())
 
 
-def test_the_largest_side_fits_and_the_next_does_not():
-    run = PlannedRun(TINY)
-    limit = 700 * MIB
+class Steep:
+    """A run whose bytes grow in steps; it counts its plans."""
+
+    def __init__(self, least=2**28, of_pixel=300):
+        self.least, self.of_pixel, self.num = least, of_pixel, 0
+
+    def plan(self, size):
+        self.num += 1
+        if size[0] < 160:
+            raise PlanError("images are too small")
+        step = 2**20 * (size[0] // 256)
+        peak = self.least + self.of_pixel * size[0] * size[1] + step
+        return StepPlan({"forward": peak}, {}, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("limit", [2**20, 600 * MIB, 820 * MIB, 3000 * MIB, 24 * GIB, 80 * GIB])
+def test_the_largest_side_fits_and_the_next_does_not(limit):
+    run = Steep()
     side = largest_side(run, limit)
-    assert run.plan((side, side)).needed_bytes <= limit
-    assert run.plan((side + 32, side + 32)).needed_bytes > limit
+    assert run.num <= 9
+    assert side % 32 == 0
+    assert side == 0 or run.plan((side, side)).needed_bytes <= limit
+    assert side < 128 or run.plan((side + 32, side + 32)).needed_bytes > limit
+
+
+def test_no_side_is_found_where_none_can_be_planned():
+    with pytest.raises(PlanError, match="LBFGS"):
+        largest_side(PlannedRun([*TINY, "--model.optimizer=torch.optim.LBFGS"]), 2**40)
 
 
 def test_gradients_that_wait_for_more_batches_are_counted():
@@ -90,8 +195,9 @@ def test_recipes_are_searched_once_each_and_for_one_device():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--gpu-memory=8"], "write 8GiB or 8GB"),
+        (["--gpu-memory=8"], "write 8GB or 8GiB"),
         (["--sizes=big"], "write 1024,2048"),
+        (["--sizes=64x64x64"], "write 1024,2048"),
         (["--max-size"], "add --gpu-memory"),
         (["--trainer.precision=transformer-engine"], "cannot be planned"),
         (["--model.encodr=resnet18"], "encodr"),

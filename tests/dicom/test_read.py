@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -17,7 +18,7 @@ from pydicom.uid import (
 )
 from saved_files import COMPRESSED, NATIVE, SAMPLES, allocating_few_bytes, crop, save, with_pixels
 
-from radenhance.dicom.read import Declaration, read, read_header
+from radenhance.dicom.read import Declaration, read, read_header, read_shape
 from radenhance.errors import RadiographError
 
 PROJECTIONS = {
@@ -137,9 +138,28 @@ def test_tiff_magic_in_the_preamble_does_not_make_it_a_tiff():
 )
 def test_other_files_are_refused(content):
     Path("a.dcm").write_bytes(content)
-    for reader in (read, read_header):
+    for reader in (read, read_header, read_shape):
         with pytest.raises(RadiographError, match=r"a\.dcm"):
             reader("a.dcm")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "npy"])
+def test_the_size_of_an_image_file_is_read_without_its_pixels(suffix):
+    pixels = np.zeros((3, 5), np.uint16)
+    if suffix == "npy":
+        np.save("a.npy", pixels)
+    else:
+        Image.fromarray(pixels).save(f"a.{suffix}")
+    assert read_shape(f"a.{suffix}") == (3, 5)
+    whole = Path(f"a.{suffix}").read_bytes()
+    Path("cut").write_bytes(whole[:9])
+    with pytest.raises(RadiographError, match="damaged"):
+        read_shape("cut")
+
+
+def test_the_size_of_a_dicom_file_is_that_of_its_pixels(digital_xray):
+    path = save(digital_xray, "a.dcm")
+    assert read_shape(path) == read(path).shape
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):

@@ -160,6 +160,25 @@ def test_phases_are_those_of_the_memory_profiler():
     assert plan.level < plan.forward_end < plan.phases["forward"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [
+        (
+            [*ENCODER, "--model.memory.band_rows=4", "--model.memory.offload_mib=1"],
+            (96, 64),
+        ),
+        (["--model.encoder=tu-mobilenetv3_small_050", "--model.l1_share=0.16"], (4096, 640)),
+    ],
+)
+def test_a_few_bands_tell_the_plan_of_all(flags, size, monkeypatch):
+    run = PlannedRun(["--model.num_scales=auto", *flags])
+    few = run.plan(size)
+    monkeypatch.setattr("radenhance.repetition.ENDS", 10**6)
+    every = run.plan(size)
+    assert replace(few, seconds=every.seconds) == every
+    assert few.seconds == pytest.approx(every.seconds, rel=1e-12)
+
+
 def test_planning_takes_no_memory_that_a_gpu_would_not_have():
     before = torch.get_default_dtype()
     huge = PlannedRun(["--model.encoder=tu-mobilenetv3_small_050"]).plan((32_768, 32_768))

@@ -8,13 +8,15 @@ A 3x3 convolution of a band needs one row more on either side; beyond the edge o
 are the zeros that a convolution pads with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from radenhance.repetition import alike
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,10 @@ def remembered(rows: Rows) -> Rows:
     return Rows(rows.num_rows, lru_cache(maxsize=1)(rows.within))
 
 
-def bands(num_rows: int, band_rows: int) -> list[tuple[int, int]]:
-    """Return [first, last) of each band, all but the last one of `band_rows` rows."""
-    return [(first, min(first + band_rows, num_rows)) for first in range(0, num_rows, band_rows)]
+def bands(num_rows: int, band_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield [first, last) of each band, all but the last one of `band_rows` rows."""
+    for first in alike(range(0, num_rows, band_rows)):
+        yield first, min(first + band_rows, num_rows)
 
 
 def fill(rows: Rows, band_rows: int, into: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from radenhance.memory.banding.bands import Rows, bands, fill, remembered, store
 @pytest.mark.parametrize("num_rows", [1, 7, 8, 9])
 @pytest.mark.parametrize("band_rows", [1, 2, 4, 100])
 def test_bands_cover_every_row_once_and_in_order(num_rows, band_rows):
-    found = bands(num_rows, band_rows)
+    found = list(bands(num_rows, band_rows))
     assert [row for first, last in found for row in range(first, last)] == list(range(num_rows))
     assert all(last - first == band_rows for first, last in found[:-1])
 
