@@ -1,10 +1,10 @@
 """What a network's validation images say about its guard.
 
-The threshold is the least at which outputs that nobody touched have few boxes; the factor is that
-with which the intervals cover 90 % of the targets' pixels.
+The threshold of an octave is the least at which outputs that nobody touched have few boxes; the
+factor is that with which the intervals cover 90 % of the targets' pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +14,19 @@ from radenhance.arrays import Floats, Image, Mask
 from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.decoded import decode
 from radenhance.dataset.pairs import WHOLE, PairDataset
+from radenhance.dataset.prediction import PredictAt
 from radenhance.dicom.read import read
-from radenhance.inference.guard.bands import Differences, differences
-from radenhance.inference.guard.guard import Calibration, pixel_mm
+from radenhance.inference.guard.bands import OCTAVES, Differences, Octave, differences, islands
+from radenhance.inference.guard.guard import THRESHOLDS, Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
 
-BOXES_PER_IMAGE = 0.8
-"""Mean number of boxes on outputs that nobody touched."""
-THRESHOLDS = np.arange(0.5, 20.0, 0.125)
+BOXES_PER_IMAGE = 0.5
+"""Mean number of boxes on outputs that nobody touched, an equal share of it from each octave."""
+SCORES = np.geomspace(50, 0.5, 93)
+"""Thresholds to choose from."""
+MANY_BOXES = 100
+"""Boxes of an image, of one octave, that are not counted any further."""
 OPEN = 127
 """Weight above which a pixel is in the exposed field."""
 
@@ -69,18 +73,33 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
     Raises:
         RadenhanceError: There is no dataset or no validation image, or one cannot be read.
     """
-    found: list[Differences] = []
+    return calibration_of(
+        validation_images(enhancer, root), checkpoint_sha256=enhancer.sha256, at=enhancer.at
+    )
+
+
+def calibration_of(
+    images: Iterable[Judged], *, checkpoint_sha256: str, at: PredictAt
+) -> Calibration:
+    """Return the calibration that validation images give, of which one at a time is in memory.
+
+    Args:
+        images: The images.
+        checkpoint_sha256: SHA-256 of the network's checkpoint, in hex.
+        at: The size at which the network saw them.
+    """
+    counts: list[dict[int, Floats]] = []
     by_species: dict[str, list[Floats]] = {}
-    for image in validation_images(enhancer, root):
-        found.append(image.differences())
+    for image in images:
+        counts.append(numbers_of_boxes(image.differences()))
         by_species.setdefault(image.species, []).append(image.errors())
     return Calibration(
-        checkpoint_sha256=enhancer.sha256,
-        threshold=threshold(found),
-        factor=factor(some for images in by_species.values() for some in images),
-        at=enhancer.at,
-        factors={species: factor(images) for species, images in by_species.items() if species},
-        num_images={species: len(images) for species, images in by_species.items()},
+        checkpoint_sha256=checkpoint_sha256,
+        thresholds=thresholds(counts),
+        factor=factor(some for errors in by_species.values() for some in errors),
+        at=at,
+        factors={species: factor(some) for species, some in by_species.items() if species},
+        num_images={species: len(some) for species, some in by_species.items()},
     )
 
 
@@ -108,14 +127,39 @@ def validation_images(enhancer: NetworkEnhancer, root: Path) -> Iterator[Judged]
         )
 
 
-def threshold(found: list[Differences], per_image: float = BOXES_PER_IMAGE) -> float:
-    """Return the least threshold above which there are no more boxes than `per_image` in the mean.
+def numbers_of_boxes(found: Differences) -> dict[int, Floats]:
+    """Return the number of boxes of each octave at each of `SCORES`; infinite below a useful one.
 
-    Above it there are none more, either: with few boxes a higher threshold does not divide them.
+    Below a useful threshold an image has many times as many boxes as are allowed in the mean.
     """
-    least = THRESHOLDS[-1]
-    for score in THRESHOLDS[::-1]:
-        if np.mean([len(image.boxes(score)) for image in found]) > per_image:
+    return {octave.number: _numbers(octave) for octave in found.octaves}
+
+
+def _numbers(octave: Octave) -> Floats:
+    numbers = np.full(len(SCORES), np.inf, np.float32)
+    highest = octave.score.max()
+    for i, least in enumerate(SCORES):
+        numbers[i] = islands(octave.score > least, octave.number)[0] - 1 if least < highest else 0
+        if numbers[i] > MANY_BOXES:
             break
-        least = score
-    return float(least)
+    return numbers
+
+
+def thresholds(counts: list[dict[int, Floats]], per_image: float = BOXES_PER_IMAGE) -> list[float]:
+    """Return the least threshold of each octave that leaves its share of `per_image` in the mean.
+
+    Above it there are none more, either: with few boxes a higher threshold does not divide them. An
+    octave that no image has keeps the threshold of a network without a calibration.
+
+    Args:
+        counts: What `numbers_of_boxes` returned of each image.
+        per_image: Mean number of boxes of all octaves.
+    """
+    found = list(THRESHOLDS)
+    for number in range(OCTAVES):
+        of_images = [image[number] for image in counts if number in image]
+        if of_images:
+            too_many = np.mean(of_images, axis=0) > per_image / OCTAVES
+            first = too_many.argmax() if too_many.any() else len(SCORES)
+            found[number] = float(SCORES[max(first - 1, 0)])
+    return found
