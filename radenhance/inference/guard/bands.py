@@ -5,8 +5,8 @@ as it is: in each octave of a Laplacian pyramid the gain is fitted in a ring aro
 that a strong detail, or one that was erased, does not bend the gain it is compared by, and what is
 left of the output when the source times that gain is taken off is what the source does not explain.
 It counts in units of what an untouched output leaves: more where the source has noise, structures
-or edges around, and along the field's border. None of these is taken from the place itself or from
-what is left, which a detail would raise together with its own.
+around or broad edges, along the field's border, and beside what is clipped. What is left around is
+no such unit, as a detail raises it together with its own.
 
 The idea of comparing by patch and frequency is that of sFRC (arXiv 2603.04673); the measure is not.
 """

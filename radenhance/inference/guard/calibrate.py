@@ -4,7 +4,7 @@ The threshold of an octave is the least at which outputs that nobody touched hav
 factor is that with which the intervals cover 90 % of the targets' pixels.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from radenhance.arrays import Floats, Image, Mask
 from radenhance.datamodule import RadiographDataModule
 from radenhance.dataset.decoded import decode
 from radenhance.dataset.pairs import WHOLE, PairDataset
-from radenhance.dataset.prediction import PredictAt
 from radenhance.dicom.read import read
 from radenhance.inference.guard.bands import OCTAVES, Differences, Octave, differences, islands
 from radenhance.inference.guard.guard import THRESHOLDS, Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
 
-BOXES_PER_IMAGE = 0.5
+BOXES_PER_IMAGE = 0.8
 """Mean number of boxes on outputs that nobody touched, an equal share of it from each octave."""
+WORST = 8
+"""Boxes of one octave that an output is supposed to have which is worse than all that were seen."""
 SCORES = np.geomspace(50, 0.5, 93)
 """Thresholds to choose from."""
 MANY_BOXES = 100
@@ -73,31 +74,16 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
     Raises:
         RadenhanceError: There is no dataset or no validation image, or one cannot be read.
     """
-    return calibration_of(
-        validation_images(enhancer, root), checkpoint_sha256=enhancer.sha256, at=enhancer.at
-    )
-
-
-def calibration_of(
-    images: Iterable[Judged], *, checkpoint_sha256: str, at: PredictAt
-) -> Calibration:
-    """Return the calibration that validation images give, of which one at a time is in memory.
-
-    Args:
-        images: The images.
-        checkpoint_sha256: SHA-256 of the network's checkpoint, in hex.
-        at: The size at which the network saw them.
-    """
     counts: list[dict[int, Floats]] = []
     by_species: dict[str, list[Floats]] = {}
-    for image in images:
+    for image in validation_images(enhancer, root):
         counts.append(numbers_of_boxes(image.differences()))
         by_species.setdefault(image.species, []).append(image.errors())
     return Calibration(
-        checkpoint_sha256=checkpoint_sha256,
+        checkpoint_sha256=enhancer.sha256,
         thresholds=thresholds(counts),
         factor=factor(some for errors in by_species.values() for some in errors),
-        at=at,
+        at=enhancer.at,
         factors={species: factor(some) for species, some in by_species.items() if species},
         num_images={species: len(some) for species, some in by_species.items()},
     )
@@ -148,8 +134,9 @@ def _numbers(octave: Octave) -> Floats:
 def thresholds(counts: list[dict[int, Floats]], per_image: float = BOXES_PER_IMAGE) -> list[float]:
     """Return the least threshold of each octave that leaves its share of `per_image` in the mean.
 
-    Above it there are none more, either: with few boxes a higher threshold does not divide them. An
-    octave that no image has keeps the threshold of a network without a calibration.
+    A further image counts with them, one that is worse (conformal risk control, arXiv 2208.02814).
+    Where they are too few for that, a threshold is above all that they have and at least that of a
+    network without a calibration.
 
     Args:
         counts: What `numbers_of_boxes` returned of each image.
@@ -158,8 +145,15 @@ def thresholds(counts: list[dict[int, Floats]], per_image: float = BOXES_PER_IMA
     found = list(THRESHOLDS)
     for number in range(OCTAVES):
         of_images = [image[number] for image in counts if number in image]
+        allowed = per_image / OCTAVES * (len(of_images) + 1) - WORST
         if of_images:
-            too_many = np.mean(of_images, axis=0) > per_image / OCTAVES
-            first = too_many.argmax() if too_many.any() else len(SCORES)
-            found[number] = float(SCORES[max(first - 1, 0)])
+            score = _least(np.sum(of_images, axis=0), max(allowed, 0))
+            found[number] = score if allowed >= 0 else max(score, found[number])
     return found
+
+
+def _least(numbers: Floats, allowed: float) -> float:
+    """Return the least of `SCORES` from which on there are no more boxes than are allowed."""
+    too_many = numbers > allowed
+    first = int(too_many.argmax()) if too_many.any() else len(SCORES)
+    return float(SCORES[max(first - 1, 0)])
