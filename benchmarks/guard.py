@@ -12,10 +12,12 @@ SNR is that of the detail in the noise of the output, all its pixels together, a
 from 5 on were there no anatomy (Rose). CNR is what a detail adds to the difference of a middle and
 its surroundings at its size, over the standard deviation of that difference within 6 mm in the
 untouched output, noise and anatomy together. False boxes are those on outputs that nobody touched.
+Coverage is that of the second set by factors of the first, and the mean of both ways round; its
+standard error is over sets drawn anew from all images. What images differ by says how many of a
+species calibrate a factor to one point of coverage (one standard deviation).
 
-The first command trains on few images and shows only that it runs, in about a minute. The second
-takes about 20 minutes of one core. What is done is kept in OUT, so that it goes on where it was
-ended.
+The first command trains on few images and shows only that it runs. The second keeps phantoms,
+outputs and what is measured of each image in OUT, so that it goes on where it was ended.
 """
 
 import argparse
