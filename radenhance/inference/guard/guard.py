@@ -1,7 +1,7 @@
 """The guard: whether an output may be shown, where to look, and how sure its pixels are.
 
 Thresholds belong to one network: how much of a difference is chance depends on how it enhances.
-Without a calibration the thresholds are those of a network of quickstart.yaml, and there are no
+Without a calibration they are set by hand for networks of quickstart.yaml, and there are no
 intervals.
 """
 
@@ -24,7 +24,7 @@ from radenhance.text_files import read_text
 
 FORMAT = "radenhance guard 3"
 MAX_BYTES = 2**16
-THRESHOLDS = (6.0, 5.0, 4.5)
+THRESHOLDS = (4.0, 4.5, 4.0)
 """Score from which a difference of each octave is a box, of a network without a calibration."""
 SUPPOSED_MM = 0.15
 """Pixel size of a file that does not say it."""
