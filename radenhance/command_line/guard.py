@@ -43,10 +43,11 @@ def main(arguments: Sequence[str]) -> None:
 def report(calibration: Calibration, output: Path) -> str:
     """Return what was found, and where it was written."""
     counts = ", ".join(f"{num} {name}" for name, num in calibration.num_images.items())
+    scores = ", ".join(f"{score:.1f}" for score in calibration.thresholds)
     factors = ", ".join(f"{name} {value:.2f}" for name, value in calibration.factors.items())
     return (
         f"Validation radiographs: {counts}\n"
-        f"A structure counts from a score of {calibration.threshold:g}; intervals are "
+        f"A structure counts from scores of {scores}, finest first; intervals are "
         f"{calibration.factor:.2f} times as wide as the image suggests ({factors})\n"
         f"Written: {output}"
     )

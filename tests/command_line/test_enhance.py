@@ -93,8 +93,8 @@ def test_the_guard_of_another_checkpoint_is_refused_and_that_of_this_one_taken(c
     save(real_radiograph(), "in/a.dcm")
     checkpoint = str(small_checkpoint(output="correction"))
     sha256 = open_enhancer(checkpoint, device="cpu").sha256
-    Calibration(sha256, 1e9, factor=1.0, at="auto").write(Path("guard.json"))
-    Calibration("0" * 64, 1e9, factor=1.0, at="auto").write(Path("other.json"))
+    Calibration(sha256, [1e9] * 3, factor=1.0, at="auto").write(Path("guard.json"))
+    Calibration("0" * 64, [1e9] * 3, factor=1.0, at="auto").write(Path("other.json"))
     flags = ["in", "--out=out", "--device=cpu"]
     assert main(["enhance", checkpoint, *flags, "--guard=guard.json", "--refuse"]) == 0
     assert "Guard: no structure" in Path("out/enhance.jsonl").read_text()

@@ -428,7 +428,7 @@ def guarded(threshold, **settings):
     for number in range(2):
         save(real_radiograph(number, step=4), f"in/{number}.dcm")
     enhancer = open_enhancer(small_checkpoint(output="correction"), device="cpu")
-    guard = Guard(Calibration(enhancer.sha256, threshold, factor=1.0, at="auto"))
+    guard = Guard(Calibration(enhancer.sha256, [threshold] * 3, factor=1.0, at="auto"))
     return run("in", enhancer=enhancer, guard=guard, **settings)
 
 
@@ -456,6 +456,6 @@ def test_an_output_that_the_guard_does_not_accept_is_written_unless_it_is_to_be_
 
 
 def test_a_guard_is_of_one_network():
-    guard = Guard(Calibration("0" * 64, 1.0, factor=1.0, at="auto"))
+    guard = Guard(Calibration("0" * 64, [1.0] * 3, factor=1.0, at="auto"))
     with pytest.raises(UsageError, match="a guard is calibrated for one network"):
         run("in", enhancer=ReferenceEnhancer(), guard=guard)

@@ -1,7 +1,7 @@
 """What a network's validation images say about its guard.
 
-The threshold is the least at which outputs that nobody touched have few boxes; the factor is that
-with which the intervals cover 90 % of the targets' pixels.
+The threshold of an octave is the least at which outputs that nobody touched have few boxes; the
+factor is that with which the intervals cover 90 % of the targets' pixels.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,19 @@ from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.dataset.decoded import decode
 from radenhance.dataset.pairs import WHOLE, PairDataset
 from radenhance.dicom.read import read
-from radenhance.inference.guard.bands import Differences, differences
-from radenhance.inference.guard.guard import Calibration, pixel_mm
+from radenhance.inference.guard.bands import OCTAVES, Differences, Octave, differences, islands
+from radenhance.inference.guard.guard import THRESHOLDS, Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
 
 BOXES_PER_IMAGE = 0.8
-"""Mean number of boxes on outputs that nobody touched."""
-THRESHOLDS = np.arange(0.5, 20.0, 0.125)
+"""Mean number of boxes on outputs that nobody touched, an equal share of it from each octave."""
+WORST = 8
+"""Boxes of one octave that an output is supposed to have which is worse than all that were seen."""
+SCORES = np.geomspace(50, 0.5, 93)
+"""Thresholds to choose from."""
+MANY_BOXES = 100
+"""Boxes of an image, of one octave, that are not counted any further."""
 OPEN = 127
 """Weight above which a pixel is in the exposed field."""
 
@@ -69,18 +74,18 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
     Raises:
         RadenhanceError: There is no dataset or no validation image, or one cannot be read.
     """
-    found: list[Differences] = []
+    counts: list[dict[int, Floats]] = []
     by_species: dict[str, list[Floats]] = {}
     for image in validation_images(enhancer, root):
-        found.append(image.differences())
+        counts.append(numbers_of_boxes(image.differences()))
         by_species.setdefault(image.species, []).append(image.errors())
     return Calibration(
         checkpoint_sha256=enhancer.sha256,
-        threshold=threshold(found),
-        factor=factor(some for images in by_species.values() for some in images),
+        thresholds=thresholds(counts),
+        factor=factor(some for errors in by_species.values() for some in errors),
         at=enhancer.at,
-        factors={species: factor(images) for species, images in by_species.items() if species},
-        num_images={species: len(images) for species, images in by_species.items()},
+        factors={species: factor(some) for species, some in by_species.items() if species},
+        num_images={species: len(some) for species, some in by_species.items()},
     )
 
 
@@ -109,14 +114,47 @@ def validation_images(enhancer: NetworkEnhancer, root: Path) -> Iterator[Judged]
         )
 
 
-def threshold(found: list[Differences], per_image: float = BOXES_PER_IMAGE) -> float:
-    """Return the least threshold above which there are no more boxes than `per_image` in the mean.
+def numbers_of_boxes(found: Differences) -> dict[int, Floats]:
+    """Return the number of boxes of each octave at each of `SCORES`; infinite below a useful one.
 
-    Above it there are none more, either: with few boxes a higher threshold does not divide them.
+    Below a useful threshold an image has many times as many boxes as are allowed in the mean.
     """
-    least = THRESHOLDS[-1]
-    for score in THRESHOLDS[::-1]:
-        if np.mean([len(image.boxes(score)) for image in found]) > per_image:
+    return {octave.number: _numbers(octave) for octave in found.octaves}
+
+
+def _numbers(octave: Octave) -> Floats:
+    numbers = np.full(len(SCORES), np.inf, np.float32)
+    highest = octave.score.max()
+    for i, least in enumerate(SCORES):
+        numbers[i] = islands(octave.score > least, octave.number)[0] - 1 if least < highest else 0
+        if numbers[i] > MANY_BOXES:
             break
-        least = score
-    return float(least)
+    return numbers
+
+
+def thresholds(counts: list[dict[int, Floats]], per_image: float = BOXES_PER_IMAGE) -> list[float]:
+    """Return the least threshold of each octave that leaves its share of `per_image` in the mean.
+
+    A further image counts with them, one that is worse (conformal risk control, arXiv 2208.02814).
+    Where they are too few for that, a threshold is above all that they have and at least that of a
+    network without a calibration.
+
+    Args:
+        counts: What `numbers_of_boxes` returned of each image.
+        per_image: Mean number of boxes of all octaves.
+    """
+    found = list(THRESHOLDS)
+    for number in range(OCTAVES):
+        of_images = [image[number] for image in counts if number in image]
+        allowed = per_image / OCTAVES * (len(of_images) + 1) - WORST
+        if of_images:
+            score = _least(np.sum(of_images, axis=0), max(allowed, 0))
+            found[number] = score if allowed >= 0 else max(score, found[number])
+    return found
+
+
+def _least(numbers: Floats, allowed: float) -> float:
+    """Return the least of `SCORES` from which on there are no more boxes than are allowed."""
+    too_many = numbers > allowed
+    first = int(too_many.argmax()) if too_many.any() else len(SCORES)
+    return float(SCORES[max(first - 1, 0)])

@@ -1,7 +1,7 @@
 """The guard: whether an output may be shown, where to look, and how sure its pixels are.
 
 Thresholds belong to one network: how much of a difference is chance depends on how it enhances.
-Without a calibration the thresholds are those of a network of quickstart.yaml, and there are no
+Without a calibration they are set by hand for networks of quickstart.yaml, and there are no
 intervals.
 """
 
@@ -18,14 +18,14 @@ from radenhance.arrays import Image
 from radenhance.dataset.prediction import PredictAt
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
-from radenhance.inference.guard.bands import Box, differences
+from radenhance.inference.guard.bands import OCTAVES, Box, differences
 from radenhance.inference.guard.intervals import widths
 from radenhance.text_files import read_text
 
-FORMAT = "radenhance guard 2"
+FORMAT = "radenhance guard 3"
 MAX_BYTES = 2**16
-THRESHOLD = 2.0
-"""Score from which a difference is a box, of a network without a calibration."""
+THRESHOLDS = (4.0, 4.5, 4.0)
+"""Score from which a difference of each octave is a box, of a network without a calibration."""
 SUPPOSED_MM = 0.15
 """Pixel size of a file that does not say it."""
 COLORS = {"invented": (255, 64, 64), "erased": (64, 160, 255)}
@@ -38,7 +38,7 @@ class Calibration:
 
     Args:
         checkpoint_sha256: SHA-256 of its checkpoint, in hex.
-        threshold: Score from which a difference is a box.
+        thresholds: Score from which a difference is a box, for each octave, finest first.
         factor: What the intervals' widths are multiplied by, over all species.
         at: The size at which the network saw the images.
         factors: The same by species.
@@ -46,7 +46,7 @@ class Calibration:
     """
 
     checkpoint_sha256: str
-    threshold: float
+    thresholds: list[float]
     factor: float
     at: PredictAt
     factors: dict[str, float] = field(default_factory=dict)
@@ -73,8 +73,10 @@ class Calibration:
             )
             found = values.pop("format")
             calibration = cls(**values)
-            numbers = [calibration.threshold, calibration.factor, *calibration.factors.values()]
+            scores = calibration.thresholds
+            numbers = [*scores, calibration.factor, *calibration.factors.values()]
             fits = found == FORMAT and all(0 < float(number) < float("inf") for number in numbers)
+            fits = fits and len(scores) == OCTAVES
             fits = fits and calibration.at in get_args(PredictAt)
         except (ValueError, TypeError, KeyError, AttributeError):
             fits = False
@@ -180,7 +182,7 @@ class Guard:
         inside = None if field is None else field > 127
         found = differences(source, enhanced, spacing_mm=size, inside=inside)
         calibration = self.calibration
-        boxes = found.boxes(calibration.threshold if calibration else THRESHOLD)
+        boxes = found.boxes(calibration.thresholds if calibration else THRESHOLDS)
         width = None
         if calibration:
             times = calibration.factors.get(species or "", calibration.factor)

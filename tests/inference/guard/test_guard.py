@@ -9,7 +9,7 @@ from radenhance.errors import UsageError
 from radenhance.inference.guard.bands import Box
 from radenhance.inference.guard.guard import COLORS, Calibration, Guard, Verdict, draw
 
-CALIBRATION = Calibration("ab" * 32, 1.0, 2.0, "training", {"cat": 4.0}, {"cat": 6})
+CALIBRATION = Calibration("ab" * 32, [4.0] * 3, 2.0, "training", {"cat": 4.0}, {"cat": 6})
 
 
 def source():
