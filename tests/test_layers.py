@@ -40,6 +40,7 @@ ROOMS = (
     "checkpoint",
     "resuming",
     "learning_rate",
+    "fused_optimizer",
     "enhancer",
     "runs",
     "log_points",
