@@ -224,7 +224,7 @@ class Checkpoint:
             own = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
             return settings, {name.removeprefix(prefix): tensor for name, tensor in own.items()}
         size = self.flags["data.image_size"]
-        if self.output != "correction" or size == "native" or self.memory.chosen:
+        if self.output != "correction" or size == "native" or self.memory.changes_function:
             raise ParameterError(
                 "ContrastEnhancer.coarse",
                 got=self.name,

@@ -23,6 +23,7 @@ from radenhance.checkpoint import (
     COARSE,
     MADE_WITH,
     OPTIMIZER,
+    OPTIMIZER_STATES,
     SCHEDULER,
     STATE,
     TECHNIQUES,
@@ -33,6 +34,7 @@ from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.prediction import REDUCED, REDUCED_FIELD
 from radenhance.errors import DivergedError, ParameterError, UsageError
 from radenhance.extras import require_extra
+from radenhance.fused_optimizer import fuse
 from radenhance.learning_rate import Extension, HalfCosine, count_steps
 from radenhance.loss.ms_ssim import (
     NUM_SCALES,
@@ -103,6 +105,8 @@ class ContrastEnhancer(LightningModule):
         lr_interval: Whether the lr_scheduler steps once per epoch or per optimizer step.
             ReduceLROnPlateau steps after each validation in any case.
         memory: Techniques that save GPU memory.
+        fused_optimizer: Whether Adam, AdamW, SGD and Adagrad step in one kernel: the same step but
+            for rounding, and quicker.
         int8: A file that `radenhance quantize` wrote, whose int8 model takes the place of the
             checkpoint's weights in validation, test and prediction on the CPU.
     """
@@ -124,6 +128,7 @@ class ContrastEnhancer(LightningModule):
         extend: Extension = "constant",
         lr_interval: Literal["epoch", "step"] = "epoch",
         memory: MemoryTechniques = MemoryTechniques(),  # noqa: B008  frozen, and shown in --help
+        fused_optimizer: bool = False,
         int8: Path | None = None,
     ) -> None:
         super().__init__()
@@ -165,6 +170,7 @@ class ContrastEnhancer(LightningModule):
         self._int8 = _int8_network(int8) if int8 is not None else None
         self._make_optimizer = optimizer
         self._make_scheduler = lr_scheduler
+        self._fused_optimizer = fused_optimizer
         self._warmup_steps = warmup_steps
         self._extend = extend
         self._frozen_encoder_epochs = frozen_encoder_epochs
@@ -276,7 +282,10 @@ class ContrastEnhancer(LightningModule):
             scheduler = schedule["scheduler"]
             for said in take_options(self._resumed.content, optimizer, scheduler, self._given):
                 rank_zero_warn(said)
-            self._resumed = None
+        if self._fused_optimizer:
+            kept: Any = self._resumed.content[OPTIMIZER_STATES] if self._resumed else []
+            fuse(optimizer, [group for state in kept for group in state["param_groups"]])
+        self._resumed = None
         for group in optimizer.param_groups:  # ReduceLROnPlateau alone keeps no full rate
             group.setdefault(FULL_RATE, group["lr"])
         return {"optimizer": optimizer, "lr_scheduler": schedule}

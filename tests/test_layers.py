@@ -44,6 +44,7 @@ ROOMS = (
     "resuming",
     "learning_rate",
     "resumed_flags",
+    "fused_optimizer",
     "enhancer",
     "runs",
     "log_points",

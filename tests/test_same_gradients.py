@@ -5,6 +5,7 @@ The techniques, the values to try them with, and the pairs that exclude each oth
 """
 
 import copy
+import dataclasses
 import functools
 import itertools
 import re
@@ -21,7 +22,7 @@ from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.coarse import CoarseCorrection
 from radenhance.network.unet import build_unet
 
-PLAIN = MemoryTechniques()
+PLAIN = MemoryTechniques(fused_upsampling=False)
 STEPS = 2  # the second with what the first has left
 FAMILIES = [
     "resnet18",
@@ -59,7 +60,8 @@ GO_TOGETHER = [pair for pair in PAIRS if reason_against(pair) is None]
 
 
 def techniques_of(names):
-    return MemoryTechniques(**{key: value for name in names for key, value in VALUES[name].items()})
+    values = {key: value for name in names for key, value in VALUES[name].items()}
+    return dataclasses.replace(PLAIN, **values)
 
 
 def away_from_the_start(unet):

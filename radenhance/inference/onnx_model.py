@@ -11,6 +11,7 @@ window, which is that of the field. They are inputs.
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import onnx
 import onnx.compose
@@ -94,7 +95,9 @@ def whole_model(checkpoint: Checkpoint, parts: Mapping[str, onnx.ModelProto]) ->
 class _Network(nn.Module):
     def __init__(self, module: ContrastEnhancer) -> None:
         super().__init__()
-        self.unet, self.memory = module.unet, module.memory
+        # constants are folded into the weights of plain convolutions, and not into fused ones
+        self.memory = replace(module.memory, fused_upsampling=False)
+        self.unet = module.unet
 
     @override
     def forward(self, image: Tensor) -> Tensor:

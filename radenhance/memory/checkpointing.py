@@ -15,20 +15,25 @@ recomputed:
 Upsampling and concatenation are inside their unit: kept are the small feature map and the skip,
 which is there anyway, and not the concatenation, which is the largest tensor of a decoder stage.
 Units that recompute by themselves, those of banded stages, stay as they are.
+
+Backward through a recomputed unit begins at its ReLU, with the most at once: what the norm before
+it got, what it gave, the gradient of that, and the gradient that it makes. What it gave is kept for
+its sign alone, as the unit after it has its own copy; here it keeps the sign, a byte for a value.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
 from radenhance.memory.technique import Technique, refuse_other_than
-from radenhance.network.stages import Part, Stage, Unit
+from radenhance.network.stages import Part, Sequential, Stage, Unit
 
 CheckpointingMode = Literal["none", "stage", "unit"]
 
@@ -68,7 +73,43 @@ def _as_one_unit(stage: Stage) -> Unit:
 
 
 def _checkpointed(unit: Unit) -> Unit:
-    return unit if unit.recomputes else Unit(recomputed(unit, unit.modules), unit.modules)
+    if unit.recomputes:
+        return unit
+    keeps_less = replace(unit, block=_with_signs(unit.block))
+    return Unit(recomputed(keeps_less, unit.modules), unit.modules)
+
+
+def _with_signs(block: Part) -> Part:
+    """Return a block whose ReLU, if it ends with one, keeps signs and not values."""
+    if isinstance(block, Sequential):
+        parts = list(block.parts)
+    elif isinstance(block, nn.Sequential) and not isinstance(block, FSDPModule):
+        parts = list(block)
+    else:
+        return block
+    return Sequential((*parts[:-1], _relu)) if type(parts[-1]) is nn.ReLU else block
+
+
+def _relu(features: Tensor) -> Tensor:
+    result: Tensor = _ReLUOfSigns.apply(features)
+    return result
+
+
+class _ReLUOfSigns(torch.autograd.Function):
+    """ReLU, in place, with the gradient of PyTorch's own."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.mark_dirty(features)
+        ctx.save_for_backward(features <= 0)
+        return features.relu_()
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (is_zero,) = ctx.saved_tensors
+        return gradients[0].masked_fill(is_zero, 0)
 
 
 def recomputed(part: Part, modules: Sequence[nn.Module]) -> Part:

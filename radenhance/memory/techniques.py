@@ -12,6 +12,7 @@ from torch import Tensor
 
 from radenhance.memory.banding.stages import Banding, BandRows
 from radenhance.memory.checkpointing import Checkpointing, CheckpointingMode
+from radenhance.memory.fused_upsampling import FusedUpsampling
 from radenhance.memory.momentum import Momentum
 from radenhance.memory.offload.hooks import Offloading
 from radenhance.memory.quantization.stages import Quantization, QuantizationMode
@@ -43,6 +44,10 @@ class MemoryTechniques:
             none. It is taken for good at the first step.
         band_rows: Rows of the bands in which decoder stages run, or auto; 0 for whole images. The
             same function, BatchNorm included, at a fraction of the memory.
+        fused_upsampling: Whether decoder stages upsample and convolve in one step, and convolve the
+            skip by itself, so that neither the upsampled map nor the concatenation is made: the
+            same function in less memory and time. A decoder that cannot, and one that is quantized
+            or sharded, runs as without it.
         tf32: Let Ampere and later GPUs multiply float32 with the 10-bit mantissa of TensorFloat-32:
             less exact, faster by PyTorch's documentation (not measured here), and no memory saved.
             Off means true float32, in convolutions too, where PyTorch's own default is
@@ -58,6 +63,7 @@ class MemoryTechniques:
     quantization: QuantizationMode = "none"
     offload_mib: int = 0
     band_rows: BandRows = 0
+    fused_upsampling: bool = True
     tf32: bool = False
 
     def __post_init__(self) -> None:
@@ -75,6 +81,7 @@ class MemoryTechniques:
             Momentum(self.momentum, self.momentum_reversible),
             Quantization(self.quantization),
             Banding(self.band_rows),
+            FusedUpsampling(self.fused_upsampling),
             Checkpointing(self.checkpointing),
         ]
 
@@ -82,6 +89,11 @@ class MemoryTechniques:
     def chosen(self) -> list[Technique]:
         """The techniques that are on."""
         return [technique for technique in self.known if technique.is_on]
+
+    @property
+    def changes_function(self) -> bool:
+        """Whether the network computes something else of the same weights."""
+        return any(technique.changes_function for technique in self.chosen)
 
     @property
     def in_bands(self) -> Self:

@@ -188,6 +188,17 @@ def stages_of(unet: smp.Unet) -> list[Stage]:
     ]
 
 
+def is_plain(convolution: nn.Conv2d) -> bool:
+    """Return whether it is 3x3, of all channels, and pads with one row of zeros."""
+    return shape_of(convolution) == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+
+
+def shape_of(convolution: nn.Conv2d) -> tuple[object, ...]:
+    """Return kernel, stride, padding, dilation, groups and padding mode."""
+    c = convolution
+    return c.kernel_size, c.stride, c.padding, c.dilation, c.groups, c.padding_mode
+
+
 def _refuse_other_parts(unet: smp.Unet) -> None:
     """Refuse what would be left out in silence, or has weights that its own `forward` leaves out.
 

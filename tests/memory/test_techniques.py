@@ -20,12 +20,14 @@ def test_tensorfloat_is_a_choice_for_convolutions_too(tf32):
     assert torch.backends.cuda.matmul.allow_tf32 is tf32
 
 
-def test_nothing_is_on_by_default():
+def test_nothing_that_costs_anything_is_on_by_default():
     assert MemoryTechniques() == MemoryTechniques(
         checkpointing="none",
         momentum=None,
         momentum_reversible=True,
         quantization="none",
         offload_mib=0,
+        band_rows=0,
+        fused_upsampling=True,
         tf32=False,
     )

@@ -19,7 +19,7 @@ from radenhance.errors import ParameterError, UsageError
 from radenhance.memory.banding.decoder import BandedStage
 from radenhance.memory.banding.stem import BandedStem
 from radenhance.memory.technique import Technique
-from radenhance.network.stages import Stage, Unit, Upsampling
+from radenhance.network.stages import Stage, Unit, Upsampling, is_plain, shape_of
 
 BandRows = int | Literal["auto"]
 
@@ -124,7 +124,7 @@ def _stem(stages: Sequence[Stage], rows: BandRows) -> BandedStem | None:
     if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
         return None
     known = (
-        _shape(convolution) == ((7, 7), (2, 2), (3, 3), (1, 1), 1, "zeros")
+        shape_of(convolution) == ((7, 7), (2, 2), (3, 3), (1, 1), 1, "zeros")
         and convolution.bias is None
         and norm.affine
         and type(pool) is nn.MaxPool2d
@@ -142,7 +142,7 @@ def _layer(module: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d] | None:
     convolution, norm, _ = parts
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
-    plain = _is_plain(convolution) and convolution.bias is None and norm.affine
+    plain = is_plain(convolution) and convolution.bias is None and norm.affine
     return (convolution, norm) if plain else None
 
 
@@ -152,19 +152,9 @@ def _head(stage: Stage) -> nn.Conv2d | None:
         return None
     (head,) = stage.modules
     convolution, *rest = (module for module in head.modules() if not list(module.children()))
-    if type(convolution) is not nn.Conv2d or not _is_plain(convolution):
+    if type(convolution) is not nn.Conv2d or not is_plain(convolution):
         return None
     return convolution if all(isinstance(module, nn.Identity) for module in rest) else None
-
-
-def _is_plain(convolution: nn.Conv2d) -> bool:
-    """Return whether it is 3x3, of all channels, and pads with one row of zeros."""
-    return _shape(convolution) == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
-
-
-def _shape(convolution: nn.Conv2d) -> tuple[object, ...]:
-    c = convolution
-    return c.kernel_size, c.stride, c.padding, c.dilation, c.groups, c.padding_mode
 
 
 def _rows_of_band(rows: BandRows, shape: tuple[int, ...]) -> int:

@@ -15,7 +15,7 @@ from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import stages_of
 from radenhance.network.unet import build_unet
 
-PLAIN = MemoryTechniques()
+PLAIN = MemoryTechniques(fused_upsampling=False)
 ROWS, COLUMNS = 96, 64
 
 
