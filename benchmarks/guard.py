@@ -16,8 +16,9 @@ Coverage is that of the second set by factors of the first, and the mean of both
 standard error is over sets drawn anew from all images. What images differ by says how many of a
 species calibrate a factor to one point of coverage (one standard deviation).
 
-The first command trains on few images and shows only that it runs. The second keeps phantoms,
-outputs and what is measured of each image in OUT, so that it goes on where it was ended.
+The first command trains on few images and shows only that it runs, in some minutes on two cores.
+The second takes hours and keeps phantoms, outputs and what is measured of each image in OUT, so
+that it goes on where it was ended.
 """
 
 import argparse
