@@ -13,6 +13,7 @@ from radenhance.datamodule import FOLD, RadiographDataModule, same_fold
 from radenhance.dataset.decoded import ImageSize
 from radenhance.dataset.pair import Split
 from radenhance.dataset.pairs import PairDataset
+from radenhance.dataset.prediction import MIN_SIDE
 from radenhance.errors import UsageError
 from radenhance.inference.evaluation import (
     NETWORK,
@@ -24,7 +25,7 @@ from radenhance.inference.evaluation import (
     ways_to_run,
 )
 from radenhance.inference.evaluation_files import write_csv, write_json, write_sheet
-from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, open_enhancer
+from radenhance.inference.model import NetworkEnhancer, open_enhancer
 from radenhance.prepare.passed_over import listed, refuse_failures
 
 COMPARE = "compare"

@@ -23,6 +23,9 @@ from radenhance.dicom.declaration import Declaration
 PredictAt = Literal["auto", "native", "training"]
 """Size at which a network sees a radiograph that it enhances."""
 
+MIN_SIDE = 32
+"""Least rows and columns that a network takes."""
+
 FAR = 1.5
 """From how many times the size of training on `auto` takes the enlarged correction."""
 

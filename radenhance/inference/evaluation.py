@@ -23,7 +23,7 @@ from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.outside_field import blackened
 from radenhance.dataset.pair import Pair
 from radenhance.dataset.pairs import WHOLE, PairDataset, Sample, to_tensor
-from radenhance.dataset.prediction import PredictAt, network_size, prediction_input
+from radenhance.dataset.prediction import MIN_SIDE, PredictAt, network_size, prediction_input
 from radenhance.dataset.resample import resample
 from radenhance.dicom.read import read
 from radenhance.enhancer import measure
@@ -32,7 +32,7 @@ from radenhance.foreign_text import one_line
 from radenhance.inference.bootstrap import Mean, Values, Verdict, mean_of
 from radenhance.inference.contrast import Regions, cnr, eme, regions_of
 from radenhance.inference.lookup_table import fitted_curve, toned
-from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, ReferenceEnhancer
+from radenhance.inference.model import NetworkEnhancer, ReferenceEnhancer
 from radenhance.prepare.passed_over import (
     OF_ONE_RADIOGRAPH,
     Failure,

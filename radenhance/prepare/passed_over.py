@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch.utils.data import DataLoader, Dataset
 
 from radenhance.dataset.pairs import PairDataset, Sample, collate
-from radenhance.dataset.prediction import RadiographFiles
+from radenhance.dataset.prediction import MIN_SIDE, RadiographFiles
 from radenhance.dicom.dicom_file import looks_like_dicom, parse
 from radenhance.dicom.read import opened
 from radenhance.errors import (
@@ -96,9 +96,15 @@ class PassingOver(Dataset[Sample | Failure]):
     def __getitem__(self, index: int) -> Sample | Failure:
         """Return a sample, or why there is none."""
         try:
-            return self._dataset[index]
+            sample = self._dataset[index]
+            rows, columns = sample["raw"].shape[-2:]
+            if min(rows, columns) < MIN_SIDE:
+                raise ImageSizeError(
+                    f"has {(rows, columns)} rows and columns, expected {MIN_SIDE} or more of each"
+                )
         except OF_ONE_RADIOGRAPH as error:
             return self._failure_of(self._dataset, index, error)
+        return sample
 
 
 class PassingLoader(DataLoader[Any]):

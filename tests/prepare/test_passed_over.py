@@ -45,6 +45,10 @@ def cut_png(path):
     path.write_bytes(png[: len(png) // 2].tobytes())
 
 
+def gone(path):
+    path.symlink_to("nowhere")
+
+
 def array(values):
     def write(path):
         with path.open("wb") as file:
@@ -183,7 +187,7 @@ def test_a_showcase_is_of_all_others(monkeypatch, capsys):
 def test_predict_writes_all_others_and_lists_each_bad_one(num_workers, capsys):
     write_network(Path("x.ckpt"))
     Path("in").mkdir()
-    for number, write in enumerate([*BAD.values(), lambda path: path.symlink_to("nowhere")]):
+    for number, write in enumerate([*BAD.values(), gone]):
         write(Path(f"in/{2 * number:02}.npy"))
         np.save(f"in/{2 * number + 1:02}.npy", PIXELS)
     flags = ["--ckpt_path=x.ckpt", f"--data.num_workers={num_workers}", "--quiet"]
