@@ -62,9 +62,7 @@ def main(arguments: Sequence[str]) -> None:
         run_all(folds, say, side_by_side=False)
     _refuse_failures(folds)
     evaluations = [fold.evaluate(options.ckpt) for fold in folds]
-    together = pooled(evaluations)
-    _report(whole, evaluations, together, options.ckpt)
-    refuse_failures(together.failures, num_done=len(together.cases), done="measured")
+    _report(whole, evaluations, options.ckpt)
 
 
 def _parser() -> Parser:
@@ -127,10 +125,13 @@ def _refuse_failures(folds: Sequence[Fold]) -> None:
             )
 
 
-def _report(
-    whole: CrossValidation, evaluations: Sequence[Evaluation], together: Evaluation, kept: Kept
-) -> None:
-    """Write all tables, and print what they come to."""
+def _report(whole: CrossValidation, evaluations: Sequence[Evaluation], kept: Kept) -> None:
+    """Write all tables, and print what they come to.
+
+    Raises:
+        BatchError: Radiographs had to be passed over; all others are measured.
+    """
+    together = pooled(evaluations)
     rows = rows_of(together, [len(one.cases) for one in evaluations])
     size = whole.flags.settings.data.image_size
     notes = list(_notes(kept))
@@ -159,6 +160,7 @@ def _report(
     say(f"Tables: {whole.out / 'folds'}.md, .csv, .json; {whole.out / 'radiographs.csv'}")
     networks = " ".join(shlex.quote(str(path)) for path in checkpoints)
     say(f"Next, the mean of all networks: radenhance enhance {networks} EXAMS --out enhanced")
+    refuse_failures(together.failures, num_done=len(together.cases), done="measured")
 
 
 def _notes(kept: Kept) -> Iterator[str]:
