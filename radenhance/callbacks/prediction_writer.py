@@ -1,11 +1,10 @@
 """Enhanced radiographs as files."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch import distributed as dist
@@ -17,8 +16,10 @@ from radenhance.prepare.passed_over import Failure
 from radenhance.strategies.peers import PeerGroup
 
 
-class PredictionWriter(BasePredictionWriter):
+class PredictionWriter(Callback):
     """Writes what `radenhance predict` makes: a 16-bit PNG for each radiograph.
+
+    Those that the data module could not read are in `failures` after the prediction.
 
     Args:
         folder: The folder of the images, which lie in the same subfolders as their raw files. A
@@ -26,7 +27,6 @@ class PredictionWriter(BasePredictionWriter):
     """
 
     def __init__(self, folder: Path = Path("enhanced")) -> None:
-        super().__init__(write_interval="batch")
         self.folder = folder
         self.num_written = 0
         """Images that all processes wrote, after the prediction."""
@@ -40,24 +40,23 @@ class PredictionWriter(BasePredictionWriter):
         self.num_written, self.failures = 0, []
 
     @override
-    def write_on_batch_end(
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Tensor,
-        batch_indices: Sequence[int] | None,
+        outputs: Tensor,
         batch: dict[str, Any],
         batch_idx: int,
-        dataloader_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Write the images of one batch, in the folders that their raw files lie in."""
-        for name, image in zip(batch["name"], prediction, strict=True):
+        for name, image in zip(batch["name"], outputs, strict=True):
             path = self.folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, image[0].cpu().numpy())
             self.num_written += 1
         if "field" in batch:
-            self._num_images += len(prediction)
+            self._num_images += len(outputs)
             self._num_whole += int((batch["field"] == OPAQUE).flatten(1).all(1).sum())
 
     @override
