@@ -313,11 +313,11 @@ def num_by_reference(pairs: Sequence[Pair]) -> int:
 
 def _measures(opened: Opened, methods: Mapping[str, Method]) -> dict[str, dict[str, float]]:
     regions = regions_of(opened.target, opened.decoded.field_weights[WHOLE] == OPAQUE)
-    images = {name: method(opened) for name, method in methods.items()}
-    return {
-        name: _similarities(image, opened.target) | _contrasts(image, regions)
-        for name, image in images.items()
-    } | {TARGET: _contrasts(opened.target, regions)}
+    measured = {}
+    for name, method in methods.items():
+        image = method(opened)
+        measured[name] = _similarities(image, opened.target) | _contrasts(image, regions)
+    return measured | {TARGET: _contrasts(opened.target, regions)}
 
 
 def _baselines(

@@ -3,17 +3,20 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from clinic_files import SECRETS, named_dataset
-from evaluated import write_network, write_pairs
+from evaluated import evaluated, write_network, write_pairs
 
 from radenhance.cli import main
+from radenhance.folds.cross_validation import pooled
 from radenhance.inference import comparison
 from radenhance.inference.guard.guard import Calibration
+from radenhance.prepare.passed_over import Failure
 
 PIXELS = np.linspace(0, 60000, 70 * 80).reshape(70, 80).astype(np.uint16)
 
@@ -213,3 +216,10 @@ def test_predict_names_files_where_that_is_wanted_and_says_when_none_was_read(ca
     printed = capsys.readouterr()
     assert "  in/a.dcm: the file is empty" in printed.out
     assert "no radiograph could be enhanced; in/a.dcm: the file is empty" in printed.err
+
+
+def test_what_several_folds_passed_over_is_listed_once():
+    first, second = (Failure(f"case {number}", "is empty") for number in (1, 2))
+    fold = evaluated({"raw": 0.5, "network": 0.6})
+    folds = [replace(fold, failures=failures) for failures in ([first], [first, second])]
+    assert pooled(folds).failures == [first, second]
