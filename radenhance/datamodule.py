@@ -41,6 +41,13 @@ from radenhance.dataset.prediction import PredictAt, RadiographFiles
 from radenhance.dataset.split import split_by_fold, split_by_patient, validating_sha256
 from radenhance.errors import DatasetError, ParameterError, UsageError
 from radenhance.folders import entries_below, why_no_file
+from radenhance.prepare.passed_over import (
+    Failure,
+    PassingLoader,
+    PassingOver,
+    collate_or_pass,
+    failure_of_file,
+)
 from radenhance.prepare.synthesize import synthesize
 
 FINGERPRINT = "fingerprint"
@@ -174,6 +181,8 @@ class RadiographDataModule(LightningDataModule):
         self.pairs: list[Pair] = []
         self._cases: dict[Pair, str] = {}
         self._declarations = Declarations()
+        self.passed_over: list[Failure] = []
+        """Radiographs to predict that could not be read, by this process."""
         self._decoded: Cache | None = None
         self._fingerprint = ""
 
@@ -272,19 +281,24 @@ class RadiographDataModule(LightningDataModule):
 
     @override
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return the radiographs of `predict_from`, one at a time."""
+        """Return the radiographs of `predict_from`, one at a time, without what cannot be read."""
+        paths = radiographs_in(self.predict_from)
         files = RadiographFiles(
-            radiographs_in(self.predict_from),
+            paths,
             image_size=self.image_size,
             at=self.predict_at,
             auto_range=self.auto_range,
             declaration=self._declarations.raw,
             black_outside=self.outside_field == "black",
+            cases=[str(path) for path in paths] if self.log_names else None,
         )
         # a process may have no file, if there are fewer files than processes
         self.allow_zero_length_dataloader_with_multiple_devices = True
         sampler = EachOnceSampler(files, **self._replicas())
-        return DataLoader(files, sampler=sampler, **self._loader_options())
+        options = self._loader_options() | {"collate_fn": collate_or_pass}
+        passing = PassingOver(files, failure_of_file)
+        self.passed_over = passing.failures
+        return PassingLoader(passing, sampler=sampler, **options)
 
     def _replicas(self) -> dict[str, Any]:
         """Return how many processes share the images, and which of them this is."""
@@ -404,7 +418,7 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
 
     Raises:
         DatasetError: Nothing was named, or it does not exist, holds no radiographs, or holds what
-            cannot be searched or opened.
+            cannot be searched.
     """
     if path is None:
         raise DatasetError(
@@ -416,7 +430,7 @@ def radiographs_in(path: Path | None) -> Sequence[Path]:
         raise DatasetError(f"RadiographDataModule.predict_from {path} {why_no_file(path)}")
     entries = list(entries_below(path)) if path.exists() else []
     for entry in entries:
-        if entry.problem and may_be_radiograph(entry.path):
+        if entry.problem and entry.path.is_dir() and may_be_radiograph(entry.path):
             raise DatasetError(f"{entry.path} {entry.problem}, or leave it out")
     files = sorted(entry.path for entry in entries if may_be_radiograph(entry.path))
     if not files:

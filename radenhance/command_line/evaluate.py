@@ -13,6 +13,7 @@ from radenhance.datamodule import FOLD, RadiographDataModule, same_fold
 from radenhance.dataset.decoded import ImageSize
 from radenhance.dataset.pair import Split
 from radenhance.dataset.pairs import PairDataset
+from radenhance.dataset.prediction import MIN_SIDE
 from radenhance.errors import UsageError
 from radenhance.inference.evaluation import (
     NETWORK,
@@ -24,7 +25,8 @@ from radenhance.inference.evaluation import (
     ways_to_run,
 )
 from radenhance.inference.evaluation_files import write_csv, write_json, write_sheet
-from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, open_enhancer
+from radenhance.inference.model import NetworkEnhancer, open_enhancer
+from radenhance.prepare.passed_over import listed, refuse_failures
 
 COMPARE = "compare"
 """Value of --at for both ways."""
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
         RadenhanceError: A checkpoint or the dataset is not there or not right.
+        BatchError: Radiographs had to be passed over; all others are measured.
     """
     options = _parser().parse_args(arguments[1:])
     if options.keep and options.at != COMPARE:
@@ -44,8 +47,24 @@ def main(arguments: Sequence[str]) -> None:
     data = _data(options, opened[0])
     dataset = data.whole_images(options.split or _default_split(data))
     evaluation = evaluate(dataset, _networks(opened, options.at), trained_on=_that_train(data))
+    if evaluation.cases:
+        _write(options, evaluation, dataset, data, opened)
+        if options.keep:
+            _keep(evaluation, paths)
+    else:
+        say("\n".join(listed(evaluation.failures)))
+    refuse_failures(evaluation.failures, num_done=len(evaluation.cases), done="measured")
+
+
+def _write(
+    options: argparse.Namespace,
+    evaluation: Evaluation,
+    dataset: PairDataset,
+    data: RadiographDataModule,
+    opened: Sequence[NetworkEnhancer],
+) -> None:
     notes = [*_notes(dataset, data), *_of_other_folds(opened, dataset, data)]
-    say(report(evaluation, title=_title(options, dataset), notes=notes))
+    say(report(evaluation, title=_title(options, evaluation, dataset), notes=notes))
     if options.csv:
         write_csv(options.csv, evaluation)
     if options.json:
@@ -53,8 +72,6 @@ def main(arguments: Sequence[str]) -> None:
     if options.sheet:
         write_sheet(options.sheet, evaluation, dataset)
         say(f"Picture (best, median and worst: raw | target | network): {options.sheet.resolve()}")
-    if options.keep:
-        _keep(evaluation, paths)
 
 
 def _parser() -> Parser:
@@ -164,11 +181,12 @@ def _num_pairs(data: RadiographDataModule, split: Split) -> int:
     return sum(pair.split == split for pair in data.pairs)
 
 
-def _title(options: argparse.Namespace, dataset: PairDataset) -> str:
-    patients = {pair.patient for pair in dataset.pairs}
+def _title(options: argparse.Namespace, evaluation: Evaluation, dataset: PairDataset) -> str:
+    patients = {case.patient for case in evaluation.cases}
     size = "native size" if options.size == "native" else f"{options.size} px"
+    radiographs = _count(len(evaluation.cases), "radiograph")
     return (
-        f"{dataset.pairs[0].split} of {options.dataset}: {_count(len(dataset), 'radiograph')} of "
+        f"{dataset.pairs[0].split} of {options.dataset}: {radiographs} of "
         f"{_count(len(patients), 'patient')}, whole, {size}"
     )
 

@@ -17,6 +17,7 @@ from radenhance.inference.evaluation import (
     Evaluation,
     better_way,
 )
+from radenhance.prepare.passed_over import listed
 
 TITLES = {
     metric_names.MS_SSIM: "MS-SSIM",
@@ -59,6 +60,7 @@ def report(evaluation: Evaluation, *, title: str, notes: Sequence[str]) -> str:
         _group_table(evaluation, "species"),
         _group_table(evaluation, "body_part"),
         list(_ways(evaluation)),
+        listed(evaluation.failures),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 

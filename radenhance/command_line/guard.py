@@ -10,6 +10,7 @@ from radenhance.dataset.prediction import PredictAt
 from radenhance.inference.guard.calibrate import calibrate
 from radenhance.inference.guard.guard import Calibration
 from radenhance.inference.model import open_enhancer
+from radenhance.prepare.passed_over import Failure, listed, refuse_failures
 from radenhance.runs import find_checkpoint
 
 
@@ -35,9 +36,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     options = parser.parse_args(arguments[1:])
     enhancer = open_enhancer(find_checkpoint(options.ckpt_path, Path()), at=options.at)
-    calibration = calibrate(enhancer, options.root)
+    passed_over: list[Failure] = []
+    calibration = calibrate(enhancer, options.root, passed_over)
     calibration.write(options.output)
-    say(report(calibration, options.output))
+    say("\n".join([report(calibration, options.output), *listed(passed_over)]))
+    num_images = sum(calibration.num_images.values())
+    refuse_failures(passed_over, num_done=num_images, done="used")
 
 
 def report(calibration: Calibration, output: Path) -> str:

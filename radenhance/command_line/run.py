@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import HangUpException
 from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.callbacks.prediction_writer import PredictionWriter
 from radenhance.callbacks.run_folder import RunFolder
 from radenhance.command_line.loggers import finish
 from radenhance.command_line.measures import measures_table
@@ -36,7 +37,10 @@ from radenhance.flags.resumed import kept_flags, say_differences
 from radenhance.planning.advice import out_of_memory, plan_and_warning, planned_phases
 from radenhance.planning.pipeline import best_cut, strategy_of
 from radenhance.planning.planned_run import PlannedRun
+from radenhance.prepare.passed_over import listed, refuse_failures
 from radenhance.strategies.encoder_decoder.options import AUTO_CUT, FIRST_DECODER_STAGE
+
+HOW_COUNTED = "Cases count the files by name; --data.log_names=true names them."
 
 VERBOSE = "verbose"
 """Argument of validate and test: whether to print what was measured."""
@@ -95,11 +99,25 @@ def run(flags: ParsedFlags) -> None:
     with memory_errors(flags), restored_or_refused(flags, trainer):
         measured = method(made.model, datamodule=made.data, **options)
     finish(trainer.loggers)
+    if flags.command == "predict" and trainer.is_global_zero:
+        refuse_passed_over(trainer)
     if is_wanted and trainer.is_global_zero:
         for measures in measured:
             say(measures_table(measures, SPLITS_OF[flags.command][0]))
     if flags.command == "fit" and trainer.is_global_zero and not flags.settings.quiet:
         say_summary(flags, trainer)
+
+
+def refuse_passed_over(trainer: Trainer) -> None:
+    """List the radiographs that a prediction passed over.
+
+    Raises:
+        BatchError: There are some; all others are enhanced.
+    """
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, PredictionWriter) and callback.failures:
+            say("\n".join([*listed(callback.failures), HOW_COUNTED]))
+            refuse_failures(callback.failures, num_done=callback.num_written, done="enhanced")
 
 
 def say_summary(flags: ParsedFlags, trainer: Trainer) -> None:

@@ -8,11 +8,17 @@ from radenhance.command_line.arguments import add_checkpoint_and_root
 from radenhance.console import Parser, say
 from radenhance.contact_sheet import write_contact_sheet
 from radenhance.inference.comparison import Comparison, compare
+from radenhance.prepare.passed_over import listed, refuse_failures
 from radenhance.runs import find_checkpoint
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run `radenhance showcase`."""
+    """Run `radenhance showcase`.
+
+    Raises:
+        RadenhanceError: The checkpoint or the dataset is not there or not right.
+        BatchError: Radiographs had to be passed over; all others are measured.
+    """
     parser = Parser(
         prog="radenhance showcase",
         description="Measure a checkpoint on the validation radiographs and on two real ones, "
@@ -33,6 +39,9 @@ def main(arguments: Sequence[str]) -> None:
     say(report(comparisons))
     say(f"\nPicture (raw | enhanced | target): {options.sheet.resolve()}")
     say("Curves: run `radenhance dashboard` and open the address that it prints.")
+    failures = [failure for comparison in comparisons for failure in comparison.failures]
+    num_done = sum(comparison.num_images for comparison in comparisons)
+    refuse_failures(failures, num_done=num_done, done="measured")
 
 
 def report(comparisons: Sequence[Comparison]) -> str:
@@ -43,4 +52,5 @@ def report(comparisons: Sequence[Comparison]) -> str:
     ]
     first = comparisons[0]
     verdict = "beats" if first.enhanced > first.identity else "does not beat"
-    return "\n".join([*lines, "", f"On {first.name} the network {verdict} the raw images."])
+    lines += ["", f"On {first.name} the network {verdict} the raw images."]
+    return "\n".join([*lines, *listed([failure for c in comparisons for failure in c.failures])])

@@ -6,6 +6,7 @@ brightness that it has in the image.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from radenhance.dataset.outside_field import (
     common_rule,
     is_black_outside,
 )
-from radenhance.errors import DatasetError, ImageSizeError
+from radenhance.errors import DatasetError, ImageSizeError, RadiographError
 
 WHOLE = (slice(None), slice(None))
 
@@ -171,11 +172,7 @@ class PairDataset(Dataset[Sample]):
             for_presentation=True,
             image_size=self.image_size,
         )
-        if raw.native_shape != target.native_shape:
-            raise DatasetError(
-                f"{pair.raw_path} has {raw.native_shape} rows and columns, {pair.target_path} "
-                f"{target.native_shape}; raw and target must be the same image, pixel by pixel"
-            )
+        check_same_shape(pair, raw.native_shape, target.native_shape)
         return raw, target
 
     def _refuse_small(self, pair: Pair, raw: Decoded) -> None:
@@ -187,6 +184,19 @@ class PairDataset(Dataset[Sample]):
                 f"pixels; set RadiographDataModule.crop_size to at most {min(raw.shape)}, or "
                 "RadiographDataModule.image_size"
             )
+
+
+def check_same_shape(pair: Pair, raw: tuple[int, int], target: tuple[int, int]) -> None:
+    """Refuse a pair of which the files differ in rows and columns.
+
+    Raises:
+        DatasetError: They do.
+    """
+    if raw != target:
+        raise DatasetError(
+            f"{pair.raw_path} has {raw} rows and columns, {pair.target_path} {target}; raw and "
+            f"target must be the same image, pixel by pixel"
+        )
 
 
 def input_of(seen: Image, weights: npt.NDArray[np.uint8] | None = None) -> Sample:
@@ -205,11 +215,15 @@ def rule_outside(dataset: PairDataset) -> OutsideField | None:
     """Return whether targets are black outside the field, by some pairs of all parts of a list.
 
     Args:
-        dataset: The pairs, of which about MEASURED_PAIRS are read.
+        dataset: The pairs, of which about MEASURED_PAIRS are read; those that cannot be are left
+            to whoever needs them.
     """
-    some = dataset.pairs[:: max(len(dataset) // MEASURED_PAIRS, 1)]
-    read = (dataset.read(pair) for pair in some)
-    return common_rule(is_black_outside(raw.field_weights, target) for raw, target in read)
+    verdicts = []
+    for pair in dataset.pairs[:: max(len(dataset) // MEASURED_PAIRS, 1)]:
+        with suppress(RadiographError, DatasetError):
+            raw, target = dataset.read(pair)
+            verdicts.append(is_black_outside(raw.field_weights, target))
+    return common_rule(verdicts)
 
 
 def network_input(unit: Image, decoded: Decoded, *, auto_range: bool) -> Image:

@@ -23,6 +23,9 @@ from radenhance.dicom.declaration import Declaration
 PredictAt = Literal["auto", "native", "training"]
 """Size at which a network sees a radiograph that it enhances."""
 
+MIN_SIDE = 32
+"""Least rows and columns that a network takes."""
+
 FAR = 1.5
 """From how many times the size of training on `auto` takes the enlarged correction."""
 
@@ -84,6 +87,7 @@ class RadiographFiles(Dataset[Sample]):
             else the unit values stay as they are.
         declaration: What the user declares about the files; None declares nothing.
         black_outside: Whether they are made black outside their exposed field.
+        cases: What to call each file in all that is logged; by default they are counted.
     """
 
     def __init__(
@@ -95,10 +99,11 @@ class RadiographFiles(Dataset[Sample]):
         auto_range: bool = True,
         declaration: Declaration | None = None,
         black_outside: bool = False,
+        cases: Sequence[str] | None = None,
     ) -> None:
         self.files = files
         self.declaration = declaration or Declaration()
-        self.cases = case_names(files, files)
+        self.cases = case_names(files, files) if cases is None else cases
         self._names = output_names(files)
         self._seen = {
             "image_size": image_size,

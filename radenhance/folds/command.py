@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +21,7 @@ from radenhance.folds.cross_validation import CrossValidation, Fold, Kept, poole
 from radenhance.folds.table import as_csv, as_markdown, rows_of
 from radenhance.inference.evaluation import Evaluation
 from radenhance.inference.evaluation_files import write_csv
+from radenhance.prepare.passed_over import refuse_failures
 from radenhance.reproduce.running import run_all
 from radenhance.reproduce.study import FAILED
 
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: A flag is wrong, or a fold failed.
         RadenhanceError: The dataset is not right, or something cannot be written.
+        BatchError: Radiographs had to be passed over; all others are measured.
     """
     options, typed = _parser().parse_known_args(list(arguments[1:]))
     if options.folds < 2:
@@ -123,7 +126,11 @@ def _refuse_failures(folds: Sequence[Fold]) -> None:
 
 
 def _report(whole: CrossValidation, evaluations: Sequence[Evaluation], kept: Kept) -> None:
-    """Write all tables, and print what they come to."""
+    """Write all tables, and print what they come to.
+
+    Raises:
+        BatchError: Radiographs had to be passed over; all others are measured.
+    """
     together = pooled(evaluations)
     rows = rows_of(together, [len(one.cases) for one in evaluations])
     size = whole.flags.settings.data.image_size
@@ -139,6 +146,7 @@ def _report(whole: CrossValidation, evaluations: Sequence[Evaluation], kept: Kep
         "runs": [path.parent.parent.name for path in checkpoints if path is not None],
         "notes": notes,
         "rows": rows,
+        "failures": [asdict(failure) for failure in together.failures],
     }
     written = {
         "folds.md": f"{text}\n\n```\n{beside}\n```\n",
@@ -152,6 +160,7 @@ def _report(whole: CrossValidation, evaluations: Sequence[Evaluation], kept: Kep
     say(f"Tables: {whole.out / 'folds'}.md, .csv, .json; {whole.out / 'radiographs.csv'}")
     networks = " ".join(shlex.quote(str(path)) for path in checkpoints)
     say(f"Next, the mean of all networks: radenhance enhance {networks} EXAMS --out enhanced")
+    refuse_failures(together.failures, num_done=len(together.cases), done="measured")
 
 
 def _notes(kept: Kept) -> Iterator[str]:

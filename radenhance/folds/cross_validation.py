@@ -23,6 +23,7 @@ from radenhance.flags.compared import without_places
 from radenhance.flags.parser import ParsedFlags
 from radenhance.inference.evaluation import NETWORK, Evaluation, evaluate
 from radenhance.inference.model import open_enhancer
+from radenhance.prepare.passed_over import refuse_failures
 from radenhance.reproduce.study import FINISHED
 from radenhance.runs import CHECKPOINTS, LOGS, NUMBER, REPORT, read_report
 
@@ -201,7 +202,7 @@ class Fold:
 
         Raises:
             UsageError: The run has left no such checkpoint.
-            RadenhanceError: Something cannot be read, or memory ran out.
+            RadenhanceError: No radiograph can be read, or memory ran out.
         """
         checkpoint = self.checkpoint(kept)
         if checkpoint is None or not checkpoint.is_file():
@@ -211,7 +212,10 @@ class Fold:
         data = self.of.data(self.number)
         network = open_enhancer(checkpoint, at="native")
         train = data.whole_images("train")
-        return evaluate(data.whole_images("val"), {NETWORK: network}, trained_on=train)
+        found = evaluate(data.whole_images("val"), {NETWORK: network}, trained_on=train)
+        if not found.cases:
+            refuse_failures(found.failures, num_done=0, done=f"measured of {self.title}")
+        return found
 
 
 def pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -229,4 +233,6 @@ def pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
         }
         for method in shared
     }
-    return Evaluation([case for one in evaluations for case in one.cases], values, first.networks)
+    cases = [case for one in evaluations for case in one.cases]
+    failures = dict.fromkeys(failure for one in evaluations for failure in one.failures)
+    return Evaluation(cases, values, first.networks, list(failures))

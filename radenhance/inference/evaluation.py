@@ -2,13 +2,14 @@
 
 A figure of merit means something only beside that of doing nothing, of one tone curve, of CLAHE and
 of the conventional enhancer. All of them get the same pixels, and are compared with the same target
-in the same regions. One radiograph is in memory at a time.
+in the same regions. One radiograph is in memory at a time; one that cannot be read is passed over.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from radenhance.dataset.field import OPAQUE
 from radenhance.dataset.outside_field import blackened
 from radenhance.dataset.pair import Pair
 from radenhance.dataset.pairs import WHOLE, PairDataset, Sample, to_tensor
-from radenhance.dataset.prediction import PredictAt, network_size, prediction_input
+from radenhance.dataset.prediction import MIN_SIDE, PredictAt, network_size, prediction_input
 from radenhance.dataset.resample import resample
 from radenhance.dicom.read import read
 from radenhance.enhancer import measure
@@ -31,7 +32,13 @@ from radenhance.foreign_text import one_line
 from radenhance.inference.bootstrap import Mean, Values, Verdict, mean_of
 from radenhance.inference.contrast import Regions, cnr, eme, regions_of
 from radenhance.inference.lookup_table import fitted_curve, toned
-from radenhance.inference.model import MIN_SIDE, NetworkEnhancer, ReferenceEnhancer
+from radenhance.inference.model import NetworkEnhancer, ReferenceEnhancer
+from radenhance.prepare.passed_over import (
+    OF_ONE_RADIOGRAPH,
+    Failure,
+    PassingOver,
+    failure_of_pair,
+)
 from radenhance.reference_enhancer.baselines import clahe, tone_curve
 from radenhance.reference_enhancer.presets import ALGORITHM
 
@@ -108,6 +115,7 @@ class Case:
         species: The species; empty where it is unknown.
         body_part: The body part; empty where it is unknown.
         shape: Rows and columns that were measured.
+        index: Its place among the pairs that were to be measured.
     """
 
     name: str
@@ -115,6 +123,7 @@ class Case:
     species: str
     body_part: str
     shape: tuple[int, int]
+    index: int
 
 
 @dataclass(frozen=True)
@@ -125,11 +134,13 @@ class Evaluation:
         cases: The radiographs, in the order of the dataset.
         values: Method -> measure of MEASURES -> one value per case; of the target, contrast alone.
         networks: The networks by the names of their methods; the first is the one asked about.
+        failures: Radiographs that were passed over, those to fit a lookup table to as well.
     """
 
     cases: Sequence[Case]
     values: Mapping[str, Mapping[str, Values]]
     networks: Mapping[str, NetworkEnhancer]
+    failures: Sequence[Failure] = ()
 
     @property
     def baselines(self) -> list[str]:
@@ -196,6 +207,8 @@ def evaluate(
 ) -> Evaluation:
     """Return the measures of each radiograph by the networks and the baselines.
 
+    Those that cannot be read or enhanced are passed over, perhaps all of them.
+
     Args:
         dataset: The pairs to measure, at least one.
         networks: Name -> network.
@@ -203,26 +216,26 @@ def evaluate(
             curve takes its place.
 
     Raises:
-        RadenhanceError: A file cannot be read, an image is too small, or memory ran out.
+        RadenhanceError: Memory ran out, or a disk fails.
     """
-    methods = _baselines(dataset, trained_on) | {
+    failures: list[Failure] = []
+    methods = _baselines(dataset, trained_on, failures) | {
         name: partial(enhanced_by, network) for name, network in networks.items()
     }
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in (*methods, TARGET)}
-    cases = []
+    rows, cases = [], []
     for index in tqdm(range(len(dataset)), desc="Evaluating", unit="image"):
-        opened = open_pair(dataset, index)
-        cases.append(_case(opened, dataset.cases[index]))
-        regions = regions_of(opened.target, opened.decoded.field_weights[WHOLE] == OPAQUE)
-        for name, method in methods.items():
-            image = method(opened)
-            rows[name].append(_similarities(image, opened.target) | _contrasts(image, regions))
-        rows[TARGET].append(_contrasts(opened.target, regions))
+        try:
+            opened = open_pair(dataset, index)
+            rows.append(_measures(opened, methods))
+        except OF_ONE_RADIOGRAPH as error:
+            failures.append(failure_of_pair(dataset, index, error))
+        else:
+            cases.append(_case(opened, dataset, index))
     values = {
-        name: {key: np.array([row[key] for row in of_method]) for key in of_method[0]}
-        for name, of_method in rows.items()
+        name: {measure: np.array([row[name][measure] for row in rows]) for measure in of_first}
+        for name, of_first in (rows[0] if rows else {}).items()
     }
-    return Evaluation(cases, values, networks)
+    return Evaluation(cases, values, networks, list(dict.fromkeys(failures)))
 
 
 def open_pair(dataset: PairDataset, index: int) -> Opened:
@@ -298,21 +311,44 @@ def num_by_reference(pairs: Sequence[Pair]) -> int:
     return sum(pair.target_algo.partition("/")[0] == name for pair in pairs)
 
 
-def _baselines(dataset: PairDataset, trained_on: PairDataset | None) -> dict[str, Method]:
+def _measures(opened: Opened, methods: Mapping[str, Method]) -> dict[str, dict[str, float]]:
+    regions = regions_of(opened.target, opened.decoded.field_weights[WHOLE] == OPAQUE)
+    measured = {}
+    for name, method in methods.items():
+        image = method(opened)
+        measured[name] = _similarities(image, opened.target) | _contrasts(image, regions)
+    return measured | {TARGET: _contrasts(opened.target, regions)}
+
+
+def _baselines(
+    dataset: PairDataset, trained_on: PairDataset | None, failures: list[Failure]
+) -> dict[str, Method]:
     methods: dict[str, Method] = {RAW: lambda opened: opened.raw}
-    if trained_on is None:
+    fitted = iter(()) if trained_on is None else _fitted(trained_on, failures)
+    first = next(fitted, None)
+    if first is None:
         methods[TONE] = lambda opened: opened.shuttered(
             tone_curve(opened.raw, valid=_field_of(opened))
         )
     else:
-        step = -(-len(trained_on) // MOST_FITTED)
-        fitted = tqdm(range(0, len(trained_on), step), desc="Fitting a lookup table", unit="image")
-        curve = fitted_curve(trained_on[index] for index in fitted)
+        curve = fitted_curve(chain([first], fitted))
         methods[TABLE] = lambda opened: toned(opened.sample, curve)[0].numpy()
     methods[CLAHE] = lambda opened: opened.shuttered(clahe(opened.raw, valid=_field_of(opened)))
     if not num_by_reference(dataset.pairs):
         methods[REFERENCE] = _reference_of(dataset)
     return methods
+
+
+def _fitted(trained_on: PairDataset, failures: list[Failure]) -> Iterator[Sample]:
+    """Yield the samples that a lookup table is fitted to; note those that cannot be read."""
+    passing = PassingOver(trained_on, failure_of_pair)
+    step = -(-len(trained_on) // MOST_FITTED)
+    for index in tqdm(range(0, len(trained_on), step), desc="Fitting a lookup table", unit="image"):
+        sample = passing[index]
+        if isinstance(sample, Failure):
+            failures.append(sample)
+        else:
+            yield sample
 
 
 def _field_of(opened: Opened) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
@@ -347,7 +383,7 @@ def _contrasts(image: Image, regions: Regions) -> dict[str, float]:
     return {metric_names.CNR: cnr(image, regions), metric_names.EME: eme(image, regions)}
 
 
-def _case(opened: Opened, name: str) -> Case:
-    pair = opened.pair
+def _case(opened: Opened, dataset: PairDataset, index: int) -> Case:
+    pair, name = opened.pair, dataset.cases[index]
     species, body_part = one_line(pair.species), one_line(pair.body_part)
-    return Case(name, pair.patient, species, body_part, opened.decoded.shape)
+    return Case(name, pair.patient, species, body_part, opened.decoded.shape, index)

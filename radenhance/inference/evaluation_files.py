@@ -34,9 +34,12 @@ from radenhance.inference.evaluation import (
 
 DESCRIBED = ("case", "species", "body_part", "rows", "columns")
 
+FAILURE = "failure"
+"""Column of why a radiograph was passed over."""
+
 
 def write_csv(path: Path, evaluation: Evaluation) -> None:
-    """Write a line per radiograph and method.
+    """Write a line per radiograph and method, and one with the reason per radiograph passed over.
 
     Args:
         path: The file to write; an existing one is replaced.
@@ -47,12 +50,15 @@ def write_csv(path: Path, evaluation: Evaluation) -> None:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*DESCRIBED, "method", *MEASURES])
+    writer.writerow([*DESCRIBED, "method", *MEASURES, FAILURE])
     for index, described in enumerate(_described(evaluation)):
         for method, values in evaluation.values.items():
             figures = [f"{values[name][index]:.6g}" if name in values else "" for name in MEASURES]
-            cells = [*described.values(), method, *figures]
+            cells = [*described.values(), method, *figures, ""]
             writer.writerow([in_csv(cell) for cell in cells])
+    for failure in evaluation.failures:
+        others = [""] * (len(DESCRIBED) + len(MEASURES))
+        writer.writerow([in_csv(cell) for cell in (failure.case, *others, failure.reason)])
     replace_file(path, text.getvalue().encode())
 
 
@@ -96,6 +102,7 @@ def write_json(path: Path, evaluation: Evaluation, asked: Mapping[str, Any]) -> 
             described | {"measures": _of_case(evaluation, index)}
             for index, described in enumerate(_described(evaluation))
         ],
+        "failures": [asdict(failure) for failure in evaluation.failures],
     }
     replace_file(path, json.dumps(content, indent=2, allow_nan=False).encode())
 
@@ -130,11 +137,11 @@ def chosen_cases(evaluation: Evaluation) -> dict[str, int]:
 
 
 def _sheet_row(evaluation: Evaluation, dataset: PairDataset, index: int, title: str) -> Row:
-    opened = open_pair(dataset, index)
+    case = evaluation.cases[index]
+    opened = open_pair(dataset, case.index)
     shown = {RAW: opened.raw, "target": opened.target} | {
         name: enhanced_by(network, opened) for name, network in evaluation.networks.items()
     }
-    case = evaluation.cases[index]
     about = ", ".join(filter(None, (case.name, case.species, case.body_part)))
     captions = [
         f"{name}, MS-SSIM {evaluation.values[name][metric_names.MS_SSIM][index]:.3f}"

@@ -21,16 +21,13 @@ from radenhance.checkpoint import Checkpoint
 from radenhance.dataset.decoded import Decoded, decoded
 from radenhance.dataset.normalize import normalize
 from radenhance.dataset.pairs import collate
-from radenhance.dataset.prediction import REDUCED, PredictAt, prediction_input
+from radenhance.dataset.prediction import MIN_SIDE, REDUCED, PredictAt, prediction_input
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.enhancer import Batch, ContrastEnhancer
 from radenhance.errors import ImageSizeError, MachineError, ParameterError, RadenhanceError
 from radenhance.package_file import model_sha256
 from radenhance.reference_enhancer.enhance import enhance as reference_enhance
 from radenhance.reference_enhancer.presets import ALGORITHM, AUTO, PRESETS, preset_for
-
-MIN_SIDE = 32
-"""Least rows and columns that a network takes."""
 
 SYMMETRIES = [(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
 """Quarter turns, and whether mirrored before: those of a square. The first changes nothing."""

@@ -9,7 +9,7 @@ from radenhance.dataset.field import OPAQUE
 
 
 def write(writer, names, images):
-    writer.write_on_batch_end(None, None, images, None, {"name": names}, 0, 0)
+    writer.on_predict_batch_end(None, None, images, {"name": names}, 0)
 
 
 def test_images_lie_where_their_raw_files_do_with_16_bits():
@@ -38,7 +38,7 @@ def test_in_how_many_images_no_field_was_found_is_said_in_the_end(num_whole, cap
     field[:, :, :, 3:] = OPAQUE
     writer = PredictionWriter(Path("out"))
     batch = {"name": ["a", "b"], "field": field}
-    writer.write_on_batch_end(None, None, torch.zeros(2, 1, 4, 6), None, batch, 0, 0)
+    writer.on_predict_batch_end(None, None, torch.zeros(2, 1, 4, 6), batch, 0)
     with caplog.at_level("INFO", "lightning.pytorch.utilities.rank_zero"):
         writer.on_predict_end(None, None)
         writer.on_predict_end(None, None)

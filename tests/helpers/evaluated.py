@@ -37,7 +37,7 @@ def evaluated(figures, *, num_cases=8, shape=(100, 100), at="auto", species=SPEC
     """
     scatter = 0.01 * np.random.default_rng(0).normal(size=num_cases)
     cases = [
-        Case(f"case {i + 1}", f"p{i}", species[i % len(species)], "", shape)
+        Case(f"case {i + 1}", f"p{i}", species[i % len(species)], "", shape, i)
         for i in range(num_cases)
     ]
     values = {

@@ -98,9 +98,14 @@ def test_images_are_measured_at_the_size_asked_for(network, tmp_path):
         assert found.cases[0].shape == shape
 
 
-def test_an_image_that_no_network_takes_is_refused(network, tmp_path):
+def test_an_image_that_no_network_takes_is_passed_over(network, tmp_path):
+    root = write_pairs(tmp_path / "d", ["test"], side=31)
+    found = measured(network, root, trained=False)
+    (failure,) = found.failures
+    assert (found.cases, found.values) == ([], {})
+    assert failure.reason.startswith("the raw image has (31, 41) rows and columns")
     with pytest.raises(ImageSizeError, match=r"raw/case0\.npy has \(31, 41\) rows and columns"):
-        measured(network, write_pairs(tmp_path / "d", ["test"], side=31), trained=False)
+        open_pair(opened(root, image_size="native").whole_images("test"), 0)
 
 
 def test_what_is_outside_the_field_is_black_in_the_image_of_each_method(network, tmp_path):

@@ -13,12 +13,18 @@ import numpy as np
 from radenhance.arrays import Floats, Image, Mask
 from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.dataset.decoded import decode
-from radenhance.dataset.pairs import WHOLE, PairDataset
+from radenhance.dataset.pairs import WHOLE, PairDataset, check_same_shape
 from radenhance.dicom.read import read
 from radenhance.inference.guard.bands import OCTAVES, Differences, Octave, differences, islands
 from radenhance.inference.guard.guard import THRESHOLDS, Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
+from radenhance.prepare.passed_over import (
+    OF_ONE_RADIOGRAPH,
+    Failure,
+    failure_of_pair,
+    refuse_failures,
+)
 
 BOXES_PER_IMAGE = 0.8
 """Mean number of boxes on outputs that nobody touched, an equal share of it from each octave."""
@@ -64,21 +70,26 @@ class Judged:
         return errors(width, self.enhanced, self.target, self.inside)
 
 
-def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
+def calibrate(
+    enhancer: NetworkEnhancer, root: Path, passed_over: list[Failure] | None = None
+) -> Calibration:
     """Return the calibration of a network's guard.
 
     Args:
         enhancer: The network.
         root: A dataset, of which the validation images are used.
+        passed_over: Where to list images that cannot be read; without it the first one raises.
 
     Raises:
-        RadenhanceError: There is no dataset or no validation image, or one cannot be read.
+        RadenhanceError: There is no dataset or no validation image that can be read.
     """
     counts: list[dict[int, Floats]] = []
     by_species: dict[str, list[Floats]] = {}
-    for image in validation_images(enhancer, root):
+    for image in validation_images(enhancer, root, passed_over):
         counts.append(numbers_of_boxes(image.differences()))
         by_species.setdefault(image.species, []).append(image.errors())
+    if not counts:
+        refuse_failures(passed_over or [], num_done=0, done="used")
     return Calibration(
         checkpoint_sha256=enhancer.sha256,
         thresholds=thresholds(counts),
@@ -89,29 +100,50 @@ def calibrate(enhancer: NetworkEnhancer, root: Path) -> Calibration:
     )
 
 
-def validation_images(enhancer: NetworkEnhancer, root: Path) -> Iterator[Judged]:
-    """Yield the validation images of a dataset at the size of their files, one at a time."""
+def validation_images(
+    enhancer: NetworkEnhancer, root: Path, passed_over: list[Failure] | None = None
+) -> Iterator[Judged]:
+    """Yield the validation images of a dataset at the size of their files, one at a time.
+
+    Args:
+        enhancer: The network.
+        root: The dataset.
+        passed_over: Where to list images that cannot be read; without it the first one raises.
+    """
     fold = same_fold(root, enhancer.fold)
     data = RadiographDataModule(root, image_size="native", num_workers=0, cache=False, **fold)
     data.setup("validate")
     dataset: PairDataset = data.val_dataloader().dataset  # type: ignore[assignment]
-    for pair in dataset.pairs:
-        radiograph = read(root / pair.raw_path, declaration=dataset.declarations.raw)
-        batch = enhancer.batch_of(radiograph)
-        target = decode(
-            root / pair.target_path,
-            declaration=dataset.declarations.target,
-            for_presentation=True,
-            image_size="native",
-        )
-        yield Judged(
-            species=pair.species or "",
-            source=batch["raw"][0, 0].numpy(),
-            enhanced=enhancer.enhance(batch),
-            target=target[WHOLE],
-            spacing_mm=pixel_mm(radiograph.spacing_mm),
-            inside=batch["field"][0, 0].numpy() > OPEN if "field" in batch else None,
-        )
+    for index in range(len(dataset)):
+        try:
+            judged = _judged(enhancer, dataset, index)
+        except OF_ONE_RADIOGRAPH as error:
+            if passed_over is None:
+                raise
+            passed_over.append(failure_of_pair(dataset, index, error))
+        else:
+            yield judged
+
+
+def _judged(enhancer: NetworkEnhancer, dataset: PairDataset, index: int) -> Judged:
+    pair = dataset.pairs[index]
+    radiograph = read(dataset.root / pair.raw_path, declaration=dataset.declarations.raw)
+    batch = enhancer.batch_of(radiograph)
+    target = decode(
+        dataset.root / pair.target_path,
+        declaration=dataset.declarations.target,
+        for_presentation=True,
+        image_size="native",
+    )
+    check_same_shape(pair, radiograph.shape, target.shape)
+    return Judged(
+        species=pair.species or "",
+        source=batch["raw"][0, 0].numpy(),
+        enhanced=enhancer.enhance(batch),
+        target=target[WHOLE],
+        spacing_mm=pixel_mm(radiograph.spacing_mm),
+        inside=batch["field"][0, 0].numpy() > OPEN if "field" in batch else None,
+    )
 
 
 def numbers_of_boxes(found: Differences) -> dict[int, Floats]:
