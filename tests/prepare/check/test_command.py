@@ -9,9 +9,18 @@ import pytest
 
 from radenhance.cli import say_errors
 from radenhance.dataset.manifest import listed_pairs, write_manifest
+from radenhance.dataset.pair import Pair
 from radenhance.dicom.read import read
-from radenhance.prepare.check.command import check, main
+from radenhance.prepare.check.command import check, compared, main
+from radenhance.prepare.check.findings import ImageFindings, PairFindings
 from radenhance.prepare.synthesize import synthesize
+
+
+ONE = ImageFindings(8, 8, 8, "", "", "LOG", 1.0, 0.0, 0.0, 8, pixels_hash="one")
+
+
+def pair_in(split, patient):
+    return Pair("case", "raw/a", "target/a", split=split, patient_id=patient)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +180,22 @@ def test_duplicates_warn_within_a_split_and_are_faults_between_splits(root):
     between = f"raw is pixel for pixel that of {number[other]} (val)"
     assert within in texts[first.case_id][1]
     assert between in texts[first.case_id][0]
-    assert f"that of {number[first]} (train)" in texts[other.case_id][0]
+    both = ", ".join(sorted((number[first], number[second])))
+    assert f"that of {both} (train)" in texts[other.case_id][0]
     assert "pixel for pixel" not in "".join(texts[third.case_id])
+
+
+def test_of_thousands_that_share_an_image_or_a_patient_a_few_are_named():
+    made = [
+        PairFindings(pair_in(split, "p"), ONE, ONE, case=f"case {i}")
+        for i, split in enumerate(["train"] * 2999 + ["val"])
+    ]
+    findings = compared(made)
+    assert max(len("".join([*e.faults, *e.warnings])) for e in findings) < 500
+    last = "that of case 0, case 1, case 2 and 2996 more (train)"
+    assert f"raw is pixel for pixel {last}" in findings[-1].faults
+    assert "with case 0, case 1, case 2 and 2996 more" in findings[-1].faults[-1]
+    assert "that of case 0, case 1, case 3 and 2995 more (train)" in findings[2].warnings[0]
 
 
 def test_a_patient_in_two_splits_is_a_fault_of_each_of_its_pairs(root):
