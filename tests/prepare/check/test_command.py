@@ -15,12 +15,11 @@ from radenhance.prepare.check.command import check, compared, main
 from radenhance.prepare.check.findings import ImageFindings, PairFindings
 from radenhance.prepare.synthesize import synthesize
 
-
 ONE = ImageFindings(8, 8, 8, "", "", "LOG", 1.0, 0.0, 0.0, 8, pixels_hash="one")
 
 
 def pair_in(split, patient):
-    return Pair("case", "raw/a", "target/a", split=split, patient_id=patient)
+    return Pair(case_id="case", raw_path="a", target_path="b", split=split, patient_id=patient)
 
 
 @pytest.fixture(scope="module")
