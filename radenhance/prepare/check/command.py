@@ -84,13 +84,30 @@ def check(
     accepted = [pair for pair in pairs if pair.accept]
     look = partial(examine, root, load_declarations(root))
     title = f"Checking {root}"
-    found = in_parallel(look, accepted, title=title, unit="pair", num_processes=num_processes)
-    examined = iter(list(found))
+    called = _called(pairs, log_names=log_names)
+    examined: list[PairFindings] = []
+    try:
+        for found in in_parallel(
+            look, accepted, title=title, unit="pair", num_processes=num_processes
+        ):
+            examined.append(found)
+    except KeyboardInterrupt:
+        used = [case for pair, case in zip(pairs, called, strict=True) if pair.accept]
+        say(_report_so_far(examined, used))
+        raise
+    each = iter(examined)
     findings = [
-        replace(next(examined) if pair.accept else PairFindings(pair), case=case)
-        for pair, case in zip(pairs, _called(pairs, log_names=log_names), strict=True)
+        replace(next(each) if pair.accept else PairFindings(pair), case=case)
+        for pair, case in zip(pairs, called, strict=True)
     ]
     return compared(findings), faults_of_splits(pairs)
+
+
+def _report_so_far(examined: Sequence[PairFindings], cases: Sequence[str]) -> str:
+    """Return the report on the first pairs, of those that reports call `cases`."""
+    findings = [replace(e, case=case) for e, case in zip(examined, cases, strict=False)]
+    told = f"stopped after {len(examined)} of {len(cases)} pairs; nothing is said of the others"
+    return f"{report(compared(findings), ())}\n{told}"
 
 
 def compared(findings: Sequence[PairFindings]) -> list[PairFindings]:

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +14,7 @@ from radenhance.dataset.manifest import listed_pairs, write_manifest
 from radenhance.dataset.pair import Pair
 from radenhance.dicom.read import read
 from radenhance.prepare.check.command import check, compared, main
-from radenhance.prepare.check.findings import ImageFindings, PairFindings
+from radenhance.prepare.check.findings import ImageFindings, PairFindings, examine
 from radenhance.prepare.synthesize import synthesize
 
 ONE = ImageFindings(8, 8, 8, "", "", "LOG", 1.0, 0.0, 0.0, 8, pixels_hash="one")
@@ -195,6 +197,28 @@ def test_of_thousands_that_share_an_image_or_a_patient_a_few_are_named():
     assert f"raw is pixel for pixel {last}" in findings[-1].faults
     assert "with case 0, case 1, case 2 and 2996 more" in findings[-1].faults[-1]
     assert "that of case 0, case 1, case 3 and 2995 more (train)" in findings[2].warnings[0]
+
+
+@pytest.mark.parametrize(("asking", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_stops_a_check_sees_what_it_found(root, asking, code, monkeypatch, capsys):
+    change_target(root, "cat001", lambda image: image.max() - image)
+    looked = []
+
+    def look(*arguments):
+        if len(looked) == 3:
+            os.kill(os.getpid(), asking)
+        looked.append(arguments)
+        return examine(*arguments)
+
+    monkeypatch.setattr("radenhance.prepare.check.command.examine", look)
+    assert exit_code(root, "--json", "all.json") == code
+    printed = capsys.readouterr()
+    assert "3 pairs: 1 with faults" in printed.out
+    assert printed.out.rstrip().endswith(
+        "stopped after 3 of 6 pairs; nothing is said of the others"
+    )
+    assert "stopped by " in printed.err.splitlines()[-1]
+    assert not os.path.exists("all.json")
 
 
 def test_a_patient_in_two_splits_is_a_fault_of_each_of_its_pairs(root):
