@@ -3,6 +3,7 @@
 Nothing heavy is imported until a command needs it, so that `--help` and `--version` answer at once.
 """
 
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -111,8 +112,8 @@ def say_errors(command: Callable[[], object]) -> int:
         command()
     except RadenhanceError as error:
         return _say_error(error)
-    except KeyboardInterrupt:
-        return _say("stopped by Ctrl-C", 130)
+    except KeyboardInterrupt as stop:
+        return _say_stopped(stop)
     except Exception as error:
         fault = fault_of(error)
         if fault is None:
@@ -144,6 +145,12 @@ def _run(arguments: Sequence[str]) -> None:
         return
     module = import_module(COMMANDS[command])
     module.main(find_recipes([command, *rest]))
+
+
+def _say_stopped(stop: KeyboardInterrupt) -> int:
+    """Say what stopped the command: Ctrl-C, or the signal that was turned into one."""
+    asked = next((one for one in stop.args if isinstance(one, signal.Signals)), signal.SIGINT)
+    return _say(f"stopped by {'Ctrl-C' if asked == signal.SIGINT else asked.name}", 128 + asked)
 
 
 def _say_error(error: RadenhanceError) -> int:

@@ -89,20 +89,25 @@ def _step(image: Image) -> Image:
     return np.asarray(cv2.filter2D(image, -1, box, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _sheared(image: Image, slope: float, *, border: float) -> Image:
-    """Shift the rows so that lines of this slope stand upright at their offset."""
-    middle = (len(image) - 1) / 2
-    matrix = np.array([[1, slope, -slope * middle], [0, 1, 0]])
+def _sheared(image: Image, slope: float, *, border: float, columns: slice | None = None) -> Image:
+    """Shift the rows so that lines of this slope stand upright at their offset.
+
+    Only some columns of the result are returned, if told which.
+    """
+    rows, width = image.shape
+    left, right = (0, width) if columns is None else (columns.start, columns.stop)
+    matrix = np.array([[1, slope, left - slope * (rows - 1) / 2], [0, 1, 0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = image.shape[::-1]
+    size = (right - left, rows)
     return np.asarray(
         cv2.warpAffine(image, matrix, size, flags=flags, borderValue=border), np.float32
     )
 
 
-def _mean_along(step: Image, slopes: Floats) -> Image:
+def _mean_along(step: Image, slopes: Floats, columns: slice | None = None) -> Image:
     """Return the mean over the lines of each slope (first axis) and offset (second axis)."""
-    return np.stack([cv2.reduce(_sheared(step, s, border=0), 0, cv2.REDUCE_AVG)[0] for s in slopes])
+    sheared = (_sheared(step, slope, border=0, columns=columns) for slope in slopes)
+    return np.stack([cv2.reduce(one, 0, cv2.REDUCE_AVG)[0] for one in sheared])
 
 
 def _angles(parallel_to: float | None) -> Floats:
@@ -132,7 +137,7 @@ def _steepest(step: Image, candidate: tuple[int, float]) -> tuple[int, float]:
     x, slope = candidate
     slopes = slope + np.linspace(-2 * STEP_PX, 2 * STEP_PX, 13) / len(step)
     left = max(0, x - STEP_PX)
-    scores = _mean_along(step, slopes)[:, left : x + STEP_PX + 1]
+    scores = _mean_along(step, slopes, slice(left, min(x + STEP_PX + 1, step.shape[1])))
     j, shift = divmod(int(np.argmax(scores)), scores.shape[1])
     return left + shift, float(slopes[j])
 

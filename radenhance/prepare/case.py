@@ -17,7 +17,7 @@ import numpy as np
 from radenhance.arrays import Image
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.manifest import header_columns, image_columns
-from radenhance.dataset.normalize import normalize
+from radenhance.dataset.normalize import exposed_field, normalize
 from radenhance.dataset.pair import Pair
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Radiograph
@@ -162,7 +162,7 @@ def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
         raw_sha256=sha256_of(raw_file),
         target_sha256=sha256_of(target_file),
         source_sha256=case.raw.sha256,
-        outside_field=outside_of(raw, target),
+        outside_field=outside_of(exposed_field(raw, normalize(raw)), target),
         recipe=job.recipe,
         **facts,  # type: ignore[arg-type]
     )

@@ -18,7 +18,13 @@ from radenhance.errors import DatasetError, UsageError
 from radenhance.folders import alone_in
 from radenhance.prepare.case import CaseJob, MadeCase, Settings, make_case
 from radenhance.prepare.export import Export, read_export
-from radenhance.prepare.listing import REJECTED, nothing_came_out, report, write_lists
+from radenhance.prepare.listing import (
+    REJECTED,
+    nothing_came_out,
+    report,
+    report_so_far,
+    write_lists,
+)
 from radenhance.prepare.merge import Drawing, remade, split_new
 from radenhance.prepare.pairing import Case, pair_up
 from radenhance.prepare.parallel import add_processes_flag, in_parallel
@@ -115,7 +121,8 @@ def _prepare(
     pairing = pair_up(export.sources)
     work_folder = root / WORK_FOLDER
     work_folder.mkdir(exist_ok=True)
-    made = _make(root, pairing.cases, settings, known, num_processes=num_processes)
+    jobs = _unfinished(root, pairing.cases, settings, known)
+    made = _make(jobs, export, pairing.rejected, num_processes=num_processes)
     again, new, copies = _sort(made, known)
     wanted = _wanted_names(export, pairing.cases) if keep_names else {}
     names = names_of(root, work_folder, listed)
@@ -219,20 +226,31 @@ def _by_source(root: Path, listed: Sequence[Pair]) -> dict[str, Pair]:
     return known
 
 
+def _unfinished(
+    root: Path, cases: Sequence[Case], settings: Settings, known: _Known
+) -> list[CaseJob]:
+    jobs = [CaseJob(case, settings, root / WORK_FOLDER) for case in cases]
+    return [job for job in jobs if not _is_finished(root, job, known.get(job.case.raw.sha256))]
+
+
 def _make(
-    root: Path,
-    cases: Sequence[Case],
-    settings: Settings,
-    known: _Known,
+    jobs: Sequence[CaseJob],
+    export: Export,
+    rejected: Sequence[Rejected],
     *,
     num_processes: int | None,
 ) -> list[MadeCase]:
-    jobs = [CaseJob(case, settings, root / WORK_FOLDER) for case in cases]
-    unfinished = [
-        job for job in jobs if not _is_finished(root, job, known.get(job.case.raw.sha256))
-    ]
-    made = in_parallel(make_case, unfinished, title="Making pairs", num_processes=num_processes)
-    return list(made)
+    """Make cases; where somebody stops it, say what was found so far."""
+    made: list[MadeCase] = []
+    try:
+        for case in in_parallel(make_case, jobs, title="Making pairs", num_processes=num_processes):
+            made.append(case)
+    except KeyboardInterrupt:
+        unused = [file for case in made for file in case.rejected]
+        so_far = export.shown([*export.rejected, *rejected, *unused])
+        say(report_so_far(len(made), len(jobs), so_far))
+        raise
+    return made
 
 
 def _is_finished(root: Path, job: CaseJob, pair: Pair | None) -> bool:

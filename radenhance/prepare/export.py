@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from radenhance.console import say
 from radenhance.dataset.manifest import RADIOGRAPH_SUFFIXES
 from radenhance.dataset.species import SPECIES
 from radenhance.prepare.identity import blacked_out, masked
@@ -63,11 +64,16 @@ def read_export(
     files = find_files(raw, leave_out=others)
     if targets is not None:
         files += find_files(targets, role="target", leave_out=[leave_out])
-    results = list(
-        in_parallel(
+    results: list[Source | Rejected] = []
+    try:
+        for result in in_parallel(
             identify, files, title="Reading headers", unit="file", num_processes=num_processes
-        )
-    )
+        ):
+            results.append(result)
+    except KeyboardInterrupt:
+        # No reasons: the header of a file that was not read may tell whose name is in them.
+        say(f"stopped after the headers of {len(results)} of {len(files)} files; nothing was made")
+        raise
     sources = [result for result in results if isinstance(result, Source)]
     rejected = [result for result in results if isinstance(result, Rejected)]
     words = frozenset[str]().union(*(source.identity for source in sources))

@@ -67,8 +67,25 @@ def report(
         )
     if rejected:
         lines.append(f"files in no pair: {len(rejected)}, see {root / REJECTED}")
-        lines += [f"  {number} x {one_line(why)}" for why, number in _kinds_of_reasons(rejected)]
+        lines += _reasons(rejected)
     lines.append(_identity(pairs, anonymized=anonymized))
+    return "\n".join(lines)
+
+
+def report_so_far(num_made: int, num_cases: int, rejected: Sequence[Rejected]) -> str:
+    """Return what the command prints where it was stopped while it made pairs.
+
+    Args:
+        num_made: Number of cases that were done, with a pair or without.
+        num_cases: Number of cases to do.
+        rejected: Files that will be in no pair, as far as it is known.
+    """
+    lines = [
+        f"stopped after {num_made} of {num_cases} cases; they are kept, and the same command goes "
+        "on from there",
+        f"files in no pair so far: {len(rejected)}",
+        *_reasons(rejected),
+    ]
     return "\n".join(lines)
 
 
@@ -81,6 +98,10 @@ def nothing_came_out(raw: Path, root: Path, rejected: Sequence[Rejected]) -> str
         f"no radiograph in {raw} can be used; {root / REJECTED} lists {len(rejected)} files with "
         f"reasons, {number} of them with this one: {why}"
     )
+
+
+def _reasons(rejected: Sequence[Rejected]) -> list[str]:
+    return [f"  {number} x {one_line(why)}" for why, number in _kinds_of_reasons(rejected)]
 
 
 def _kinds_of_reasons(rejected: Sequence[Rejected]) -> list[tuple[str, int]]:

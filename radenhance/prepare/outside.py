@@ -8,12 +8,10 @@ is not what `dataset.yaml` says, and in how many images they find no field.
 from collections import Counter
 from collections.abc import Iterable
 
-from radenhance.arrays import Image
+from radenhance.arrays import Image, Points
 from radenhance.dataset.description import DESCRIPTION
 from radenhance.dataset.field import FieldWeights
-from radenhance.dataset.normalize import exposed_field, normalize
 from radenhance.dataset.outside_field import OutsideField, common_rule, is_black_outside
-from radenhance.dicom.radiograph import Radiograph
 
 BLACK, KEEP, NONE = "black", "keep", "none"
 """What one pair is: its target black outside the field, or not, or no field was found."""
@@ -21,15 +19,14 @@ BLACK, KEEP, NONE = "black", "keep", "none"
 _VERDICTS = {BLACK: True, KEEP: False}
 
 
-def outside_of(raw: Radiograph, target: Image) -> str:
+def outside_of(field: Points, target: Image) -> str:
     """Return what a target is outside the field of its raw image: black, keep, or none.
 
     Args:
-        raw: The raw image.
-        target: The target as shown, in [0, 1], of the same size.
+        field: Corners of the exposed field of the raw image, as `exposed_field` returns them.
+        target: The target as shown, in [0, 1], of the raw image's size.
     """
-    corners = exposed_field(raw, normalize(raw))
-    verdict = is_black_outside(FieldWeights(corners, raw.shape, raw.shape), target)
+    verdict = is_black_outside(FieldWeights(field, target.shape, target.shape), target)
     return NONE if verdict is None else BLACK if verdict else KEEP
 
 

@@ -9,15 +9,17 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import FrameType
 from typing import TypeVar
 
 import cv2
 from tqdm import tqdm
 
-from radenhance.console import guard_logs
+from radenhance.console import guard_logs, leave_terminal
 from radenhance.errors import MachineError
 from radenhance.foreign_text import one_line
 
@@ -56,7 +58,8 @@ def in_parallel(
 ) -> Iterator[_Result]:
     """Yield the result of a function for each argument, in order, behind a progress bar.
 
-    When the caller stops taking results, arguments whose turn has not come are dropped.
+    When the caller stops taking results, arguments whose turn has not come are dropped. SIGTERM and
+    a closed terminal end it as Ctrl-C does: no process is left behind.
 
     Args:
         function: A function of a module, or a `partial` of one: other processes must find it.
@@ -67,20 +70,28 @@ def in_parallel(
 
     Raises:
         MachineError: A process was killed, as happens when memory runs out.
+        KeyboardInterrupt: Somebody asked to stop.
     """
     if not arguments:
         return
-    title = one_line(title)
     processes = min(num_processes or num_cores(), len(arguments))
-    if processes <= 1:
-        yield from tqdm(map(function, arguments), total=len(arguments), desc=title, unit=unit)
-        return
+    with _interrupted_by_signals():
+        results = (
+            map(function, arguments)
+            if processes <= 1
+            else _in_processes(function, arguments, processes)
+        )
+        yield from tqdm(results, total=len(arguments), desc=one_line(title), unit=unit)
+
+
+def _in_processes(
+    function: Callable[[_Argument], _Result], arguments: Sequence[_Argument], processes: int
+) -> Iterator[_Result]:
     # spawn: a forked process would inherit locks of threads that torch and OpenCV have started
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_start) as pool:
         try:
-            results = pool.map(function, arguments)
-            yield from tqdm(results, total=len(arguments), desc=title, unit=unit)
+            yield from pool.map(function, arguments)
         except BrokenProcessPool as error:
             raise MachineError(
                 f"one of {processes} processes was killed, probably because memory ran out; run "
@@ -88,6 +99,27 @@ def in_parallel(
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal raise KeyboardInterrupt(signal), as Ctrl-C does."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for asking in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(asking) == signal.SIG_DFL:  # ignored under nohup
+                before[asking] = signal.signal(asking, _interrupt)
+    try:
+        yield
+    finally:
+        for asking, handler in before.items():
+            signal.signal(asking, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGHUP:
+        leave_terminal()
+    raise KeyboardInterrupt(signal.Signals(number))
 
 
 def _at_least_one(text: str) -> int:

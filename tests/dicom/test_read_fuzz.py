@@ -25,7 +25,16 @@ from PIL.PngImagePlugin import PngInfo
 from pydicom.filereader import data_element_generator, read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
-from saved_files import COMPRESSED, NATIVE, SAMPLES, crop, rich, save, with_modality_lut
+from saved_files import (
+    BY_IMAGECODECS,
+    COMPRESSED,
+    NATIVE,
+    SAMPLES,
+    crop,
+    rich,
+    save,
+    with_modality_lut,
+)
 
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import Declaration, read, read_header
@@ -74,6 +83,7 @@ def picture(kind, **options):
 SEEDS = {
     **{f"RG1 {syntax.keyword}": ("RG1_UNCR.dcm", syntax) for syntax in [*NATIVE, *COMPRESSED]},
     **{f"RG3 {syntax.keyword}": ("RG3_UNCR.dcm", syntax) for syntax in [*NATIVE, *COMPRESSED]},
+    **{f"RG3 {syntax.keyword}": ("RG3_UNCR.dcm", syntax) for syntax in BY_IMAGECODECS},
     "rich": (rich, ExplicitVRLittleEndian),
     "rich deflated": (rich, DeflatedExplicitVRLittleEndian),
     "modality LUT": (with_modality_lut, ExplicitVRLittleEndian),
@@ -82,6 +92,7 @@ SEEDS = {
     "TIFF 16": ("TIFF", {}),
     "TIFF deflate": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     "TIFF LZW": ("TIFF", {"compression": "tiff_lzw", "eight": True}),
+    "TIFF big": ("TIFF", {"big_tiff": True}),
     "NPY": ("NPY", {}),
 }
 

@@ -9,12 +9,15 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -36,6 +39,10 @@ COMPRESSED = {  # and who writes it: pydicom's name of the encoder, the module t
     JPEGLSLossless: ("pyjpegls", "jpeg_ls"),
     JPEG2000Lossless: ("pylibjpeg", "openjpeg"),
     JPEGLosslessSV1: ("", "gdcm"),
+}
+BY_IMAGECODECS = {  # which pydicom does not write: the encoder, its settings
+    JPEGExtended12Bit: ("jpeg8_encode", {"level": 95, "bitspersample": 12}),
+    HTJ2KLossless: ("htj2k_encode", {"reversible": True}),
 }
 
 
@@ -72,7 +79,12 @@ def save(dataset: Dataset, path, syntax=ExplicitVRLittleEndian):
     """Write a native little endian dataset in `syntax`; skip the test where no encoder is there."""
     if syntax == JPEGLosslessSV1:
         return _save_jpeg_lossless(dataset, path)
-    if syntax.is_encapsulated:
+    if syntax in BY_IMAGECODECS:
+        imagecodecs = pytest.importorskip("imagecodecs")
+        encoder, settings = BY_IMAGECODECS[syntax]
+        frame = getattr(imagecodecs, encoder)(dataset.pixel_array, **settings)
+        dataset.PixelData = encapsulate([frame])
+    elif syntax.is_encapsulated:
         encoder, module = COMPRESSED[syntax]
         pytest.importorskip(module)
         dataset.compress(syntax, encoding_plugin=encoder, generate_instance_uid=False)

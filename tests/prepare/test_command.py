@@ -1,5 +1,6 @@
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -315,6 +316,28 @@ def test_a_run_that_was_killed_goes_on_where_it_was(clinic, monkeypatch, stop_at
     ]
     assert not (OUT / ".prepare").exists()
     assert len(made) == 3
+
+
+@pytest.mark.parametrize(("asking", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_stops_it_sees_what_is_done_and_what_was_rejected(
+    clinic, asking, code, monkeypatch, capsys
+):
+    make = case_module._make
+
+    def stopping(job, rejected):
+        if job.case.raw.found.name == "b/IM1":
+            os.kill(os.getpid(), asking)
+        return make(job, rejected)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(case_module, "_make", stopping)
+        run(code=code)
+    printed = capsys.readouterr().out
+    assert "stopped after 2 of 3 cases; they are kept, and the same command goes on" in printed
+    assert "files in no pair so far: 1\n  1 x the file is a program of Windows" in printed
+    assert OWNER not in printed
+    run()
+    assert len(read_manifest(OUT)) == 3
 
 
 def test_work_that_was_finished_before_a_kill_is_not_done_again(clinic, monkeypatch):

@@ -9,7 +9,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from radenhance.prepare.export import read_export
-from radenhance.prepare.source import FoundFile, Rejected
+from radenhance.prepare.source import FoundFile, Rejected, identify
 
 RAW = Path("export")
 
@@ -32,6 +32,22 @@ def disc():
     save(directory, RAW / "DICOMDIR")
     (RAW / "autorun.inf").write_text("[autorun]")
     return RAW
+
+
+def test_who_stops_while_headers_are_read_is_told_how_far_it_came(disc, monkeypatch, capsys):
+    read = []
+
+    def stopping(found):
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        read.append(found)
+        return identify(found)
+
+    monkeypatch.setattr("radenhance.prepare.export.identify", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        exported()
+    told = "stopped after the headers of 2 of 4 files; nothing was made\n"
+    assert capsys.readouterr().out == told
 
 
 def test_images_of_a_disc_are_found_below_its_folders_and_the_rest_is_listed(disc):

@@ -17,8 +17,8 @@ def test_a_pair_is_black_outside_where_its_target_is(tmp_path):
     everything = slice(None), slice(None)
     inside = FieldWeights(corners, raw.shape, raw.shape)[everything] > 0
     assert 0.5 < inside.mean() < 0.99
-    assert outside_of(raw, inside.astype(np.float32)) == "black"
-    assert outside_of(raw, np.ones(raw.shape, np.float32)) == "keep"
+    assert outside_of(corners, inside.astype(np.float32)) == "black"
+    assert outside_of(corners, np.ones(raw.shape, np.float32)) == "keep"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
+import gc
+import multiprocessing
 import os
+import signal
 import time
 
 import pytest
@@ -26,6 +29,26 @@ def test_results_come_in_the_order_of_the_arguments(processes):
 def test_a_process_that_is_killed_is_told_with_what_to_do():
     with pytest.raises(MachineError, match=r"fewer of them \(--processes 1\)"):
         list(in_parallel(die, range(4), title="", num_processes=2))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("asking", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_asks_to_stop_gets_what_is_done_and_leaves_no_process(processes, asking):
+    before, done = signal.getsignal(asking), []
+
+    def work():
+        for result in in_parallel(slow_first, range(400), title="", num_processes=processes):
+            done.append(result)
+            os.kill(os.getpid(), asking)
+            time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        work()
+    assert len(done) == 1
+    assert stopped.value.args == (() if asking == signal.SIGINT else (asking,))
+    gc.collect()
+    assert multiprocessing.active_children() == []
+    assert signal.getsignal(asking) == before
 
 
 def test_nothing_to_do_shows_no_bar(capsys):

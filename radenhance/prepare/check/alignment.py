@@ -126,14 +126,14 @@ def likeness_by_orientation(raw: Image, target: Image) -> dict[Orientation, floa
         return {}
     scale = max(1.0, max(raw.shape) / REDUCED_PX)
     small_raw, small_target = (_reduced(image, scale) for image in (raw, target))
-    detail = detail_of(small_raw)
+    detail, other = detail_of(small_raw), detail_of(small_target)
+    spectrum = np.conj(np.fft.fft2(_faded(detail)))
     found: dict[Orientation, float] = {}
     for orientation in _CALLED:
-        lying = orientation.undone(small_target)
+        lying = orientation.undone(other)
         if lying.shape == small_raw.shape:
-            other = detail_of(lying)
-            shift = _shift([(_faded(detail), _faded(other))])
-            found[orientation] = _correlation(detail, other, shift)
+            whitened = _whitened(spectrum * np.fft.fft2(_faded(lying)))
+            found[orientation] = _correlation(detail, lying, _whole_shift(whitened))
     return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
@@ -171,21 +171,32 @@ def _shift(pairs: list[tuple[Image, Image]]) -> tuple[float, float]:
     """Return the one shift, in pixels, that fits several pairs of equal size."""
     spectrum = sum(_cross_spectrum(raw, target) for raw, target in pairs)
     assert not isinstance(spectrum, int)
-    correlation = np.abs(np.fft.ifft2(spectrum).real)
-    peak = np.unravel_index(np.argmax(correlation), correlation.shape)
-    whole = [int((p + n // 2) % n - n // 2) for p, n in zip(peak, correlation.shape, strict=True)]
+    whole = _whole_shift(spectrum)
     offsets = np.arange(-1, 1 + STEP_PX, STEP_PX)
     along = [
         np.exp(2j * np.pi * np.outer(w + offsets, np.fft.fftfreq(n)))
-        for w, n in zip(whole, correlation.shape, strict=True)
+        for w, n in zip(whole, spectrum.shape, strict=True)
     ]
     near = np.abs((along[0] @ spectrum @ along[1].T).real)
     row, column = np.unravel_index(np.argmax(near), near.shape)
     return whole[0] + float(offsets[row]), whole[1] + float(offsets[column])
 
 
+def _whole_shift(spectrum: _Spectrum) -> tuple[int, int]:
+    """Return the shift in whole pixels whose peak a whitened cross spectrum has."""
+    correlation = np.abs(np.fft.ifft2(spectrum).real)
+    peak = np.unravel_index(np.argmax(correlation), correlation.shape)
+    rows, columns = (
+        int((p + n // 2) % n - n // 2) for p, n in zip(peak, correlation.shape, strict=True)
+    )
+    return rows, columns
+
+
 def _cross_spectrum(raw: Image, target: Image) -> _Spectrum:
-    cross = np.conj(np.fft.fft2(raw)) * np.fft.fft2(target)
+    return _whitened(np.conj(np.fft.fft2(raw)) * np.fft.fft2(target))
+
+
+def _whitened(cross: _Spectrum) -> _Spectrum:
     rows, columns = (np.fft.fftfreq(n) for n in cross.shape)
     low_pass = np.exp(-(rows[:, None] ** 2 + columns**2) / (2 * HIGHEST_FREQUENCY**2))
     whitened: _Spectrum = cross / np.maximum(np.abs(cross), 1e-9) * low_pass

@@ -29,6 +29,8 @@ from radenhance.prepare.parallel import add_processes_flag, in_parallel
 
 VAL_FRACTION = 0.2
 """Fraction in split val of a dataset without a manifest, as --data.val_fraction has it."""
+MOST_OTHERS = 3
+"""Pairs that are named where one shares an image or a patient with more."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -82,13 +84,30 @@ def check(
     accepted = [pair for pair in pairs if pair.accept]
     look = partial(examine, root, load_declarations(root))
     title = f"Checking {root}"
-    found = in_parallel(look, accepted, title=title, unit="pair", num_processes=num_processes)
-    examined = iter(list(found))
+    called = _called(pairs, log_names=log_names)
+    examined: list[PairFindings] = []
+    try:
+        for found in in_parallel(
+            look, accepted, title=title, unit="pair", num_processes=num_processes
+        ):
+            examined.append(found)
+    except KeyboardInterrupt:
+        used = [case for pair, case in zip(pairs, called, strict=True) if pair.accept]
+        say(_report_so_far(examined, used))
+        raise
+    each = iter(examined)
     findings = [
-        replace(next(examined) if pair.accept else PairFindings(pair), case=case)
-        for pair, case in zip(pairs, _called(pairs, log_names=log_names), strict=True)
+        replace(next(each) if pair.accept else PairFindings(pair), case=case)
+        for pair, case in zip(pairs, called, strict=True)
     ]
     return compared(findings), faults_of_splits(pairs)
+
+
+def _report_so_far(examined: Sequence[PairFindings], cases: Sequence[str]) -> str:
+    """Return the report on the first pairs, of those that reports call `cases`."""
+    findings = [replace(e, case=case) for e, case in zip(examined, cases, strict=False)]
+    told = f"stopped after {len(examined)} of {len(cases)} pairs; nothing is said of the others"
+    return f"{report(compared(findings), ())}\n{told}"
 
 
 def compared(findings: Sequence[PairFindings]) -> list[PairFindings]:
@@ -162,33 +181,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Groups = dict[str, list[PairFindings]]
+_Groups = dict[str, dict[str, list[str]]]
+"""What pairs share -> split -> what reports call the pairs of that split that share it."""
 
 
 def _groups(findings: Sequence[PairFindings], key: Callable[[PairFindings], str | None]) -> _Groups:
-    groups: _Groups = defaultdict(list)
-    for examination in findings:
-        name = key(examination)
-        if name is not None:
-            groups[name].append(examination)
+    groups: _Groups = defaultdict(lambda: defaultdict(list))
+    for e in findings:
+        if (shared := key(e)) is not None:
+            groups[shared][e.pair.split].append(e.case)
     return groups
 
 
 def _among(e: PairFindings, raw: _Groups, target: _Groups, patients: _Groups) -> PairFindings:
     faults, warnings = list(e.faults), list(e.warnings)
     for name, image, groups in (("raw", e.raw, raw), ("target", e.target, target)):
-        for other in groups[image.pixels_hash] if image else ():
-            if other.pair is e.pair:
-                continue
-            told = f"{name} is pixel for pixel that of {other.case} ({other.pair.split})"
-            (warnings if other.pair.split == e.pair.split else faults).append(told)
-    splits = {other.pair.split for other in patients[e.pair.patient]}
+        for split, cases in groups[image.pixels_hash].items() if image else ():
+            if others := _others(cases, e.case):
+                told = f"{name} is pixel for pixel that of {others} ({split})"
+                (warnings if split == e.pair.split else faults).append(told)
+    splits = patients[e.pair.patient]
     if len(splits) > 1:
-        others = ", ".join(o.case for o in patients[e.pair.patient] if o.pair is not e.pair)
-        faults.append(
-            f"its patient is in the splits {' and '.join(sorted(splits))}, also with {others}"
-        )
+        others = _others([case for cases in splits.values() for case in cases], e.case)
+        told = " and ".join(sorted(splits))
+        faults.append(f"its patient is in the splits {told}, also with {others}")
     return replace(e, faults=tuple(faults), warnings=tuple(warnings))
+
+
+def _others(cases: Sequence[str], case: str) -> str:
+    """Return the first of some pairs, and how many more there are, `case` left out.
+
+    Thousands may share an image: all in the line of each would be millions.
+    """
+    first = [other for other in cases[: MOST_OTHERS + 1] if other != case][:MOST_OTHERS]
+    more = len(cases) - len(first) - (case in cases)
+    return ", ".join(first) + (f" and {more} more" if more else "")
 
 
 def _line(e: PairFindings, width: int) -> str:

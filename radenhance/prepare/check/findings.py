@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radenhance.arrays import Points
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.normalize import exposed_field, intensity_range, normalize
 from radenhance.dataset.pair import Pair
@@ -105,14 +106,21 @@ def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
     target = _read(
         "target", root / pair.target_path, declarations.target, faults, for_presentation=True
     )
-    found_raw = _findings(raw, declarations.raw)
-    found_target = _findings(target, declarations.target, for_presentation=True)
+    same_size = raw is not None and target is not None and raw.shape == target.shape
+    field = _field(raw)
+    found_raw = _findings(raw, declarations.raw, field)
+    found_target = _findings(
+        target,
+        declarations.target,
+        field if same_size else _field(target),  # one exposure has one field
+        for_presentation=True,
+    )
     warnings = [*_warnings("raw", found_raw), *_warnings("target", found_target)]
     alignment, outside = None, ""
     if raw is not None and target is not None:
         shown, seen = normalize(target), normalize(raw)
-        if raw.shape == target.shape:
-            alignment, outside = align(seen, shown), outside_of(raw, shown)
+        if same_size and field is not None:
+            alignment, outside = align(seen, shown), outside_of(field, shown)
         likeness = alignment.correlation if alignment else None
         if wrong := fault_of_geometry(seen, shown, likeness=likeness):
             faults.append(f"target {wrong}")
@@ -167,14 +175,22 @@ def bits_declared_by(header: Header, declaration: Declaration, *, for_presentati
     return "VOI LUT or window" if for_presentation else tag_name("BitsStored")
 
 
+def _field(image: Radiograph | None) -> Points | None:
+    return None if image is None else exposed_field(image, normalize(image))
+
+
 def _findings(
-    radiograph: Radiograph | None, declaration: Declaration, *, for_presentation: bool = False
+    radiograph: Radiograph | None,
+    declaration: Declaration,
+    field: Points | None,
+    *,
+    for_presentation: bool = False,
 ) -> ImageFindings | None:
-    if radiograph is None:
+    if radiograph is None or field is None:
         return None
     valid = radiograph.valid
     pixels = radiograph.pixels if valid is None or not valid.any() else radiograph.pixels[valid]
-    low, high = intensity_range(radiograph, exposed_field(radiograph, normalize(radiograph)))
+    low, high = intensity_range(radiograph, field)
     least, largest = int(pixels.min()), int(pixels.max())
     black, white = (float((pixels == end).mean()) for end in (0, radiograph.max_value))
     rows, cols = radiograph.shape

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -9,9 +11,17 @@ import pytest
 
 from radenhance.cli import say_errors
 from radenhance.dataset.manifest import listed_pairs, write_manifest
+from radenhance.dataset.pair import Pair
 from radenhance.dicom.read import read
-from radenhance.prepare.check.command import check, main
+from radenhance.prepare.check.command import check, compared, main
+from radenhance.prepare.check.findings import ImageFindings, PairFindings, examine
 from radenhance.prepare.synthesize import synthesize
+
+ONE = ImageFindings(8, 8, 8, "", "", "LOG", 1.0, 0.0, 0.0, 8, pixels_hash="one")
+
+
+def pair_in(split, patient):
+    return Pair(case_id="case", raw_path="a", target_path="b", split=split, patient_id=patient)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +181,44 @@ def test_duplicates_warn_within_a_split_and_are_faults_between_splits(root):
     between = f"raw is pixel for pixel that of {number[other]} (val)"
     assert within in texts[first.case_id][1]
     assert between in texts[first.case_id][0]
-    assert f"that of {number[first]} (train)" in texts[other.case_id][0]
+    both = ", ".join(sorted((number[first], number[second])))
+    assert f"that of {both} (train)" in texts[other.case_id][0]
     assert "pixel for pixel" not in "".join(texts[third.case_id])
+
+
+def test_of_thousands_that_share_an_image_or_a_patient_a_few_are_named():
+    made = [
+        PairFindings(pair_in(split, "p"), ONE, ONE, case=f"case {i}")
+        for i, split in enumerate(["train"] * 2999 + ["val"])
+    ]
+    findings = compared(made)
+    assert max(len("".join([*e.faults, *e.warnings])) for e in findings) < 500
+    last = "that of case 0, case 1, case 2 and 2996 more (train)"
+    assert f"raw is pixel for pixel {last}" in findings[-1].faults
+    assert "with case 0, case 1, case 2 and 2996 more" in findings[-1].faults[-1]
+    assert "that of case 0, case 1, case 3 and 2995 more (train)" in findings[2].warnings[0]
+
+
+@pytest.mark.parametrize(("asking", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_stops_a_check_sees_what_it_found(root, asking, code, monkeypatch, capsys):
+    change_target(root, "cat001", lambda image: image.max() - image)
+    looked = []
+
+    def look(*arguments):
+        if len(looked) == 3:
+            os.kill(os.getpid(), asking)
+        looked.append(arguments)
+        return examine(*arguments)
+
+    monkeypatch.setattr("radenhance.prepare.check.command.examine", look)
+    assert exit_code(root, "--json", "all.json") == code
+    printed = capsys.readouterr()
+    assert "3 pairs: 1 with faults" in printed.out
+    assert printed.out.rstrip().endswith(
+        "stopped after 3 of 6 pairs; nothing is said of the others"
+    )
+    assert "stopped by " in printed.err.splitlines()[-1]
+    assert not os.path.exists("all.json")
 
 
 def test_a_patient_in_two_splits_is_a_fault_of_each_of_its_pairs(root):
