@@ -72,6 +72,8 @@ class HalfCosine(LRScheduler):
         kept = self.end
         if kept is None or self.num_steps is None:
             self.num_steps = self.end = num_steps
+            if self.last_epoch > 0:  # an older version's state, whose rate may be that of an end
+                set_rates(self, self.get_lr())
             return None
         if num_steps > kept:
             self.end = num_steps
