@@ -60,7 +60,8 @@ def imported(folder):
     modules = {name.name for n in nodes if isinstance(n, ast.Import) for name in n.names}
     modules |= {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
     tops = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
-    helpers = {file.stem for file in files} if folder != "radenhance" else set()
+    scripts = [*files, *(ROOT / "benchmarks").glob("*.py")]
+    helpers = {file.stem for file in scripts} if folder != "radenhance" else set()
     tops -= {"radenhance", folder, *helpers}
     providers = packages_distributions()
     return {canonicalize_name(name) for top in tops for name in providers.get(top, [top])}

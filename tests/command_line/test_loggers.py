@@ -3,6 +3,7 @@
 import json
 import shlex
 import struct
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -98,8 +99,7 @@ def test_a_logger_whose_library_is_missing_is_a_sentence_that_says_what_to_insta
 
 def records_of(path):
     """The records of a file of W&B: LevelDB's blocks of 32 KiB, behind a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    Record = import_module("wandb.proto.wandb_internal_pb2").Record
     content, at, record = path.read_bytes(), 7, b""
     while at + 7 <= len(content):
         if 2**15 - at % 2**15 < 7:  # the rest of a block
