@@ -28,7 +28,7 @@ def test_both_stages_compute_what_the_whole_does_wherever_it_is_split(split_poin
     with torch.no_grad():
         made = split.encode(image)
         skips = skips_of(made)
-        assert torch.equal(split.decode(skips.unpack(skips.pack(made))), module.unet(image))
+        assert torch.equal(split.decode(skips.unpack(skips.pack(made))), module(image))
     assert skip_specs(split, image, trains=False) == skips.tensors
 
 
