@@ -25,6 +25,9 @@ from radenhance.reproduce.machine import accelerator, machine, num_devices
 from radenhance.reproduce.study import FAILED, FINISHED
 from radenhance.strategies import EncoderDecoderStrategy
 
+ENDING_S = 5.0
+"""Seconds that a process which was told to end, or killed, may take to be gone."""
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Environment of processes that share the cores of a CPU."""
 
@@ -163,13 +166,17 @@ def launch(
 
 def _lock(log: TextIO) -> None:
     """Lock a log until the process ends that inherits it, whatever becomes of this one."""
-    try:
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            f"a process that was started before still writes {log.name}; wait until it has ended, "
-            f"or end it"
-        ) from error
+    deadline = time.monotonic() + ENDING_S
+    while True:
+        try:
+            return fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise UsageError(
+                    f"a process that was started before still writes {log.name}; wait until it has "
+                    f"ended, or end it"
+                ) from error
+        time.sleep(0.1)
 
 
 def _environment(rank: int, num_processes: int, port: int) -> dict[str, str]:

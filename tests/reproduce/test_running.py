@@ -159,7 +159,8 @@ def test_the_error_is_that_of_the_process_that_failed(tmp_path):
     assert launch(python(code), tmp_path, num_processes=2) == "decoder: no room"
 
 
-def test_a_folder_in_which_a_process_still_runs_is_not_run_in_again(tmp_path):
+def test_a_folder_in_which_a_process_still_runs_is_not_run_in_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "ENDING_S", 0.2)
     sleeper = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
     fork = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}])"
     assert launch(python(fork), tmp_path) is None
