@@ -38,12 +38,13 @@ def _with_an_environment_of_its_own():
     os.environ.update(before)
 
 
+TRUSTED = dict(parsing_settings["import_path_verdicts"])
+
+
 @pytest.fixture(autouse=True)
 def _with_parsers_that_trust_as_at_first():
     """A process that parsed flags of a stranger trusts nobody's from then on."""
-    before = dict(parsing_settings["import_path_verdicts"])
-    yield
-    parsing_settings["import_path_verdicts"] = before
+    parsing_settings["import_path_verdicts"] = TRUSTED
 
 
 @pytest.fixture(autouse=True)

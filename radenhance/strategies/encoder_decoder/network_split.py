@@ -58,7 +58,8 @@ class NetworkSplit:
                 f'Trainer(strategy="auto") or Trainer(strategy="ddp")'
             )
         self.unet = unets[0]
-        self.techniques = MemoryTechniques()
+        # a module that knows of none computes what it does on one device, to the last bit
+        self.techniques = MemoryTechniques(fused_upsampling=False)
         self._called: tuple[nn.Module, str] = (self.unet, "forward")
         if isinstance(module, SupportsMemoryTechniques) and isinstance(
             module.memory, MemoryTechniques
