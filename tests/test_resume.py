@@ -51,13 +51,7 @@ def run(folder, monkeypatch, *arguments, cut_at=None):
     return weights()
 
 
-SCHEDULES = {
-    "half cosine per step": [],
-    "per epoch": [
-        "--model.lr_scheduler=StepLR",
-        "--model.lr_scheduler.step_size=1",
-        "--model.lr_scheduler.gamma=0.3",
-    ],
+SCHEDULES = {  # as flags; test_resume_matrix.py crosses all kinds with all else
     "per epoch, until max_steps": [
         "--trainer.max_steps=12",
         "--model.lr_scheduler=StepLR",
