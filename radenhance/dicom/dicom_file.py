@@ -24,6 +24,8 @@ from radenhance.errors import NoRadiographError, RadenhanceError, RadiographErro
 
 PREFIX_OFFSET = 128
 PREFIX = b"DICM"
+START_BYTES = PREFIX_OFFSET + len(PREFIX)
+"""Bytes of the start of a file that `looks_like_dicom` looks at."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _PIXEL_DATA_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer

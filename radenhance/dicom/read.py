@@ -20,7 +20,7 @@ from pydicom import Dataset
 
 from radenhance.dicom.attributes import Attributes
 from radenhance.dicom.declaration import Declaration
-from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
+from radenhance.dicom.dicom_file import START_BYTES, DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts, pixel_spacing_mm
 from radenhance.dicom.image_file import image_format, image_shape, read_image
 from radenhance.dicom.modality_lut import ModalityLut, modality_lut
@@ -46,7 +46,7 @@ __all__ = [
     "read_source",
 ]
 
-_START_BYTES = max(132, NUM_BYTES)
+_START_BYTES = max(START_BYTES, NUM_BYTES)
 _Pixels = npt.NDArray[np.uint16]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radenhance.dicom.attributes import Attributes, or_unknown
-from radenhance.dicom.dicom_file import DicomFile, looks_like_dicom, parse
+from radenhance.dicom.dicom_file import START_BYTES, DicomFile, looks_like_dicom, parse
 from radenhance.dicom.facts import header_facts
 from radenhance.dicom.image_file import image_format
 from radenhance.dicom.projection import check_projection
@@ -17,8 +17,6 @@ from radenhance.folders import why_no_file
 from radenhance.inference.naming import key_of
 from radenhance.prepare.identity import identity_words, unwarned
 from radenhance.prepare.source import FoundFile, find_files
-
-_START_BYTES = 132
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def look_at(found: FoundFile) -> Candidate:
         return Candidate(found, key_of(found.name, ""), error=problem)
     try:
         with unwarned(), opened(found.path) as file:
-            start = file.read(_START_BYTES)
+            start = file.read(START_BYTES)
             if not looks_like_dicom(start):
                 return _candidate_of_image(found, start)
             dicom = parse(found.path, file)

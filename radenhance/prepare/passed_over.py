@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from radenhance.dataset.pairs import PairDataset, Sample, collate
 from radenhance.dataset.prediction import MIN_SIDE, RadiographFiles
-from radenhance.dicom.dicom_file import looks_like_dicom, parse
+from radenhance.dicom.dicom_file import START_BYTES, looks_like_dicom, parse
 from radenhance.dicom.read import opened
 from radenhance.errors import (
     BatchError,
@@ -25,8 +25,6 @@ from radenhance.prepare.identity import identity_words, masked, unwarned
 
 OF_ONE_RADIOGRAPH = (RadiographError, DatasetError, ImageSizeError)
 """What reading or enhancing raises for the sake of one radiograph, while others may do."""
-
-_START_BYTES = 132
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def _unnamed(error: RadenhanceError, root: Path, nouns: Mapping[str, str]) -> st
 def _words_of(path: Path) -> frozenset[str]:
     try:
         with unwarned(), opened(path) as file:
-            if not looks_like_dicom(file.read(_START_BYTES)):
+            if not looks_like_dicom(file.read(START_BYTES)):
                 return frozenset()
             return identity_words(parse(path, file).attributes)
     except RadiographError:  # it cannot quote a header that cannot be read

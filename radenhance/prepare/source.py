@@ -13,7 +13,7 @@ from typing import Literal
 from radenhance.dataset.manifest import RADIOGRAPH_SUFFIXES
 from radenhance.dataset.species import species_of
 from radenhance.dicom.attributes import Attributes, or_unknown
-from radenhance.dicom.dicom_file import looks_like_dicom, parse
+from radenhance.dicom.dicom_file import START_BYTES, looks_like_dicom, parse
 from radenhance.dicom.image_file import image_format
 from radenhance.dicom.projection import check_projection
 from radenhance.dicom.radiograph import Header
@@ -26,7 +26,6 @@ from radenhance.prepare.target import sha256_of
 Role = Literal["raw", "target"]
 """What a file is in its pair."""
 
-_START_BYTES = 132
 _SUFFIX = {"PNG": ".png", "TIFF": ".tif", "NPY": ".npy"}
 
 
@@ -120,7 +119,7 @@ def _identify(found: FoundFile) -> Source | Rejected:
     try:
         header = read_header(found.path)
         with found.path.open("rb") as file:
-            start = file.read(_START_BYTES)
+            start = file.read(START_BYTES)
             if not looks_like_dicom(start):
                 suffix = _SUFFIX[str(image_format(start))]
                 return Source(found, sha256_of(found.path), suffix, header)
