@@ -16,7 +16,7 @@ demo: install  ## train on synthetic radiographs, compare with real ones, draw a
 	$(BIN)/radenhance showcase
 
 test: $(VENV)/tests  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/checkers  ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -21,6 +21,32 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
 
+LONGEST = (
+    "planning/test_step_plan.py",
+    "strategies/test_replicas.py",
+    "test_resume.py",
+    "test_same_gradients.py",
+    "planning/test_pipeline.py",
+    "strategies/encoder_decoder/test_strategy.py",
+    "strategies/encoder_decoder/test_two_hosts.py",
+    "command_line/test_quantize.py",
+    "planning/test_planned_run.py",
+    "test_checkpoint.py",
+    "memory/banding/test_stages.py",
+    "reproduce/test_command.py",
+    "test_resume_matrix.py",
+    "callbacks/test_weight_average.py",
+    "campaigns/test_checkpoints.py",
+)
+"""Files that take a minute or so: begun first, or one core ends with them while the other idles."""
+
+
+def pytest_collection_modifyitems(items):
+    tests = os.path.dirname(__file__)
+    places = {os.path.join(tests, name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
+
+
 @pytest.fixture(autouse=True)
 def _without_a_network():
     yield

@@ -116,6 +116,16 @@ def test_replicas_of_ddp_have_their_gradients_twice():
 
 
 AVERAGING = "--trainer.callbacks+=lightning.pytorch.callbacks"
+SMALL = [
+    "--model.encoder=tu-mobilenetv3_small_050",
+    "--model.num_scales=auto",
+    "--model.optimizer=torch.optim.SGD",
+]
+
+
+@pytest.fixture(scope="module")
+def without_averages():
+    return PlannedRun(SMALL).plan((64, 64))
 
 
 @pytest.mark.parametrize(
@@ -138,11 +148,10 @@ AVERAGING = "--trainer.callbacks+=lightning.pytorch.callbacks"
         ([f"{AVERAGING}.EarlyStopping", "--trainer.callbacks.monitor=val/loss"], 0),
     ],
 )
-def test_averages_of_the_weights_are_counted_where_they_are_kept(callback, num):
-    flags = ["--model.encoder=tu-mobilenetv3_small_050", "--model.num_scales=auto"]
-    alone, run = PlannedRun(flags).plan((64, 64)), PlannedRun([*flags, *callback])
+def test_averages_of_the_weights_are_counted_where_they_are_kept(callback, num, without_averages):
+    run = PlannedRun([*SMALL, *callback])
     weights = sum(t.nbytes for t in WholePasses(run.real_module, None).tensors())
-    assert run.plan((64, 64)).level - alone.level == num * weights
+    assert run.plan((64, 64)).level - without_averages.level == num * weights
 
 
 def test_allowances_are_for_context_and_workspaces():
