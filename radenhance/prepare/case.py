@@ -55,6 +55,7 @@ class Settings:
         link: Whether raw files and targets are hard links in place of copies.
         turn_targets: Whether targets that are turned or mirrored are turned back, as PNG.
         register_targets: Whether targets that are shifted are moved back, as PNG.
+        search_twins: Whether processed images that name no raw image are looked at.
         lossy: Whether raw images are taken whose compression lost something.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     link: bool = False
     turn_targets: bool = False
     register_targets: bool = False
+    search_twins: bool = True
     lossy: bool = True
 
     def __post_init__(self) -> None:
@@ -153,6 +155,8 @@ def _made_before(name: str, record: Path) -> MadeCase | None:
 
 def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
     case = job.case
+    if case.raw.header.lossy and not job.settings.lossy:
+        raise RadiographError("went through a compression that loses, which --no-lossy refuses")
     raw = _read_raw(case.raw, job.settings.declarations.raw)
     facts = header_columns(case.raw.header) | image_columns(raw)
     seen = normalize(raw)
@@ -161,6 +165,8 @@ def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
     target_file, target = _reference_target(job, raw, field) if given is None else given
     if given is None:
         facts |= algorithm_columns(job.settings.preset)
+    else:
+        facts["paired_by"] = case.paired_by
     raw_file = _copy(job, case.raw, "raw", raw)
     return Pair(
         case_id="",

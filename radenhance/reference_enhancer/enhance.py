@@ -62,9 +62,7 @@ def enhance(
     parameters = _preset(preset)
     _check(attenuation, valid)
     attenuation = np.ascontiguousarray(attenuation)
-    field = _exposed_field(
-        attenuation, valid, corners, find_collimator=parameters.find_collimator
-    )
+    field = _exposed_field(attenuation, valid, corners, find_collimator=parameters.find_collimator)
     tone_range = find_tone_range(attenuation, field, parameters)
     if tone_range is None:
         return np.zeros(attenuation.shape, np.float32)

@@ -68,8 +68,8 @@ def align(raw: Image, target: Image) -> Alignment:
         raw: The raw image, shape (rows, columns), in [0, 1], bone bright.
         target: The target, same shape and range, bone bright.
     """
-    scale = max(1.0, max(raw.shape) / REDUCED_PX)
-    small_raw, small_target = (detail_of(_reduced(image, scale)) for image in (raw, target))
+    scale = _scale(raw.shape)
+    small_raw, small_target = (detail_of(reduced(image)) for image in (raw, target))
     coarse = _shift([(small_raw, small_target)])
     correlation = _correlation(small_raw, small_target, coarse)
     if scale == 1:
@@ -127,21 +127,29 @@ def likeness_by_orientation(raw: Image, target: Image) -> dict[Orientation, floa
     """
     if target.shape not in (raw.shape, raw.shape[::-1]):
         return {}
-    scale = max(1.0, max(raw.shape) / REDUCED_PX)
-    small_raw, small_target = (_reduced(image, scale) for image in (raw, target))
-    detail, other = detail_of(small_raw), detail_of(small_target)
+    detail, other = detail_of(reduced(raw)), detail_of(reduced(target))
     spectrum = np.conj(np.fft.rfft2(_faded(detail)))
     found: dict[Orientation, float] = {}
     for orientation in _CALLED:
         lying = orientation.undone(other)
-        if lying.shape == small_raw.shape:
+        if lying.shape == detail.shape:
             whitened = _whitened(spectrum * np.fft.rfft2(_faded(lying)), detail.shape)
             shift = _whole_shift(whitened, detail.shape)
             found[orientation] = _correlation(detail, lying, shift)
     return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
-def _reduced(image: Image, scale: float) -> Image:
+def _scale(shape: tuple[int, ...]) -> float:
+    return max(1.0, max(shape) / REDUCED_PX)
+
+
+def reduced(image: Image) -> Image:
+    """Return an image with a longer side of at most REDUCED_PX.
+
+    Args:
+        image: Any image, shape (rows, columns).
+    """
+    scale = _scale(image.shape)
     rows, columns = image.shape
     size = (max(round(columns / scale), 1), max(round(rows / scale), 1))
     return (

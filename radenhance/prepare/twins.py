@@ -1,0 +1,244 @@
+"""Processed images that name no raw image: to which one of their study each belongs.
+
+(0008,2112) Source Image Sequence is optional, and many devices leave it out; anonymizers change it.
+A processed image and its raw one still share study, exposure and picture:
+
+    1. headers: the raw images of the same study, in groups, by what both headers have in common
+       (`EVIDENCE`), the strongest first
+    2. pixels: in the first group in which raw images show the same, as correlation tells in eight
+       orientations, the one that has most in common
+
+Headers alone decide nothing: numbers begin anew in every series, and a wrong pair would teach a
+network what no device does. Where two raw images fit alike, none is taken.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from radenhance.arrays import Image
+from radenhance.dataset.description import Declarations
+from radenhance.dataset.normalize import normalize
+from radenhance.dicom.declaration import Declaration
+from radenhance.dicom.radiograph import Header
+from radenhance.dicom.read import read
+from radenhance.errors import RadiographError
+from radenhance.prepare.check.alignment import (
+    LEAST_CORRELATION,
+    likeness_by_orientation,
+    reduced,
+)
+from radenhance.prepare.identity import unwarned
+from radenhance.prepare.pairing import Case, Pairing, target_already
+from radenhance.prepare.parallel import in_parallel
+from radenhance.prepare.source import Source
+
+EVIDENCE = (
+    "irradiation event",
+    "acquisition time",
+    "near acquisition time",
+    "acquisition number",
+    "instance number",
+    "image",
+)
+"""What a raw image and a processed one of its study have in common, the strongest first."""
+
+SAME_TIME_S = 1.0
+NEAR_TIME_S = 30.0
+"""Seconds between exposure and the image made of it, as clocks of devices have it."""
+LEAST_OF_IMAGE_ALONE = 0.4
+"""Correlation where headers tell no more than the study; a repeated exposure may have less."""
+LEAST_LEAD = 0.1
+"""Correlation that the best raw image has above the next one, or both fit alike."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The images of one study among which twins are looked for.
+
+    Args:
+        raws: The raw images.
+        unpaired: Processed images that name none of them.
+    """
+
+    raws: tuple[Source, ...]
+    unpaired: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found for a processed image: a raw image, or why there is none.
+
+    Args:
+        file: The processed image.
+        raw: Its raw image; None where there is none.
+        evidence: Index in EVIDENCE of what both have in common.
+        likeness: Their correlation.
+        why: Why there is none, as a predicate; empty where no raw image was read for it.
+    """
+
+    file: Source
+    raw: Source | None = None
+    evidence: int = len(EVIDENCE)
+    likeness: float = 0.0
+    why: str = ""
+
+
+def with_twins(
+    pairing: Pairing, declarations: Declarations, *, num_processes: int | None = None
+) -> Pairing:
+    """Return a pairing in which raw images have the twins that do not name them.
+
+    Args:
+        pairing: The pairing by names and by Source Image Sequence.
+        declarations: What the user declares about raw files and targets.
+        num_processes: Largest number of studies to process at a time; one per core when None.
+    """
+    studies = _studies(pairing)
+    found = [
+        twin
+        for twins in in_parallel(
+            partial(find_twins, declarations),
+            studies,
+            title="Looking for twins",
+            unit="study",
+            num_processes=num_processes,
+        )
+        for twin in twins
+    ]
+    cases = {case.raw.sha256: case for case in pairing.cases}
+    paired, why = set(), {}
+    for twin in sorted(found, key=_order):
+        case = cases[twin.raw.sha256] if twin.raw else None
+        if case is None:
+            why[twin.file.sha256] = twin.why
+        elif case.target is not None:
+            why[twin.file.sha256] = target_already(case.target)
+        else:
+            cases[case.raw.sha256] = Case(case.raw, twin.file, EVIDENCE[twin.evidence])
+            paired.add(twin.file.sha256)
+    unpaired = {rejection for _, rejection in pairing.unpaired}  # not their copies
+    rejected = [
+        replace(one, reason=why.get(one.sha256) or one.reason) if one in unpaired else one
+        for one in pairing.rejected
+        if not (one in unpaired and one.sha256 in paired)
+    ]
+    return Pairing(list(cases.values()), rejected)
+
+
+def find_twins(declarations: Declarations, study: Study) -> list[_Found]:
+    """Return what is found for each processed image of a study that names no raw one.
+
+    Args:
+        declarations: What the user declares about raw files and targets.
+        study: The study.
+    """
+    with unwarned():
+        seen = _Thumbnails(declarations.raw, for_presentation=False)
+        shown = _Thumbnails(declarations.target, for_presentation=True)
+        return [_find(file, study.raws, seen, shown) for file in study.unpaired]
+
+
+def evidence(raw: Header, processed: Header) -> int:
+    """Return the index in EVIDENCE of what two headers of one study have in common."""
+    if raw.event_uid and raw.event_uid == processed.event_uid:
+        return 0
+    if raw.acquired_s is not None and processed.acquired_s is not None:
+        apart = abs(raw.acquired_s - processed.acquired_s)
+        return 1 if apart <= SAME_TIME_S else 2 if apart <= NEAR_TIME_S else len(EVIDENCE) - 1
+    for index, name in ((3, "acquisition_number"), (4, "instance_number")):
+        number = getattr(raw, name)
+        if number is not None and number == getattr(processed, name):
+            return index
+    return len(EVIDENCE) - 1
+
+
+class _Thumbnails:
+    """Small images of the files of a study, each read once.
+
+    Args:
+        declaration: What the user declares about them.
+        for_presentation: As in `radenhance.dicom.read.read`.
+    """
+
+    def __init__(self, declaration: Declaration, *, for_presentation: bool) -> None:
+        self._read = partial(read, declaration=declaration, for_presentation=for_presentation)
+        self._made: dict[str, Image | None] = {}
+
+    def __call__(self, file: Source) -> Image | None:
+        """Return the image in [0, 1]; None where it cannot be read, of which its case tells."""
+        if file.sha256 not in self._made:
+            try:
+                image = reduced(normalize(self._read(file.found.path)))
+            except RadiographError:
+                image = None
+            self._made[file.sha256] = image
+        return self._made[file.sha256]
+
+
+def _find(file: Source, raws: Sequence[Source], seen: _Thumbnails, shown: _Thumbnails) -> _Found:
+    image = shown(file)
+    if image is None:
+        return _Found(file)
+    for index, group in _by_evidence(file, raws):
+        likeness = {raw.sha256: _likeness(seen(raw), image) for raw in group}
+        least = LEAST_CORRELATION if index < len(EVIDENCE) - 1 else LEAST_OF_IMAGE_ALONE
+        fitting = [raw for raw in group if likeness[raw.sha256] >= least]
+        fitting.sort(key=lambda raw: -likeness[raw.sha256])
+        if not fitting:
+            continue
+        best = likeness[fitting[0].sha256]
+        alike = [raw for raw in fitting if best - likeness[raw.sha256] < LEAST_LEAD]
+        if all(_equal(seen(raw), seen(fitting[0])) for raw in alike):
+            return _Found(file, fitting[0], index, best)
+        names = " and ".join(sorted(repr(raw.found.name) for raw in alike[:2]))
+        return _Found(file, why=f"fits {names} alike; put the right pair below raw/ and target/")
+    return _Found(file, why=_why_none(file, raws))
+
+
+def _by_evidence(file: Source, raws: Iterable[Source]) -> Iterator[tuple[int, list[Source]]]:
+    groups = defaultdict(list)
+    for raw in raws:
+        groups[evidence(raw.header, file.header)].append(raw)
+    yield from sorted(groups.items())
+
+
+def _likeness(raw: Image | None, image: Image) -> float:
+    if raw is None:
+        return 0.0
+    return max((abs(one) for one in likeness_by_orientation(raw, image).values()), default=0.0)
+
+
+def _equal(one: Image | None, other: Image | None) -> bool:
+    return one is not None and other is not None and np.array_equal(one, other)
+
+
+def _why_none(file: Source, raws: Sequence[Source]) -> str:
+    index, group = next(_by_evidence(file, raws))
+    if index == len(EVIDENCE) - 1 or len(group) > 1:
+        return "shows what no raw image of its study shows; export its raw (FOR PROCESSING) image"
+    return (
+        f"has the {EVIDENCE[index]} of {group[0].found.name!r}, but shows something else, or is "
+        "cropped; export both uncropped, or put the right pair below raw/ and target/"
+    )
+
+
+def _studies(pairing: Pairing) -> list[Study]:
+    raws, unpaired = defaultdict(list), defaultdict(list)
+    for case in pairing.cases:
+        raws[case.raw.header.study_uid].append(case.raw)
+    for file, _ in pairing.unpaired:
+        unpaired[file.header.study_uid].append(file)
+    return [
+        Study(tuple(raws[uid]), tuple(files))
+        for uid, files in unpaired.items()
+        if uid and uid in raws
+    ]
+
+
+def _order(found: _Found) -> tuple[bool, int, float]:
+    """Return what decides which of two twins a raw image gets: no loss, evidence, likeness."""
+    return found.file.header.lossy, found.evidence, -found.likeness
