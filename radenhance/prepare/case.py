@@ -188,6 +188,10 @@ def _read_raw(source: Source, declaration: Declaration) -> Radiograph:
         raise ImageSizeError(
             f"has {raw.shape} rows and columns, expected {MIN_SIDE_PX} or more of a radiograph"
         )
+    if raw.pixels.min() == raw.pixels.max():
+        raise RadiographError(
+            f"shows nothing: every pixel has the value {raw.pixels.min()}; export it anew"
+        )
     return raw
 
 
