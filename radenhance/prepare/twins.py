@@ -13,13 +13,14 @@ network what no device does. Where two raw images fit alike, none is taken.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
 from radenhance.arrays import Image
+from radenhance.console import say
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.normalize import normalize
 from radenhance.dicom.declaration import Declaration
@@ -53,6 +54,10 @@ LEAST_OF_IMAGE_ALONE = 0.4
 """Correlation where headers tell no more than the study; a repeated exposure may have less."""
 LEAST_LEAD = 0.1
 """Correlation that the best raw image has above the next one, or both fit alike."""
+MOST_COMPARED = 48
+"""Raw images compared with one processed image; anonymizers give all studies one UID."""
+
+_Reader = Callable[[Source], Image | None]
 
 
 @dataclass(frozen=True)
@@ -98,17 +103,16 @@ def with_twins(
         num_processes: Largest number of studies to process at a time; one per core when None.
     """
     studies = _studies(pairing)
-    found = [
-        twin
+    look = partial(find_twins, declarations)
+    found: list[_Found] = []
+    try:
         for twins in in_parallel(
-            partial(find_twins, declarations),
-            studies,
-            title="Looking for twins",
-            unit="study",
-            num_processes=num_processes,
-        )
-        for twin in twins
-    ]
+            look, studies, title="Looking for twins", unit="study", num_processes=num_processes
+        ):
+            found += twins
+    except KeyboardInterrupt:
+        say(f"stopped while twins were looked for in {len(studies)} studies; nothing was made")
+        raise
     cases = {case.raw.sha256: case for case in pairing.cases}
     paired, why = set(), {}
     for twin in sorted(found, key=_order):
@@ -137,8 +141,9 @@ def find_twins(declarations: Declarations, study: Study) -> list[_Found]:
         study: The study.
     """
     with unwarned():
-        seen = _Thumbnails(declarations.raw, for_presentation=False)
-        shown = _Thumbnails(declarations.target, for_presentation=True)
+        # A raw image is compared with several; memory is bounded, however large a study is.
+        seen = lru_cache(MOST_COMPARED)(partial(_thumbnail, declarations.raw, False))
+        shown = partial(_thumbnail, declarations.target, True)
         return [_find(file, study.raws, seen, shown) for file in study.unpaired]
 
 
@@ -156,34 +161,22 @@ def evidence(raw: Header, processed: Header) -> int:
     return len(EVIDENCE) - 1
 
 
-class _Thumbnails:
-    """Small images of the files of a study, each read once.
-
-    Args:
-        declaration: What the user declares about them.
-        for_presentation: As in `radenhance.dicom.read.read`.
-    """
-
-    def __init__(self, declaration: Declaration, *, for_presentation: bool) -> None:
-        self._read = partial(read, declaration=declaration, for_presentation=for_presentation)
-        self._made: dict[str, Image | None] = {}
-
-    def __call__(self, file: Source) -> Image | None:
-        """Return the image in [0, 1]; None where it cannot be read, of which its case tells."""
-        if file.sha256 not in self._made:
-            try:
-                image = reduced(normalize(self._read(file.found.path)))
-            except RadiographError:
-                image = None
-            self._made[file.sha256] = image
-        return self._made[file.sha256]
+def _thumbnail(declaration: Declaration, for_presentation: bool, file: Source) -> Image | None:
+    """Return a small image in [0, 1]; None where it cannot be read, of which its case tells."""
+    try:
+        image = read(file.found.path, declaration=declaration, for_presentation=for_presentation)
+    except RadiographError:
+        return None
+    return reduced(normalize(image))
 
 
-def _find(file: Source, raws: Sequence[Source], seen: _Thumbnails, shown: _Thumbnails) -> _Found:
+def _find(file: Source, raws: Sequence[Source], seen: _Reader, shown: _Reader) -> _Found:
     image = shown(file)
     if image is None:
         return _Found(file)
     for index, group in _by_evidence(file, raws):
+        if len(group) > MOST_COMPARED:
+            return _Found(file, why=_why_too_many(index, len(group)))
         likeness = {raw.sha256: _likeness(seen(raw), image) for raw in group}
         least = LEAST_CORRELATION if index < len(EVIDENCE) - 1 else LEAST_OF_IMAGE_ALONE
         fitting = [raw for raw in group if likeness[raw.sha256] >= least]
@@ -214,6 +207,14 @@ def _likeness(raw: Image | None, image: Image) -> float:
 
 def _equal(one: Image | None, other: Image | None) -> bool:
     return one is not None and other is not None and np.array_equal(one, other)
+
+
+def _why_too_many(index: int, number: int) -> str:
+    shared = EVIDENCE[index] if index < len(EVIDENCE) - 1 else "study"
+    return (
+        f"shares its {shared} with {number} raw images, more than the {MOST_COMPARED} that are "
+        "compared; put it and its raw image below target/ and raw/ under one name"
+    )
 
 
 def _why_none(file: Source, raws: Sequence[Source]) -> str:

@@ -265,6 +265,17 @@ def test_a_turned_and_shifted_twin_is_turned_and_moved_back_by_flags():
     assert (pairs, reasons) == ({"a": ("png", "image")}, {})
 
 
+def test_a_study_of_thousands_is_not_compared_with_itself(monkeypatch):
+    monkeypatch.setattr("radenhance.prepare.twins.MOST_COMPARED", 2)
+    for name, seed in (("a", 1), ("b", 2), ("c", 3)):
+        raw(name, seed, **at(f"10{seed}500"))
+    done("d", 1)
+    done("e", 2, **at("102500"))
+    pairs, reasons = prepared()
+    assert pairs == {"b": ("e", "acquisition time")}
+    assert "shares its study with 3 raw images, more than the 2 that are compared" in reasons["d"]
+
+
 def test_the_search_is_switched_off_by_a_flag_and_a_copy_stays_listed():
     raw("a", **at("101500"))
     done("b", **at("101500"))
