@@ -31,8 +31,11 @@ def fault(raw, target):
     return fault_of_geometry(raw.shape, target.shape, placement_of(raw, target))
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("shift", [(0, 0), *SHIFTS])
+@pytest.mark.parametrize(
+    ("way", "shift"),
+    [(way, shift) for way in WAYS for shift in ((0, 0), (2, -3))]
+    + [(way, shift) for way in (WAYS[0], WAYS[3]) for shift in SHIFTS],
+)
 def test_a_target_is_told_how_it_lies_and_moved_onto_its_raw_image(way, shift):
     raw = anatomy()
     target = target_of(raw)
@@ -67,7 +70,7 @@ def test_an_inverted_target_is_refused_however_it_lies(turns):
     assert "is INVERTED against its raw" in fault(raw, np.rot90(1 - target_of(raw), turns).copy())
 
 
-@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_targets_of_other_radiographs_fit_in_no_way(seed):
     assert "in none of eight" in fault(anatomy(), target_of(anatomy(seed)))
 
