@@ -35,7 +35,7 @@ from radenhance.prepare.check.alignment import (
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.pairing import Case, Pairing, target_already
 from radenhance.prepare.parallel import in_parallel
-from radenhance.prepare.source import Source
+from radenhance.prepare.source import Source, reason
 
 EVIDENCE = (
     "irradiation event",
@@ -57,7 +57,7 @@ LEAST_LEAD = 0.1
 MOST_COMPARED = 48
 """Raw images compared with one processed image; anonymizers give all studies one UID."""
 
-_Reader = Callable[[Source], Image | None]
+_Reader = Callable[[Source], Image]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class _Found:
         raw: Its raw image; None where there is none.
         evidence: Index in EVIDENCE of what both have in common.
         likeness: Their correlation.
-        why: Why there is none, as a predicate; empty where no raw image was read for it.
+        why: Why there is none, as a predicate.
     """
 
     file: Source
@@ -113,6 +113,11 @@ def with_twins(
     except KeyboardInterrupt:
         say(f"stopped while twins were looked for in {len(studies)} studies; nothing was made")
         raise
+    return _assigned(pairing, found)
+
+
+def _assigned(pairing: Pairing, found: Iterable[_Found]) -> Pairing:
+    """Return a pairing in which each raw image without a target has the best of its twins."""
     cases = {case.raw.sha256: case for case in pairing.cases}
     paired, why = set(), {}
     for twin in sorted(found, key=_order):
@@ -142,9 +147,9 @@ def find_twins(declarations: Declarations, study: Study) -> list[_Found]:
     """
     with unwarned():
         # A raw image is compared with several; memory is bounded, however large a study is.
-        seen = lru_cache(MOST_COMPARED)(partial(_thumbnail, declarations.raw, False))
-        shown = partial(_thumbnail, declarations.target, True)
-        return [_find(file, study.raws, seen, shown) for file in study.unpaired]
+        look = partial(_thumbnail, declarations.raw, for_presentation=False)
+        seen = lru_cache(MOST_COMPARED)(look)
+        return [_twin_of(file, study.raws, seen, declarations.target) for file in study.unpaired]
 
 
 def evidence(raw: Header, processed: Header) -> int:
@@ -161,23 +166,27 @@ def evidence(raw: Header, processed: Header) -> int:
     return len(EVIDENCE) - 1
 
 
-def _thumbnail(declaration: Declaration, for_presentation: bool, file: Source) -> Image | None:
-    """Return a small image in [0, 1]; None where it cannot be read, of which its case tells."""
-    try:
-        image = read(file.found.path, declaration=declaration, for_presentation=for_presentation)
-    except RadiographError:
-        return None
+def _thumbnail(declaration: Declaration, file: Source, *, for_presentation: bool) -> Image:
+    image = read(file.found.path, declaration=declaration, for_presentation=for_presentation)
     return reduced(normalize(image))
 
 
-def _find(file: Source, raws: Sequence[Source], seen: _Reader, shown: _Reader) -> _Found:
-    image = shown(file)
-    if image is None:
-        return _Found(file)
+def _twin_of(
+    file: Source, raws: Sequence[Source], seen: _Reader, declaration: Declaration
+) -> _Found:
+    try:
+        image = _thumbnail(declaration, file, for_presentation=True)
+    except RadiographError as error:
+        return _Found(file, why=reason(error, file.found.path))
+    return _most_alike(file, image, raws, seen)
+
+
+def _most_alike(file: Source, image: Image, raws: Sequence[Source], seen: _Reader) -> _Found:
+    """Return the raw image that fits a processed one, in the first group in which one does."""
     for index, group in _by_evidence(file, raws):
         if len(group) > MOST_COMPARED:
             return _Found(file, why=_why_too_many(index, len(group)))
-        likeness = {raw.sha256: _likeness(seen(raw), image) for raw in group}
+        likeness = {raw.sha256: _likeness(raw, image, seen) for raw in group}
         least = LEAST_CORRELATION if index < len(EVIDENCE) - 1 else LEAST_OF_IMAGE_ALONE
         fitting = [raw for raw in group if likeness[raw.sha256] >= least]
         fitting.sort(key=lambda raw: -likeness[raw.sha256])
@@ -185,7 +194,7 @@ def _find(file: Source, raws: Sequence[Source], seen: _Reader, shown: _Reader) -
             continue
         best = likeness[fitting[0].sha256]
         alike = [raw for raw in fitting if best - likeness[raw.sha256] < LEAST_LEAD]
-        if all(_equal(seen(raw), seen(fitting[0])) for raw in alike):
+        if all(np.array_equal(seen(raw), seen(fitting[0])) for raw in alike):
             return _Found(file, fitting[0], index, best)
         names = " and ".join(sorted(repr(raw.found.name) for raw in alike[:2]))
         return _Found(file, why=f"fits {names} alike; put the right pair below raw/ and target/")
@@ -199,14 +208,12 @@ def _by_evidence(file: Source, raws: Iterable[Source]) -> Iterator[tuple[int, li
     yield from sorted(groups.items())
 
 
-def _likeness(raw: Image | None, image: Image) -> float:
-    if raw is None:
+def _likeness(raw: Source, image: Image, seen: _Reader) -> float:
+    try:
+        found = likeness_by_orientation(seen(raw), image).values()
+    except RadiographError:  # its case tells
         return 0.0
-    return max((abs(one) for one in likeness_by_orientation(raw, image).values()), default=0.0)
-
-
-def _equal(one: Image | None, other: Image | None) -> bool:
-    return one is not None and other is not None and np.array_equal(one, other)
+    return max(map(abs, found), default=0.0)
 
 
 def _why_too_many(index: int, number: int) -> str:

@@ -215,11 +215,23 @@ WRONG = {
         lambda: (raw("a"), done("b", change=lambda image: 1 - image)),
         "is INVERTED against its raw image",
     ),
+    "cut off": (
+        lambda: (raw("a"), done("b"), _cut(EXPORT / "b")),
+        "(7FE0,0010) Pixel Data is cut off",
+    ),
+    "that of a raw image which is cut off": (
+        lambda: (raw("a"), done("b"), _cut(EXPORT / "a")),
+        "shows what no raw image of its study shows",
+    ),
     "two raw images alike": (
         lambda: (raw("a"), _raw_with_noise("c"), done("b")),
         "fits 'a' and 'c' alike",
     ),
 }
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-500])
 
 
 def _raw_with_noise(name):
