@@ -48,6 +48,7 @@ def header_facts(attributes: Attributes, syntax: str = "") -> Header:
         ),
         acquisition_number=or_unknown(attributes.integer, "AcquisitionNumber", None),
         instance_number=or_unknown(attributes.integer, "InstanceNumber", None),
+        derived=text("ImageType").upper().startswith("DERIVED"),
         lossy=loses(text("LossyImageCompression"), syntax),
         patient=_pseudonym(text("PatientID"), text("IssuerOfPatientID"), text("PatientName")),
         species=text("PatientSpeciesDescription")

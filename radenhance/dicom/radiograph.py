@@ -28,6 +28,7 @@ class Header:
             DateTime, or (0008,0032) Acquisition Time on (0008,0022) its date or that of the study.
         acquisition_number: (0020,0012) Acquisition Number.
         instance_number: (0020,0013) Instance Number.
+        derived: Whether (0008,0008) Image Type begins with DERIVED.
         lossy: Whether the pixels went through a compression that loses: (0028,2110) Lossy Image
             Compression, or what the transfer syntax tells where that says nothing.
         patient: First 12 hex digits of a SHA-256 over Patient ID, issuer and name; never the
@@ -55,6 +56,7 @@ class Header:
     acquired_s: float | None = None
     acquisition_number: int | None = None
     instance_number: int | None = None
+    derived: bool = False
     lossy: bool = False
     patient: str = ""
     species: str = ""

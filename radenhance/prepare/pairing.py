@@ -6,9 +6,9 @@
     3. a processed image of the same study that names none: see `twins`
     4. no partner: a raw image without a target
 
-A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and was not derived
-from another image; a compressed copy counts as its original. Header and folder tell what an image
-is, never its pixels. Two targets of one raw image: the one without losses counts, else the first.
+A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and names no image
+that it was derived from; a compressed copy counts as its original. Header and folder tell what an
+image is, never its pixels. Two targets of one raw image: the one without losses counts, else the first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,6 +82,17 @@ def target_already(target: Source) -> str:
     """Return why a file is not the target of its raw image, as a predicate."""
     name = target.found.name
     return f"its raw image has the target {name!r} already; use --targets to choose another"
+
+
+def may_be_processed(raw: Source) -> bool:
+    """Return whether what counts as raw may be a processed image of Computed Radiography.
+
+    It says that it was derived, and not from what: so do anonymized copies of raw images.
+
+    Args:
+        raw: An image that counts as raw.
+    """
+    return raw.found.role is None and raw.header.intent is None and raw.header.derived
 
 
 def _without_copies(sources: Iterable[Source]) -> tuple[list[Source], list[Rejected]]:

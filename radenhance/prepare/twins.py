@@ -8,6 +8,9 @@ A processed image and its raw one still share study, exposure and picture:
     2. pixels: in the first group in which raw images show the same, as correlation tells in eight
        orientations, the one that has most in common
 
+Images of Computed Radiography have no intent. One that was derived, as it says, and has an exposure
+in common with one that was not, is its twin too, unless its pixels are those of a copy.
+
 Headers alone decide nothing: numbers begin anew in every series, and a wrong pair would teach a
 network what no device does. Where two raw images fit alike, none is taken.
 """
@@ -33,9 +36,9 @@ from radenhance.prepare.check.alignment import (
     reduced,
 )
 from radenhance.prepare.identity import unwarned
-from radenhance.prepare.pairing import Case, Pairing, target_already
+from radenhance.prepare.pairing import Case, Pairing, may_be_processed, target_already
 from radenhance.prepare.parallel import in_parallel
-from radenhance.prepare.source import Source, reason
+from radenhance.prepare.source import Rejected, Source, reason
 
 EVIDENCE = (
     "irradiation event",
@@ -56,6 +59,9 @@ LEAST_LEAD = 0.1
 """Correlation that the best raw image has above the next one, or both fit alike."""
 MOST_COMPARED = 48
 """Raw images compared with one processed image; anonymizers give all studies one UID."""
+
+LEAST_PROCESSED = 0.01
+"""Mean difference of a processed image from its raw one; that of a compressed copy is less."""
 
 _Reader = Callable[[Source], Image]
 
@@ -119,12 +125,15 @@ def with_twins(
 def _assigned(pairing: Pairing, found: Iterable[_Found]) -> Pairing:
     """Return a pairing in which each raw image without a target has the best of its twins."""
     cases = {case.raw.sha256: case for case in pairing.cases}
-    paired, why = set(), {}
+    paired, why, processed = set(), {}, []
     for twin in sorted(found, key=_order):
-        case = cases[twin.raw.sha256] if twin.raw else None
-        if case is None:
+        if twin.raw is None:
             why[twin.file.sha256] = twin.why
-        elif case.target is not None:
+            continue
+        if cases.pop(twin.file.sha256, None):  # it counted as raw
+            processed.append(twin.file)
+        case = cases[twin.raw.sha256]
+        if case.target is not None:
             why[twin.file.sha256] = target_already(case.target)
         else:
             cases[case.raw.sha256] = Case(case.raw, twin.file, EVIDENCE[twin.evidence])
@@ -134,6 +143,11 @@ def _assigned(pairing: Pairing, found: Iterable[_Found]) -> Pairing:
         replace(one, reason=why.get(one.sha256) or one.reason) if one in unpaired else one
         for one in pairing.rejected
         if not (one in unpaired and one.sha256 in paired)
+    ]
+    rejected += [
+        Rejected(file.found.name, why[file.sha256], file.sha256)
+        for file in processed
+        if file.sha256 not in paired
     ]
     return Pairing(list(cases.values()), rejected)
 
@@ -178,7 +192,18 @@ def _twin_of(
         image = _thumbnail(declaration, file, for_presentation=True)
     except RadiographError as error:
         return _Found(file, why=reason(error, file.found.path))
-    return _most_alike(file, image, raws, seen)
+    found = _most_alike(file, image, raws, seen)
+    if found.raw is not None and may_be_processed(file):
+        as_raw = seen(file)
+        alone = found.evidence == len(EVIDENCE) - 1
+        if alone or _apart(as_raw, seen(found.raw)) < LEAST_PROCESSED:
+            return _Found(file)
+    return found
+
+
+def _apart(image: Image, other: Image) -> float:
+    """Return the mean difference of two images of the same pixels; 1 where sizes differ."""
+    return float(np.abs(image - other).mean()) if image.shape == other.shape else 1.0
 
 
 def _most_alike(file: Source, image: Image, raws: Sequence[Source], seen: _Reader) -> _Found:
@@ -235,9 +260,11 @@ def _why_none(file: Source, raws: Sequence[Source]) -> str:
 
 
 def _studies(pairing: Pairing) -> list[Study]:
-    raws, unpaired = defaultdict(list), defaultdict(list)
+    raws: dict[str, list[Source]] = defaultdict(list)
+    unpaired: dict[str, list[Source]] = defaultdict(list)
     for case in pairing.cases:
-        raws[case.raw.header.study_uid].append(case.raw)
+        derived = case.target is None and may_be_processed(case.raw)
+        (unpaired if derived else raws)[case.raw.header.study_uid].append(case.raw)
     for file, _ in pairing.unpaired:
         unpaired[file.header.study_uid].append(file)
     return [

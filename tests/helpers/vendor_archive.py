@@ -8,6 +8,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     UID,
+    ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
     ExplicitVRLittleEndian,
@@ -34,24 +35,28 @@ def processed(image):
 
 
 def write_image(path, image, intent, **elements):
-    """Write a Digital X-Ray image of 12 bits and return its SOP Instance UID.
+    """Write an image of 12 bits and return its SOP Instance UID.
+
+    It is of Digital X-Ray, or of Computed Radiography where there is no intent.
 
     Args:
         path: Path of the file.
         image: Pixels in [0, 1], bone bright.
-        intent: FOR PROCESSING or FOR PRESENTATION.
-        elements: Further elements by keyword; None leaves one out.
+        intent: FOR PROCESSING or FOR PRESENTATION; None is Computed Radiography.
+        elements: Further elements by keyword.
     """
-    raw = intent == "FOR PROCESSING"
     dataset = Dataset()
-    dataset.SOPClassUID = (
-        DigitalXRayImageStorageForProcessing if raw else DigitalXRayImageStorageForPresentation
-    )
+    dataset.SOPClassUID = {
+        "FOR PROCESSING": DigitalXRayImageStorageForProcessing,
+        "FOR PRESENTATION": DigitalXRayImageStorageForPresentation,
+        None: ComputedRadiographyImageStorage,
+    }[intent]
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=[str(path)])
-    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[intent])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[str(intent)])
     dataset.StudyInstanceUID, dataset.PatientID = generate_uid(entropy_srcs=["study"]), "4711"
     dataset.StudyDate, dataset.Modality = "20260102", "DX"
-    dataset.PresentationIntentType = intent
+    if intent:
+        dataset.PresentationIntentType = intent
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.PixelIntensityRelationship = "LOG"
     dataset.Rows, dataset.Columns = image.shape

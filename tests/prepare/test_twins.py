@@ -9,10 +9,13 @@ from pydicom.uid import generate_uid
 from vendor_archive import anatomy, processed, write_image
 
 from radenhance.cli import main
+from radenhance.dataset.description import Declarations
 from radenhance.dataset.manifest import listed_pairs
 from radenhance.dicom.radiograph import Header
+from radenhance.prepare.pairing import pair_up
+from radenhance.prepare.source import find_files, identify
 from radenhance.prepare.target import sha256_of
-from radenhance.prepare.twins import EVIDENCE, evidence
+from radenhance.prepare.twins import EVIDENCE, evidence, with_twins
 
 EXPORT, OUT = Path("export"), Path("out")
 RAW, DONE = "FOR PROCESSING", "FOR PRESENTATION"
@@ -333,3 +336,83 @@ def test_raw_images_that_lost_something_are_counted_and_refused_on_request(capsy
     pairs, reasons = prepared("--no-lossy")
     assert {*pairs} == {"c"}
     assert "which --no-lossy refuses" in reasons["a"]
+
+
+ORIGINAL, DERIVED = (
+    {"Modality": "CR", "ImageType": [kind, "PRIMARY"]} for kind in ("ORIGINAL", "DERIVED")
+)
+
+
+def cr(name, image, **elements):
+    write_image(EXPORT / name, image, None, **elements)
+
+
+def _processed_with_equal_time():
+    cr("a", anatomy(), **ORIGINAL, **at("101500"))
+    cr("b", processed(anatomy()), **DERIVED, **at("101500"))
+    return {"a": "b"}
+
+
+def _processed_with_equal_number_of_two():
+    for number_, (one, other) in enumerate([("a", "b"), ("c", "d")]):
+        cr(one, anatomy(number_), **ORIGINAL, **number(number_))
+        cr(other, processed(anatomy(number_)), **DERIVED, **number(number_))
+    return {"a": "b", "c": "d"}
+
+
+def _processed_twice():
+    cr("c", processed(anatomy()) ** 0.7, **DERIVED, **at("101520"))
+    return _processed_with_equal_time()
+
+
+def _two_derived_and_no_original():
+    cr("a", anatomy(), **DERIVED, **at("101500"))
+    cr("b", processed(anatomy()), **DERIVED, **at("101500"))
+    return {"a": None, "b": None}
+
+
+def _a_derived_copy():
+    cr("a", anatomy(), **ORIGINAL, **at("101500"))
+    cr("b", anatomy().clip(0.02, 1), **DERIVED, **at("101500"))
+    return {"a": None, "b": None}
+
+
+def _another_derived_image():
+    cr("a", anatomy(), **ORIGINAL, **at("101500"))
+    cr("b", processed(anatomy(1)), **DERIVED, **at("101500"))
+    return {"a": None, "b": None}
+
+
+def _nothing_but_the_study_in_common():
+    cr("a", anatomy(), **ORIGINAL, **at("101500"))
+    cr("b", processed(anatomy()), **DERIVED, **at("111500"))
+    return {"a": None, "b": None}
+
+
+def _two_originals():
+    cr("a", anatomy(), **ORIGINAL, **at("101500"))
+    cr("b", processed(anatomy()), **ORIGINAL, **at("101500"))
+    return {"a": None, "b": None}
+
+
+COMPUTED = [
+    _processed_with_equal_time,
+    _processed_with_equal_number_of_two,
+    _processed_twice,
+    _two_derived_and_no_original,
+    _a_derived_copy,
+    _another_derived_image,
+    _nothing_but_the_study_in_common,
+    _two_originals,
+]
+
+
+@pytest.mark.parametrize("archive", COMPUTED, ids=lambda one: one.__name__.strip("_"))
+def test_derived_images_of_computed_radiography_are_targets_where_exposure_and_image_tell(archive):
+    expected = archive()
+    sources = [identify(file) for file in find_files(EXPORT, leave_out=[])]
+    pairing = with_twins(pair_up(sources), Declarations(), num_processes=1)
+    found = {c.raw.found.name: c.target and c.target.found.name for c in pairing.cases}
+    assert found == expected
+    shown = {*found} | {*found.values()} - {None} | {file.name for file in pairing.rejected}
+    assert shown == {path.name for path in EXPORT.iterdir()}
