@@ -8,7 +8,8 @@
 
 A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and names no image
 that it was derived from; a compressed copy counts as its original. Header and folder tell what an
-image is, never its pixels. Two targets of one raw image: the one without losses counts, else the first.
+image is, never its pixels. Of two targets of one raw image the one without losses counts, else the
+first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
