@@ -97,17 +97,31 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     lock = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not locked(lock):
             raise UsageError(
                 f"another radenhance command works in {folder}; wait until it has ended"
-            ) from error
-        except OSError:
-            pass  # no locks here
+            )
         yield
     finally:
         os.close(lock)
+
+
+def locked(lock: int) -> bool:
+    """Lock an open file or folder until it is closed, here and in processes that inherit it.
+
+    Args:
+        lock: Its descriptor.
+
+    Returns:
+        Whether no other process had locked it; True also where a file system has no locks.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _unsearched(error: OSError) -> Entry:

@@ -201,7 +201,10 @@ def _profile(rows: Image) -> Image:
     """Return the median of each column; NaN where fewer than half the rows are in the image."""
     profile = np.full(rows.shape[1], np.nan, np.float32)
     seen = np.isfinite(rows).mean(0) >= 0.5
-    profile[seen] = np.nanmedian(rows[:, seen], axis=0)
+    # np.nanmedian, which goes through masked arrays, does the same in three times the time.
+    ordered, number = np.sort(rows[:, seen], axis=0), np.isfinite(rows[:, seen]).sum(0)
+    middles = np.take_along_axis(ordered, np.stack([(number - 1) // 2, number // 2]), axis=0)
+    profile[seen] = middles.mean(0)
     return profile
 
 

@@ -43,6 +43,7 @@ _NUMBERS: dict[str, tuple[Callable[[str], int | float], float, float]] = {
     **dict.fromkeys(("rows", "cols"), (int, 1, MAX_SIDE)),
     "bits_stored": (int, 1, 64),
     "sign": (int, -1, 1),
+    "lossy": (int, 0, 1),
     **dict.fromkeys(("pixel_spacing_mm", "kvp", "mas"), (float, -_LARGEST, _LARGEST)),
 }
 """Column of numbers -> what makes a number of its text, the lowest, and the highest."""
@@ -218,6 +219,7 @@ def header_columns(header: Header) -> dict[str, object]:
         "pixel_intensity": header.relationship or "",
         "sign": header.sign,
         "intent": header.intent or "",
+        "lossy": None if header == Header() else int(header.lossy),
         "kvp": header.kvp,
         "mas": header.mas,
         "manufacturer": one_line(header.manufacturer),

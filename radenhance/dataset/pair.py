@@ -29,6 +29,8 @@ class Pair:
         pixel_intensity: (0028,1040) Pixel Intensity Relationship, LIN or LOG, as the file declares.
         sign: (0028,1041) Pixel Intensity Relationship Sign, +1 or -1.
         intent: (0008,0068) Presentation Intent Type.
+        lossy: 1 where the raw image went through a compression that loses, else 0; empty when
+            unknown.
         pixel_spacing_mm: Distance of pixel centres in millimetres.
         kvp: (0018,0060) KVP in kilovolts.
         mas: (0018,1152) Exposure in mAs.
@@ -41,6 +43,9 @@ class Pair:
         pixels_sha256: SHA-256 of the raw pixels as they are read, whatever the file around them.
         target_algo: The algorithm that made the target; empty when a person or a device did.
         target_algo_hash: Hash of the algorithm's parameters.
+        paired_by: What told that a target of a person or a device belongs to the raw image: name,
+            source image, irradiation event, acquisition time, near acquisition time, acquisition
+            number, instance number, or image; empty when unknown.
         outside_field: What the target is outside the exposed field of the raw image: black; keep
             for anything else; none where no field was found; empty when unknown.
         recipe: Hash of everything that decided both files; `radenhance prepare` does not repeat
@@ -68,6 +73,7 @@ class Pair:
     pixel_intensity: str = ""
     sign: int | None = None
     intent: str = ""
+    lossy: int | None = None
     pixel_spacing_mm: float | None = None
     kvp: float | None = None
     mas: float | None = None
@@ -79,6 +85,7 @@ class Pair:
     pixels_sha256: str = ""
     target_algo: str = ""
     target_algo_hash: str = ""
+    paired_by: str = ""
     outside_field: str = ""
     recipe: str = ""
     accept: int = 1

@@ -5,9 +5,12 @@ the Image Pixel module.
 """
 
 import hashlib
+import re
+from datetime import datetime
 from typing import cast
 
 from radenhance.dicom.attributes import Attributes, or_unknown
+from radenhance.dicom.provenance import loses
 from radenhance.dicom.radiograph import Header, Intent, Relationship
 
 _FOR_PROCESSING = {
@@ -15,12 +18,19 @@ _FOR_PROCESSING = {
     "1.2.840.10008.5.1.4.1.1.1.2.1",  # Digital Mammography X-Ray
     "1.2.840.10008.5.1.4.1.1.1.3.1",  # Digital Intra-Oral X-Ray
 }
+_MOMENT = re.compile(r"(\d{14})(\.\d{1,6})?")
+"""Year to second, and a fraction; what has no seconds tells too little."""
 _UNCOMPRESSED_PREDECESSOR = "121320"  # of PS3.16 CID 7202, scheme DCM
 _FOR_PRESENTATION = {uid.removesuffix(".1") for uid in _FOR_PROCESSING}
 
 
-def header_facts(attributes: Attributes) -> Header:
-    """Return the header; an absent or malformed element is unknown, and the latter is logged."""
+def header_facts(attributes: Attributes, syntax: str = "") -> Header:
+    """Return the header; an absent or malformed element is unknown, and the latter is logged.
+
+    Args:
+        attributes: The image's elements.
+        syntax: UID of its transfer syntax; empty where nothing is compressed.
+    """
 
     def text(keyword: str) -> str:
         return or_unknown(attributes.text, keyword, "")
@@ -31,6 +41,15 @@ def header_facts(attributes: Attributes) -> Header:
         source_uids=_source_uids(attributes, predecessors=False),
         predecessor_uids=_source_uids(attributes, predecessors=True),
         study_uid=text("StudyInstanceUID"),
+        event_uid=text("IrradiationEventUID"),
+        acquired_s=_acquired_s(
+            text("AcquisitionDateTime"),
+            (text("AcquisitionDate") or text("StudyDate")) + text("AcquisitionTime"),
+        ),
+        acquisition_number=or_unknown(attributes.integer, "AcquisitionNumber", None),
+        instance_number=or_unknown(attributes.integer, "InstanceNumber", None),
+        derived=text("ImageType").upper().startswith("DERIVED"),
+        lossy=loses(text("LossyImageCompression"), syntax),
         patient=_pseudonym(text("PatientID"), text("IssuerOfPatientID"), text("PatientName")),
         species=text("PatientSpeciesDescription")
         or _meaning(attributes, "PatientSpeciesCodeSequence"),
@@ -65,6 +84,18 @@ def _pseudonym(*identity: str) -> str:
     if not any(identity):
         return ""
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
+
+
+def _acquired_s(*moments: str) -> float | None:
+    for moment in moments:
+        if found := _MOMENT.match(moment.replace(":", "")):
+            date, fraction = found.groups()
+            try:
+                since = datetime.strptime(date, "%Y%m%d%H%M%S") - datetime.min
+            except ValueError:  # month 13
+                continue
+            return since.total_seconds() + float(f"0{fraction or ''}")
+    return None
 
 
 def _source_uids(attributes: Attributes, *, predecessors: bool) -> tuple[str, ...]:

@@ -21,13 +21,29 @@ from radenhance.errors import NoRadiographError, RadenhanceError, RadiographErro
 
 _PNG_BITS_AND_COLOR = slice(24, 26)  # in IHDR, which comes first: ISO/IEC 15948 11.2.2
 _GRAY = 0
+_PNG_COLORS = {  # table 11.1
+    0: "of gray",
+    2: "of colour",
+    3: "with a palette",
+    4: "of gray with transparency",
+    6: "of colour with transparency",
+}
 
 # TIFF 6.0 tags and values.
 _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
+_GRAYS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
 _LOSSLESS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 _COMPRESSIONS = sorted(set(_LOSSLESS.values()))
+_OTHER_COMPRESSIONS = {
+    **dict.fromkeys((2, 3, 4), "fax"),
+    **dict.fromkeys((6, 7), "JPEG"),
+    34712: "JPEG 2000",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+}
 _SAMPLE_FORMATS = {(1,): "unsigned", (2,): "signed", (3,): "floating-point", (4,): "untyped"}
 _BIG_TIFF = b"II+\0"  # Pillow reads none of big endian
 
@@ -115,8 +131,9 @@ def _read_png(path: Path, data: bytes) -> StoredImage:
     bits, color = data[_PNG_BITS_AND_COLOR]
     if color != _GRAY or bits not in (8, 16):
         raise NoRadiographError(
-            f"{path}: PNG of colour type {color} and {bits} bits, expected grayscale (0) of 8 or "
-            "16 bits"
+            f"{path}: the PNG file has {bits} bits {_PNG_COLORS.get(color, 'of an unknown kind')}, "
+            "expected 8 or 16 bits of gray alone; where nothing is lost by it, convert it: magick "
+            "in.png -alpha off -colorspace gray -define png:color-type=0 out.png"
         )
     columns, rows = struct.unpack(">2L", data[16:24])
     _check_room(path, rows, columns, bits, len(data), inflation=_MAX_INFLATION)
@@ -131,7 +148,9 @@ def _read_tiff(path: Path, data: bytes) -> StoredImage:
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
         num_images = getattr(image, "n_frames", 1)
         if num_images != 1:
-            raise NoRadiographError(f"{path}: the TIFF file has {num_images} images, expected one")
+            raise NoRadiographError(
+                f"{path}: the TIFF file has {num_images} images, expected one; split it: tiffsplit"
+            )
         inflation = 1 if tags.get(_COMPRESSION, 1) == 1 else _MAX_INFLATION
         _check_room(path, image.height, image.width, bits, len(data), inflation=inflation)
         values = _pixels(path, image)
@@ -155,8 +174,14 @@ def _check_tiff(path: Path, tags: Any) -> tuple[int, int]:
     samples = _SAMPLE_FORMATS.get(tags.get(_SAMPLE_FORMAT, (1,)), "of another kind")
     compression = tags.get(_COMPRESSION, 1)
     expected = (
-        (tags.get(_SAMPLES_PER_PIXEL, 1) == 1, "is in colour, expected grayscale"),
-        (photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO), "is in colour, expected grayscale"),
+        (
+            tags.get(_SAMPLES_PER_PIXEL, 1) == 1 or photometric not in _GRAYS,
+            "is transparent, expected gray alone; convert it: magick in.tif -alpha off out.tif",
+        ),
+        (
+            photometric in _GRAYS,
+            "is in colour, expected grayscale; a screenshot or a scan holds no X-ray intensities",
+        ),
         (
             bits in ((8,), (16,)) and samples == "unsigned",
             f"has {samples} samples of {' and '.join(map(str, bits))} bits, expected unsigned ones "
@@ -164,8 +189,9 @@ def _check_tiff(path: Path, tags: Any) -> tuple[int, int]:
         ),
         (
             compression in _LOSSLESS,
-            f"is compressed by method {compression}, expected {', '.join(_COMPRESSIONS)}; write it "
-            "anew without compression: tiffcp -c none",
+            f"is compressed as {_OTHER_COMPRESSIONS.get(compression, f'method {compression}')}, "
+            f"expected {', '.join(_COMPRESSIONS)}; write it anew without compression: tiffcp -c "
+            "none",
         ),
     )
     for good, complaint in expected:
@@ -189,7 +215,7 @@ def _read_npy(path: Path, data: bytes) -> StoredImage:
     if dtype.kind != "u" or dtype.itemsize not in (1, 2) or len(shape) != 2:
         raise RadiographError(
             f"{path}: array of {dtype} and shape {shape}, expected uint8 or uint16 of shape "
-            "(rows, columns)"
+            "(rows, columns); scale it to these and write it anew with numpy.save"
         )
     rows, columns = shape
     check_size(path, rows, columns)

@@ -42,7 +42,7 @@ def check_projection(attributes: Attributes) -> None:
         RadiographError: An element that decides is missing or malformed.
     """
     sop_class = UID(attributes.text("SOPClassUID"))
-    modality = attributes.text("Modality")
+    modality = attributes.text("Modality").upper()
     if sop_class not in SOP_CLASSES:
         raise attributes.error(
             "SOPClassUID",

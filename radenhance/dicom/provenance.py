@@ -74,6 +74,21 @@ def written_by_radenhance(dataset: Dataset) -> bool:
     )
 
 
+def loses(declared: str, syntax: str) -> bool:
+    """Return whether pixels went through a compression that loses something.
+
+    Args:
+        declared: (0028,2110) Lossy Image Compression: 00, 01, or empty where it is not there.
+        syntax: UID of the transfer syntax.
+    """
+    return declared == "01" or bool(_method_of_loss(declared, syntax))
+
+
+def _method_of_loss(declared: str, syntax: str) -> str | None:
+    """Return (0028,2114) of what a transfer syntax shows, whatever the header omits."""
+    return _ALWAYS_LOSSY.get(syntax) or (None if declared else _MAY_BE_LOSSY.get(syntax))
+
+
 def inherit_losses(derived: Dataset, source: Dataset, num_source_bytes: int) -> None:
     """Declare what the new pixels inherit from the old ones: burned-in text, lossy compression.
 
@@ -88,7 +103,7 @@ def inherit_losses(derived: Dataset, source: Dataset, num_source_bytes: int) -> 
     """
     syntax = source.file_meta.get("TransferSyntaxUID", "") if hasattr(source, "file_meta") else ""
     declared = source.get("LossyImageCompression")
-    method = _ALWAYS_LOSSY.get(syntax) or (None if declared else _MAY_BE_LOSSY.get(syntax))
+    method = _method_of_loss(declared, syntax)
     if method and declared != "01":
         derived.LossyImageCompression = "01"
         derived.LossyImageCompressionMethod = method

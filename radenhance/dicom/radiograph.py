@@ -23,6 +23,14 @@ class Header:
         predecessor_uids: Those of items whose purpose is 121320, Uncompressed predecessor: the
             image of which this one is a compressed copy.
         study_uid: (0020,000D) Study Instance UID.
+        event_uid: (0008,3010) Irradiation Event UID.
+        acquired_s: Second of the acquisition, counted from the year 1: (0008,002A) Acquisition
+            DateTime, or (0008,0032) Acquisition Time on (0008,0022) its date or that of the study.
+        acquisition_number: (0020,0012) Acquisition Number.
+        instance_number: (0020,0013) Instance Number.
+        derived: Whether (0008,0008) Image Type begins with DERIVED.
+        lossy: Whether the pixels went through a compression that loses: (0028,2110) Lossy Image
+            Compression, or what the transfer syntax tells where that says nothing.
         patient: First 12 hex digits of a SHA-256 over Patient ID, issuer and name; never the
             identity.
         species: (0010,2201) Patient Species Description, or the meaning of (0010,2202).
@@ -44,6 +52,12 @@ class Header:
     source_uids: tuple[str, ...] = ()
     predecessor_uids: tuple[str, ...] = ()
     study_uid: str = ""
+    event_uid: str = ""
+    acquired_s: float | None = None
+    acquisition_number: int | None = None
+    instance_number: int | None = None
+    derived: bool = False
+    lossy: bool = False
     patient: str = ""
     species: str = ""
     breed: str = ""

@@ -158,7 +158,8 @@ def read_header(path: str | PathLike[str]) -> Header:
     with opened(path) as file:
         if _kind(path, file) != "DICOM":
             return Header()
-        return header_facts(parse(path, file).attributes)
+        dicom = parse(path, file)
+        return header_facts(dicom.attributes, dicom.syntax)
 
 
 def read_shape(path: str | PathLike[str]) -> tuple[int, int]:
@@ -215,7 +216,7 @@ def _read_dicom(
     path = attributes.path
     check_projection(attributes)
     layout = pixel_format(attributes)
-    header = header_facts(attributes)
+    header = header_facts(attributes, dicom.syntax)
     modality = modality_lut(attributes, signed=layout.signed)
     inverted = is_inverted(
         header, modality, declaration=declaration, for_presentation=for_presentation, path=path

@@ -9,7 +9,6 @@ An object is on the disk before its sender hears that it is stored. Its name is 
 so that one which comes twice lies here once. Only the owner of the folder can read it.
 """
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from radenhance.errors import DiskError, RadenhanceError, UsageError
 from radenhance.files import replace_file
+from radenhance.folders import locked
 from radenhance.inference.journal import JOURNAL, Record
 from radenhance.prepare.source import FoundFile
 
@@ -48,11 +48,9 @@ class Spool:
             self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise RadenhanceError(f"{folder} cannot be a spool: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not locked(self._lock):
             os.close(self._lock)
-            raise UsageError(f"another process serves from {folder}; choose another") from error
+            raise UsageError(f"another process serves from {folder}; choose another")
 
     def close(self) -> None:
         """Let another process serve from it."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radenhance.arrays import Image
+from radenhance.arrays import Image, Points
 from radenhance.dataset.description import Declarations
 from radenhance.dataset.manifest import header_columns, image_columns
 from radenhance.dataset.normalize import exposed_field, normalize
@@ -26,7 +26,7 @@ from radenhance.dicom.write import write_png
 from radenhance.errors import ImageSizeError, RadiographError, UsageError
 from radenhance.files import replace_file
 from radenhance.prepare.deidentify import write_without_identity
-from radenhance.prepare.geometry import fault_of_geometry, orientation_of
+from radenhance.prepare.geometry import fault_of_geometry, placement_of, what_to_undo
 from radenhance.prepare.identity import unwarned
 from radenhance.prepare.outside import outside_of
 from radenhance.prepare.pairing import Case
@@ -36,6 +36,8 @@ from radenhance.reference_enhancer.presets import PRESETS
 
 _Target = tuple[Path, Image]
 """A file, and what it shows, in [0, 1]."""
+
+_OPTIONAL = ("turn_targets", "register_targets")
 
 MIN_SIDE_PX = 64
 """Smallest number of rows and columns in pixels of what is taken for a radiograph."""
@@ -52,6 +54,9 @@ class Settings:
         anonymize: Whether identities are removed from the copies.
         link: Whether raw files and targets are hard links in place of copies.
         turn_targets: Whether targets that are turned or mirrored are turned back, as PNG.
+        register_targets: Whether targets that are shifted are moved back, as PNG.
+        search_twins: Whether processed images that name no raw image are looked at.
+        lossy: Whether raw images are taken whose compression lost something.
     """
 
     declarations: Declarations
@@ -60,6 +65,9 @@ class Settings:
     anonymize: bool = False
     link: bool = False
     turn_targets: bool = False
+    register_targets: bool = False
+    search_twins: bool = True
+    lossy: bool = True
 
     def __post_init__(self) -> None:
         """Refuse to change the files of the clinic, which a hard link shares."""
@@ -97,8 +105,8 @@ class CaseJob:
             "reference": settings.reference or target is not None,
             "anonymize": settings.anonymize,
         }
-        if settings.turn_targets:
-            facts["turn_targets"] = True
+        # Only where they are set, so that earlier recipes stay.
+        facts |= {name: True for name in _OPTIONAL if getattr(settings, name)}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -147,12 +155,18 @@ def _made_before(name: str, record: Path) -> MadeCase | None:
 
 def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
     case = job.case
+    if case.raw.header.lossy and not job.settings.lossy:
+        raise RadiographError("went through a compression that loses, which --no-lossy refuses")
     raw = _read_raw(case.raw, job.settings.declarations.raw)
     facts = header_columns(case.raw.header) | image_columns(raw)
-    given = _given_target(job, raw, rejected)
-    target_file, target = _reference_target(job, raw) if given is None else given
+    seen = normalize(raw)
+    field = exposed_field(raw, seen)
+    given = _given_target(job, seen, rejected)
+    target_file, target = _reference_target(job, raw, field) if given is None else given
     if given is None:
         facts |= algorithm_columns(job.settings.preset)
+    else:
+        facts["paired_by"] = case.paired_by
     raw_file = _copy(job, case.raw, "raw", raw)
     return Pair(
         case_id="",
@@ -162,7 +176,7 @@ def _make(job: CaseJob, rejected: list[Rejected]) -> Pair:
         raw_sha256=sha256_of(raw_file),
         target_sha256=sha256_of(target_file),
         source_sha256=case.raw.sha256,
-        outside_field=outside_of(exposed_field(raw, normalize(raw)), target),
+        outside_field=outside_of(field, target),
         recipe=job.recipe,
         **facts,  # type: ignore[arg-type]
     )
@@ -174,11 +188,21 @@ def _read_raw(source: Source, declaration: Declaration) -> Radiograph:
         raise ImageSizeError(
             f"has {raw.shape} rows and columns, expected {MIN_SIDE_PX} or more of a radiograph"
         )
+    if raw.pixels.min() == raw.pixels.max():
+        raise RadiographError(
+            f"shows nothing: every pixel has the value {raw.pixels.min()}; export it anew"
+        )
     return raw
 
 
-def _given_target(job: CaseJob, raw: Radiograph, rejected: list[Rejected]) -> _Target | None:
-    """Copy the target of a person or a device; None where there is none that can be used."""
+def _given_target(job: CaseJob, seen: Image, rejected: list[Rejected]) -> _Target | None:
+    """Copy the target of a person or a device; None where there is none that can be used.
+
+    Args:
+        job: The case.
+        seen: Its raw image, in [0, 1].
+        rejected: Gets the target, with the reason, where it cannot be used.
+    """
     source = job.case.target
     if source is None:
         return None
@@ -188,26 +212,31 @@ def _given_target(job: CaseJob, raw: Radiograph, rejected: list[Rejected]) -> _T
             declaration=job.settings.declarations.target,
             for_presentation=True,
         )
-        shown, seen = normalize(target), normalize(raw)
-        wrong = fault_of_geometry(seen, shown)
-        if not wrong:
-            return _copy(job, source, "target", target), shown
-        if job.settings.turn_targets and (turned := orientation_of(seen, shown)):
-            path = job.work_folder / f"{job.recipe}.target.png"
-            image = turned.undone(shown)
-            write_png(path, image)
-            return path, image
+        shown, settings = normalize(target), job.settings
+        placement = placement_of(seen, shown)
+        wrong = fault_of_geometry(seen.shape, shown.shape, placement)
+        if placement is not None and not wrong:
+            if not (placement.is_turned or placement.is_shifted):
+                return _copy(job, source, "target", target), shown
+            wrong = what_to_undo(
+                placement, turn=settings.turn_targets, register=settings.register_targets
+            )
+            if not wrong:
+                return _written(job, placement.undone(shown))
     except RadiographError as error:
         wrong = reason(error, source.found.path)
     rejected.append(Rejected(source.found.name, wrong, source.sha256))
     return None
 
 
-def _reference_target(job: CaseJob, raw: Radiograph) -> _Target:
+def _reference_target(job: CaseJob, raw: Radiograph, field: Points) -> _Target:
     if not job.settings.reference:
         raise RadiographError("has no target, and with --no-reference none is made for it")
+    return _written(job, reference_target(raw, preset=job.settings.preset, field=field))
+
+
+def _written(job: CaseJob, target: Image) -> _Target:
     path = job.work_folder / f"{job.recipe}.target.png"
-    target = reference_target(raw, preset=job.settings.preset)
     write_png(path, target)
     return path, target
 

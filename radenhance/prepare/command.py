@@ -31,6 +31,7 @@ from radenhance.prepare.parallel import add_processes_flag, in_parallel
 from radenhance.prepare.placing import names_of, place, remove_replaced
 from radenhance.prepare.source import Rejected
 from radenhance.prepare.target import sha256_of
+from radenhance.prepare.twins import with_twins
 from radenhance.reference_enhancer.presets import PRESETS
 
 WORK_FOLDER = ".prepare"
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str]) -> None:
         anonymize=options.anonymize,
         link=options.link,
         turn_targets=options.turn_targets,
+        register_targets=options.register_targets,
+        search_twins=not options.named_twins_only,
+        lossy=not options.no_lossy,
     )
     pairs, rejected = prepare(
         options.raw,
@@ -119,6 +123,8 @@ def _prepare(
 
     export = read_export(raw, targets, leave_out=root, num_processes=num_processes)
     pairing = pair_up(export.sources)
+    if settings.search_twins:
+        pairing = with_twins(pairing, settings.declarations, num_processes=num_processes)
     work_folder = root / WORK_FOLDER
     work_folder.mkdir(exist_ok=True)
     jobs = _unfinished(root, pairing.cases, settings, known)
@@ -172,14 +178,14 @@ def _add_target_flags(parser: argparse.ArgumentParser) -> None:
         default="default",
         help="preset of the reference enhancer, which makes missing targets (default: default)",
     )
-    parser.add_argument(
-        "--turn-targets",
-        action="store_true",
-        help="turn targets back that are turned or mirrored against their raw images, as PNG",
-    )
-    parser.add_argument(
-        "--no-reference", action="store_true", help="reject raw images without a target"
-    )
+    for flag, text in (
+        ("--turn-targets", "turn targets back that are turned or mirrored, as PNG"),
+        ("--register-targets", "move targets back that are shifted against the raw image, as PNG"),
+        ("--named-twins-only", "pair processed images only with raw images that they name"),
+        ("--no-reference", "reject raw images without a target, so that all are of one kind"),
+        ("--no-lossy", "reject raw images whose compression lost something"),
+    ):
+        parser.add_argument(flag, action="store_true", help=text)
 
 
 def _add_split_flags(parser: argparse.ArgumentParser) -> None:

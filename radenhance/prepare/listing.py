@@ -17,6 +17,7 @@ from radenhance.files import replace_file
 from radenhance.foreign_text import in_csv, one_line
 from radenhance.prepare.outside import remarks, rule_of
 from radenhance.prepare.source import Rejected
+from radenhance.prepare.twins import EVIDENCE
 
 REJECTED = "rejected.csv"
 
@@ -51,25 +52,49 @@ def report(
     """Return the summary that the command prints: pairs, splits, targets, rejected files."""
     species = Counter(pair.species or "unknown" for pair in pairs)
     splits = Counter(str(pair.split) for pair in pairs if pair.accept)
-    makers = Counter(
-        "made by the reference enhancer" if p.target_algo else "as given" for p in pairs
-    )
     lines = [
         f"{len(pairs)} pairs in {root / MANIFEST}: {_listed(species)}",
         f"splits: {_listed(splits)}",
-        f"targets: {_listed(makers)}",
+        *remarks_on_targets(pairs),
         *remarks(_outside(pairs), load_declarations(root).outside_field),
     ]
-    if len(makers) > 1:
-        lines.append(
-            "Two kinds of targets teach a network a mixture; --no-reference leaves out the pairs "
-            "whose target would be made."
-        )
     if rejected:
         lines.append(f"files in no pair: {len(rejected)}, see {root / REJECTED}")
         lines += _reasons(rejected)
     lines.append(_identity(pairs, anonymized=anonymized))
     return "\n".join(lines)
+
+
+def remarks_on_targets(pairs: Sequence[Pair]) -> list[str]:
+    """Return lines that tell whence targets and losses come, and what to do against a mixture.
+
+    Args:
+        pairs: The pairs of a dataset; those with accept 0 count for nothing.
+    """
+    used = [pair for pair in pairs if pair.accept]
+    makers = Counter(
+        "made by the reference enhancer" if p.target_algo else "as given" for p in used
+    )
+    lines = [f"targets: {_listed(makers)}"]
+    if len(makers) > 1:
+        lines.append(
+            "warning Two kinds of targets teach a network a mixture; prepare --no-reference, into "
+            "a new folder, leaves out the pairs whose target would be made."
+        )
+    found = Counter(pair.paired_by for pair in used if pair.paired_by in EVIDENCE)
+    if found:
+        lines.append(
+            f"targets that name no raw image were paired within their study, and compared: "
+            f"{found.total()}, by {_listed(found)}; see paired_by in {MANIFEST}, or leave them out "
+            "with prepare --named-twins-only"
+        )
+    if lossy := sum(bool(pair.lossy) for pair in used):
+        lines.append(
+            f"warning {lossy} raw images went through a compression that loses: fine detail is "
+            "gone, and a network learns the traces; export them without, or leave them out with "
+            "prepare --no-lossy"
+        )
+    return lines
 
 
 def report_so_far(num_made: int, num_cases: int, rejected: Sequence[Rejected]) -> str:

@@ -3,15 +3,17 @@
     1. same name below folders raw/ and target/, or below two folders that the user names
     2. a processed image whose (0008,2112) Source Image Sequence names the raw one, or names an
        image that was itself derived from the raw one
-    3. no partner: a raw image without a target
+    3. a processed image of the same study that names none: see `twins`
+    4. no partner: a raw image without a target
 
-A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and was not derived
-from another image; a compressed copy counts as its original. Header and folder tell what an image
-is, never its pixels: a wrong pair would teach a network what no device does.
+A raw image is FOR PROCESSING, or has no intent (Computed Radiography has none) and names no image
+that it was derived from; a compressed copy counts as its original. Header and folder tell what an
+image is, never its pixels. Of two targets of one raw image the one without losses counts, else the
+first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from radenhance.prepare.source import Rejected, Source
 
@@ -23,10 +25,13 @@ class Case:
     Args:
         raw: The raw file.
         target: The processed file; None when the reference enhancer has to make it.
+        paired_by: What both have in common by which they were paired: name, source image, or one of
+            `twins.EVIDENCE`; empty without a target.
     """
 
     raw: Source
     target: Source | None = None
+    paired_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,13 @@ class Pairing:
     Args:
         cases: The cases, in the order of their raw files.
         rejected: The files that are in no case, with reasons.
+        unpaired: Those of them that are processed and name no raw image of the export, as they are
+            among the rejected.
     """
 
     cases: list[Case]
     rejected: list[Rejected]
+    unpaired: list[tuple[Source, Rejected]] = field(default_factory=list)
 
 
 def pair_up(sources: Iterable[Source]) -> Pairing:
@@ -56,20 +64,36 @@ def pair_up(sources: Iterable[Source]) -> Pairing:
     files = [file for file, original in zip(files, originals, strict=True) if original is file]
     raws = [file for file in files if _is_raw(file)]
     raw_by_key = {raw.found.key: raw for raw in reversed(raws)}
-    targets: dict[str, Source] = {}
+    cases = {raw.sha256: Case(raw) for raw in raws}
+    unpaired = []
     for file in _processed(files):
-        raw = _raw_of(file, raw_by_key, by_uid)
+        raw, paired_by = _raw_of(file, raw_by_key, by_uid)
         if raw is None:
             rejected.append(_rejected(file, _why_no_raw(file)))
-        elif raw.sha256 in targets:
-            chosen = targets[raw.sha256].found.name
-            why = (
-                f"its raw image has the target {chosen!r} already; use --targets to choose another"
-            )
-            rejected.append(_rejected(file, why))
+            if file.header.intent != "FOR PROCESSING":
+                unpaired.append((file, rejected[-1]))
+        elif (target := cases[raw.sha256].target) is not None:
+            rejected.append(_rejected(file, target_already(target)))
         else:
-            targets[raw.sha256] = file
-    return Pairing([Case(raw, targets.get(raw.sha256)) for raw in raws], rejected)
+            cases[raw.sha256] = Case(raw, file, paired_by)
+    return Pairing(list(cases.values()), rejected, unpaired)
+
+
+def target_already(target: Source) -> str:
+    """Return why a file is not the target of its raw image, as a predicate."""
+    name = target.found.name
+    return f"its raw image has the target {name!r} already; use --targets to choose another"
+
+
+def may_be_processed(raw: Source) -> bool:
+    """Return whether what counts as raw may be a processed image of Computed Radiography.
+
+    It says that it was derived, and not from what: so do anonymized copies of raw images.
+
+    Args:
+        raw: An image that counts as raw.
+    """
+    return raw.found.role is None and raw.header.intent is None and raw.header.derived
 
 
 def _without_copies(sources: Iterable[Source]) -> tuple[list[Source], list[Rejected]]:
@@ -100,19 +124,22 @@ def _is_raw(file: Source) -> bool:
 
 
 def _processed(files: Sequence[Source]) -> list[Source]:
-    """Return the files that are not raw, those of a folder of targets first: the user's choice."""
+    """Return the files that are not raw, in the order in which they are chosen.
+
+    Those of a folder of targets are the user's choice.
+    """
     processed = [file for file in files if not _is_raw(file)]
-    return sorted(processed, key=lambda file: file.found.role != "target")
+    return sorted(processed, key=lambda file: (file.found.role != "target", file.header.lossy))
 
 
 def _raw_of(
     file: Source, raw_by_key: Mapping[str, Source], by_uid: Mapping[str, Source]
-) -> Source | None:
+) -> tuple[Source | None, str]:
     if file.header.intent == "FOR PROCESSING":
-        return None
+        return None, ""
     if file.found.role == "target" and file.found.key in raw_by_key:
-        return raw_by_key[file.found.key]
-    return _ancestor(file, by_uid)
+        return raw_by_key[file.found.key], "name"
+    return _ancestor(file, by_uid), "source image"
 
 
 def _ancestor(file: Source, by_uid: Mapping[str, Source]) -> Source | None:

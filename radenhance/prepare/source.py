@@ -14,10 +14,11 @@ from radenhance.dataset.manifest import RADIOGRAPH_SUFFIXES
 from radenhance.dataset.species import species_of
 from radenhance.dicom.attributes import Attributes, or_unknown
 from radenhance.dicom.dicom_file import START_BYTES, looks_like_dicom, parse
+from radenhance.dicom.facts import header_facts
 from radenhance.dicom.image_file import image_format
 from radenhance.dicom.projection import check_projection
 from radenhance.dicom.radiograph import Header
-from radenhance.dicom.read import read_header
+from radenhance.dicom.read import opened, read_header
 from radenhance.errors import RadiographError
 from radenhance.folders import entries_below
 from radenhance.prepare.identity import identity_words, unwarned
@@ -117,13 +118,14 @@ def _identify(found: FoundFile) -> Source | Rejected:
     if found.problem:
         return Rejected(found.name, found.problem)
     try:
-        header = read_header(found.path)
-        with found.path.open("rb") as file:
+        with opened(found.path) as file:
             start = file.read(START_BYTES)
             if not looks_like_dicom(start):
+                header = read_header(found.path)
                 suffix = _SUFFIX[str(image_format(start))]
                 return Source(found, sha256_of(found.path), suffix, header)
-            attributes = parse(found.path, file).attributes
+            dicom = parse(found.path, file)
+        attributes, header = dicom.attributes, header_facts(dicom.attributes, dicom.syntax)
         check_projection(attributes)
     except RadiographError as error:
         return Rejected(found.name, reason(error, found.path), _hash_if_readable(found.path))

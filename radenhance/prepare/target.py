@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from radenhance.arrays import Points
 from radenhance.dataset.manifest import Pair, describe, image_columns, stem_of
 from radenhance.dataset.normalize import normalize
 from radenhance.dicom.radiograph import Radiograph
@@ -37,12 +38,15 @@ def make_target(root: Path, raw: Path, *, preset: str = "default") -> Pair:
     return describe(root, raw, target, radiograph.header, **columns)
 
 
-def reference_target(radiograph: Radiograph, *, preset: str) -> npt.NDArray[np.float32]:
+def reference_target(
+    radiograph: Radiograph, *, preset: str, field: Points | None = None
+) -> npt.NDArray[np.float32]:
     """Return the target that the reference enhancer makes, shape (rows, columns), in [0, 1].
 
     Args:
         radiograph: The raw radiograph.
         preset: Name of a preset of the reference enhancer.
+        field: Corners of its exposed field; None has it found.
     """
     spacing = radiograph.spacing_mm
     return enhance(
@@ -50,6 +54,7 @@ def reference_target(radiograph: Radiograph, *, preset: str) -> npt.NDArray[np.f
         valid=radiograph.valid,
         spacing_mm=None if spacing is None else sum(spacing) / 2,
         preset=preset,
+        corners=field,
     )
 
 

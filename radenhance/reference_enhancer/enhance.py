@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from radenhance.arrays import Image, Mask
+from radenhance.arrays import Image, Mask, Points
 from radenhance.dataset.field import field_mask, find_field
 from radenhance.errors import ImageSizeError, ParameterError, RadiographError
 from radenhance.reference_enhancer.air import blacken_air, find_air
@@ -35,6 +35,7 @@ def enhance(
     valid: Mask | None = None,
     spacing_mm: float | tuple[float, float] | None = None,
     preset: str | Preset = "default",
+    corners: Points | None = None,
 ) -> Image:
     """Enhance a radiograph.
 
@@ -46,6 +47,7 @@ def enhance(
         spacing_mm: Distance of pixel centres, or of (rows, columns), in millimetres. It decides how
             many pixels wide the structures are that gain most; None counts as 0.1.
         preset: A name of PRESETS, or other parameters.
+        corners: Corners of the exposed field, as `find_field` returns them; None has it found.
 
     Returns:
         The enhanced image in [0, 1], float32, shape (H, W); 0 outside the field, in air, and
@@ -60,7 +62,7 @@ def enhance(
     parameters = _preset(preset)
     _check(attenuation, valid)
     attenuation = np.ascontiguousarray(attenuation)
-    field = _exposed_field(attenuation, valid, find_collimator=parameters.find_collimator)
+    field = _exposed_field(attenuation, valid, corners, find_collimator=parameters.find_collimator)
     tone_range = find_tone_range(attenuation, field, parameters)
     if tone_range is None:
         return np.zeros(attenuation.shape, np.float32)
@@ -109,7 +111,9 @@ def _check(attenuation: Image, valid: Mask | None) -> None:
         )
 
 
-def _exposed_field(attenuation: Image, valid: Mask | None, *, find_collimator: bool) -> Mask:
+def _exposed_field(
+    attenuation: Image, valid: Mask | None, corners: Points | None, *, find_collimator: bool
+) -> Mask:
     everywhere = (
         np.ones(attenuation.shape, np.bool_)
         if valid is None
@@ -117,7 +121,8 @@ def _exposed_field(attenuation: Image, valid: Mask | None, *, find_collimator: b
     )
     if not find_collimator:
         return everywhere
-    field = everywhere & field_mask(find_field(attenuation, valid=everywhere), attenuation.shape)
+    found = find_field(attenuation, valid=everywhere) if corners is None else corners
+    field = everywhere & field_mask(found, attenuation.shape)
     return field if field.any() else everywhere
 
 

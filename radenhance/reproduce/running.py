@@ -4,7 +4,6 @@ Figures of memory and time are those of a fresh process, a run that fails takes 
 and two devices need two processes anyway. What a run prints stays in its folder.
 """
 
-import fcntl
 import json
 import os
 import subprocess
@@ -21,6 +20,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from radenhance.errors import UsageError
 from radenhance.files import replace_file
+from radenhance.folders import locked
 from radenhance.reproduce.machine import accelerator, machine, num_devices
 from radenhance.reproduce.study import FAILED, FINISHED
 from radenhance.strategies import EncoderDecoderStrategy
@@ -167,15 +167,12 @@ def launch(
 def _lock(log: TextIO) -> None:
     """Lock a log until the process ends that inherits it, whatever becomes of this one."""
     deadline = time.monotonic() + ENDING_S
-    while True:
-        try:
-            return fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise UsageError(
-                    f"a process that was started before still writes {log.name}; wait until it has "
-                    f"ended, or end it"
-                ) from error
+    while not locked(log.fileno()):
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"a process that was started before still writes {log.name}; wait until it has "
+                f"ended, or end it"
+            )
         time.sleep(0.1)
 
 

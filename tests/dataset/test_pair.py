@@ -5,10 +5,10 @@ from radenhance.dataset.pair import Pair
 COLUMNS = (
     *("case_id", "patient_id", "raw_path", "target_path", "split"),
     *("species", "breed", "body_part", "view", "study_uid"),
-    *("rows", "cols", "bits_stored", "photometric", "pixel_intensity", "sign", "intent"),
+    *("rows", "cols", "bits_stored", "photometric", "pixel_intensity", "sign", "intent", "lossy"),
     *("pixel_spacing_mm", "kvp", "mas", "manufacturer", "model"),
     *("raw_sha256", "target_sha256", "source_sha256", "pixels_sha256"),
-    *("target_algo", "target_algo_hash", "outside_field", "recipe"),
+    *("target_algo", "target_algo_hash", "paired_by", "outside_field", "recipe"),
     *("accept", "reviewed_by", "review_date", "notes"),
 )
 

@@ -110,6 +110,14 @@ def test_an_image_too_small_for_a_radiograph_is_rejected(job):
     assert "(63, 200) rows and columns, expected 64 or more" in made.rejected[0].reason
 
 
+@pytest.mark.parametrize("value", [0, 77, 65535])
+def test_a_raw_image_that_shows_nothing_is_rejected(job, value):
+    np.save("in/flat.npy", np.full((70, 80), value, np.uint16))
+    made = make_case(replace(job, case=Case(source(Path("in/flat.npy")))))
+    assert made.pair is None
+    assert f"every pixel has the value {value}" in made.rejected[0].reason
+
+
 def test_a_link_is_the_file_itself_and_no_link_is_an_error_with_a_remedy(job, monkeypatch):
     make_case(with_settings(job, link=True))
     assert os.path.samefile(WORK / f"{job.recipe}.raw.dcm", "in/raw.dcm")

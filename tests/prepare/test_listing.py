@@ -71,12 +71,12 @@ def test_a_report_counts_pairs_splits_targets_and_reasons():
     text = report(ROOT, [*PAIRS, pair("cat0002", accept=0)], files, anonymized=False)
     assert "4 pairs in set/pairs.csv: 2 cat, 1 dog, 1 unknown" in text
     assert "splits: 2 train, 1 val" in text
-    assert "targets: 3 as given, 1 made by the reference enhancer" in text
+    assert "targets: 2 as given, 1 made by the reference enhancer" in text
     assert "files in no pair: 14, see set/rejected.csv" in text
     assert "  3 x is no image" in text
     assert "  3 x has 7 rows" in text  # of one kind, which differ in their numbers alone
     assert all(f"  1 x reason {letter}" in text for letter in "abcdefgh")
-    assert "Two kinds of targets teach a network a mixture; --no-reference" in text
+    assert "Two kinds of targets teach a network a mixture; prepare --no-reference" in text
 
 
 def test_one_kind_of_targets_is_no_mixture():

@@ -16,6 +16,7 @@ several patches.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ import numpy.typing as npt
 from radenhance.arrays import Image
 
 _Spectrum = npt.NDArray[np.complexfloating]
+"""Of a real image: the columns of frequencies from 0 up, as the others are theirs mirrored."""
+_Floats = npt.NDArray[np.floating]
 
 REDUCED_PX = 512
 """Longest side of the reduced images."""
@@ -65,9 +68,9 @@ def align(raw: Image, target: Image) -> Alignment:
         raw: The raw image, shape (rows, columns), in [0, 1], bone bright.
         target: The target, same shape and range, bone bright.
     """
-    scale = max(1.0, max(raw.shape) / REDUCED_PX)
-    small_raw, small_target = (detail_of(_reduced(image, scale)) for image in (raw, target))
-    coarse = _shift([(_faded(small_raw), _faded(small_target))])
+    scale = _scale(raw.shape)
+    small_raw, small_target = (detail_of(reduced(image)) for image in (raw, target))
+    coarse = _shift([(small_raw, small_target)])
     correlation = _correlation(small_raw, small_target, coarse)
     if scale == 1:
         return Alignment(coarse, correlation)
@@ -124,20 +127,29 @@ def likeness_by_orientation(raw: Image, target: Image) -> dict[Orientation, floa
     """
     if target.shape not in (raw.shape, raw.shape[::-1]):
         return {}
-    scale = max(1.0, max(raw.shape) / REDUCED_PX)
-    small_raw, small_target = (_reduced(image, scale) for image in (raw, target))
-    detail, other = detail_of(small_raw), detail_of(small_target)
-    spectrum = np.conj(np.fft.fft2(_faded(detail)))
+    detail, other = detail_of(reduced(raw)), detail_of(reduced(target))
+    spectrum = np.conj(np.fft.rfft2(_faded(detail)))
     found: dict[Orientation, float] = {}
     for orientation in _CALLED:
         lying = orientation.undone(other)
-        if lying.shape == small_raw.shape:
-            whitened = _whitened(spectrum * np.fft.fft2(_faded(lying)))
-            found[orientation] = _correlation(detail, lying, _whole_shift(whitened))
+        if lying.shape == detail.shape:
+            whitened = _whitened(spectrum * np.fft.rfft2(_faded(lying)), detail.shape)
+            shift = _whole_shift(whitened, detail.shape)
+            found[orientation] = _correlation(detail, lying, shift)
     return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
-def _reduced(image: Image, scale: float) -> Image:
+def _scale(shape: tuple[int, ...]) -> float:
+    return max(1.0, max(shape) / REDUCED_PX)
+
+
+def reduced(image: Image) -> Image:
+    """Return an image with a longer side of at most REDUCED_PX.
+
+    Args:
+        image: Any image, shape (rows, columns).
+    """
+    scale = _scale(image.shape)
     rows, columns = image.shape
     size = (max(round(columns / scale), 1), max(round(rows / scale), 1))
     return (
@@ -169,22 +181,30 @@ def _faded(image: Image) -> Image:
 
 def _shift(pairs: list[tuple[Image, Image]]) -> tuple[float, float]:
     """Return the one shift, in pixels, that fits several pairs of equal size."""
-    spectrum = sum(_cross_spectrum(raw, target) for raw, target in pairs)
+    shape = pairs[0][0].shape
+    spectrum = sum(_cross_spectrum(_faded(raw), _faded(target)) for raw, target in pairs)
     assert not isinstance(spectrum, int)
-    whole = _whole_shift(spectrum)
+    whole = _whole_shift(spectrum, shape)
     offsets = np.arange(-1, 1 + STEP_PX, STEP_PX)
     along = [
-        np.exp(2j * np.pi * np.outer(w + offsets, np.fft.fftfreq(n)))
-        for w, n in zip(whole, spectrum.shape, strict=True)
+        np.exp(2j * np.pi * np.outer(w + offsets, frequencies))
+        for w, frequencies in zip(whole, _frequencies(shape), strict=True)
     ]
-    near = np.abs((along[0] @ spectrum @ along[1].T).real)
+    # Columns that stand for two, as the other half of a real image's spectrum is theirs.
+    twice = np.where((_frequencies(shape)[1] % 0.5) == 0, 1, 2)
+    near = np.abs((along[0] @ (spectrum * twice) @ along[1].T).real)
     row, column = np.unravel_index(np.argmax(near), near.shape)
-    return whole[0] + float(offsets[row]), whole[1] + float(offsets[column])
+    found = whole[0] + float(offsets[row]), whole[1] + float(offsets[column])
+    # The highest of many peaks is one of chance where little is common to both images.
+    still, moved = (
+        sum(abs(_correlation(*pair, shift)) for pair in pairs) for shift in ((0, 0), found)
+    )
+    return found if moved >= still else (0.0, 0.0)
 
 
-def _whole_shift(spectrum: _Spectrum) -> tuple[int, int]:
+def _whole_shift(spectrum: _Spectrum, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the shift in whole pixels whose peak a whitened cross spectrum has."""
-    correlation = np.abs(np.fft.ifft2(spectrum).real)
+    correlation = np.abs(np.fft.irfft2(spectrum, shape))
     peak = np.unravel_index(np.argmax(correlation), correlation.shape)
     rows, columns = (
         int((p + n // 2) % n - n // 2) for p, n in zip(peak, correlation.shape, strict=True)
@@ -192,15 +212,25 @@ def _whole_shift(spectrum: _Spectrum) -> tuple[int, int]:
     return rows, columns
 
 
+def _frequencies(shape: tuple[int, ...]) -> tuple[_Floats, _Floats]:
+    """Return cycles per pixel of the rows and columns of a real image's spectrum."""
+    return np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
+
+
 def _cross_spectrum(raw: Image, target: Image) -> _Spectrum:
-    return _whitened(np.conj(np.fft.fft2(raw)) * np.fft.fft2(target))
+    return _whitened(np.conj(np.fft.rfft2(raw)) * np.fft.rfft2(target), raw.shape)
 
 
-def _whitened(cross: _Spectrum) -> _Spectrum:
-    rows, columns = (np.fft.fftfreq(n) for n in cross.shape)
-    low_pass = np.exp(-(rows[:, None] ** 2 + columns**2) / (2 * HIGHEST_FREQUENCY**2))
-    whitened: _Spectrum = cross / np.maximum(np.abs(cross), 1e-9) * low_pass
+def _whitened(cross: _Spectrum, shape: tuple[int, ...]) -> _Spectrum:
+    whitened: _Spectrum = cross / np.maximum(np.abs(cross), 1e-9) * _low_pass(shape)
     return whitened
+
+
+@lru_cache(maxsize=8)
+def _low_pass(shape: tuple[int, ...]) -> _Floats:
+    rows, columns = _frequencies(shape)
+    passed = np.exp(-(rows[:, None] ** 2 + columns**2) / (2 * HIGHEST_FREQUENCY**2))
+    return passed.astype(np.float32)
 
 
 def _correlation(raw: Image, target: Image, shift: tuple[float, float]) -> float:
@@ -226,7 +256,7 @@ def _patches(
         here = _corner(middle, side, shift, raw.shape)
         there = (here[0] + shift[0], here[1] + shift[1])
         both = (_patch(raw, here, side), _patch(target, there, side))
-        chosen.append((_faded(detail_of(both[0])), _faded(detail_of(both[1]))))
+        chosen.append((detail_of(both[0]), detail_of(both[1])))
     return chosen
 
 

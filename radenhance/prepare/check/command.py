@@ -24,6 +24,7 @@ from radenhance.files import replace_file
 from radenhance.foreign_text import LONGEST_MESSAGE, one_line
 from radenhance.prepare.check.findings import ImageFindings, PairFindings, examine
 from radenhance.prepare.check.sheet import write_check_sheet
+from radenhance.prepare.listing import remarks_on_targets
 from radenhance.prepare.outside import remarks, rule_of
 from radenhance.prepare.parallel import add_processes_flag, in_parallel
 
@@ -255,6 +256,7 @@ def _summary(findings: Sequence[PairFindings], of_dataset: Sequence[str]) -> lis
         f"{len(used)} pairs: {faulty} with faults, {warned} with warnings; {unreviewed} not "
         f"reviewed by anyone; {len(findings) - len(used)} with accept 0"
     )
+    lines += remarks_on_targets([e.pair for e in used])
     return [*lines, *(f"FAULT   {fault}" for fault in of_dataset)]
 
 

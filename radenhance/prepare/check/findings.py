@@ -19,11 +19,10 @@ from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.radiograph import Header, Radiograph
 from radenhance.dicom.read import read
 from radenhance.errors import RadiographError
-from radenhance.prepare.check.alignment import LEAST_CORRELATION, Alignment, align
-from radenhance.prepare.geometry import fault_of_geometry
+from radenhance.prepare.check.alignment import Alignment, align
+from radenhance.prepare.geometry import fault_of_geometry, placement_of, what_to_undo
 from radenhance.prepare.outside import outside_of
 
-LARGEST_SHIFT_PX = 0.5
 NARROWEST_RANGE = 0.02
 """Fraction of the scale that the bits declare."""
 MOST_SATURATED = 0.2
@@ -119,14 +118,15 @@ def examine(root: Path, declarations: Declarations, pair: Pair) -> PairFindings:
     alignment, outside = None, ""
     if raw is not None and target is not None:
         shown, seen = normalize(target), normalize(raw)
+        placement = placement_of(seen, shown)
         if same_size and field is not None:
-            alignment, outside = align(seen, shown), outside_of(field, shown)
-        likeness = alignment.correlation if alignment else None
-        if wrong := fault_of_geometry(seen, shown, likeness=likeness):
+            outside = outside_of(field, shown)
+            in_place = placement and not placement.is_turned
+            alignment = placement.alignment if placement and in_place else align(seen, shown)
+        if wrong := fault_of_geometry(seen.shape, shown.shape, placement):
             faults.append(f"target {wrong}")
-        elif alignment:
-            faults += _faults_of_alignment(alignment)
-            warnings += _warnings_of_alignment(alignment)
+        elif placement and (told := what_to_undo(placement)):
+            (faults if placement.is_turned else warnings).append(f"target {told}")
     return PairFindings(
         pair, found_raw, found_target, alignment, tuple(faults), tuple(warnings), outside
     )
@@ -247,20 +247,4 @@ def _warnings_of_scale(name: str, image: ImageFindings) -> list[str]:
             f"only {image.used_bits}; write bits: {image.used_bits} and override: true under "
             f"{name} in dataset.yaml"
         ]
-    return []
-
-
-def _faults_of_alignment(alignment: Alignment) -> list[str]:
-    if alignment.correlation >= -LEAST_CORRELATION:
-        return []
-    return [
-        f"target is INVERTED against raw (correlation {alignment.correlation:.2f}): what is bright "
-        "in one is dark in the other; correct the file, or what dataset.yaml declares about it"
-    ]
-
-
-def _warnings_of_alignment(alignment: Alignment) -> list[str]:
-    if alignment.correlation >= LEAST_CORRELATION and alignment.distance > LARGEST_SHIFT_PX:
-        rows, columns = alignment.shift
-        return [f"target is shifted against raw by {rows:+.2f} rows and {columns:+.2f} columns"]
     return []

@@ -112,14 +112,14 @@ def turned(image, *, quarters, mirrored):
 @pytest.mark.parametrize(
     ("function", "fault", "warning"),
     [
-        (lambda image: 65535 - image, "target is INVERTED against raw", ""),
+        (lambda image: 65535 - image, "target is INVERTED against its raw image", ""),
         (lambda image: image[1:], "rows and columns, its raw image", ""),
         *(
             (partial(turned, quarters=quarters, mirrored=mirrored), f"target is {told} against", "")
             for quarters, mirrored, told in TURNS
         ),
         (lambda image: image * 0, "fits its raw image in none of eight orientations", ""),
-        (lambda image: np.roll(image, 2, 0), "", "target is shifted against raw by +"),
+        (lambda image: np.roll(image, 2, 0), "", "target is shifted by +"),
         (lambda image: np.roll(image, -1, 1), "", "rows and -"),
         (lambda image: image >> 4, "", "target is declared to have 16 bits (format), but its"),
         (lambda image: 30000 + (image >> 7), "", "target is washed out"),
