@@ -57,6 +57,15 @@ def log_image(trainer: Trainer, name: str, image: npt.NDArray[np.uint8]) -> None
             take(name, [image], step=step_of(trainer))
 
 
+def flush(trainer: Trainer) -> None:
+    """Let loggers write what they have been given; TensorBoard's would keep it for two minutes."""
+    with without_curves():
+        for logger in trainer.loggers:
+            logger.save()
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+
+
 @contextmanager
 def without_curves() -> Iterator[None]:
     """Let a run go on, with a warning, where its curves and pictures cannot be written.

@@ -25,6 +25,9 @@ from torch.optim import Optimizer
 from radenhance.checkpoint import OPTIMIZER_STATES
 from radenhance.errors import UsageError
 
+EPOCH_SUMS = "epoch_sums"
+"""Key of a checkpoint: what the means of the epoch that runs are made of, see `sums_of`."""
+
 CALLBACKS = "callbacks"
 LOOPS = "loops"
 SCHEDULERS = "lr_schedulers"
@@ -111,6 +114,24 @@ def _own(state: Mapping[str, Any], callback: ModelCheckpoint, folder: Path) -> d
         "current_score": current if _is_number(current) else None,
         "last_model_path": own(state.get("last_model_path")),
     }
+
+
+def sums_of(content: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return sums and counts of the epoch that a run resumes within, those that are numbers.
+
+    Args:
+        content: A checkpoint's content.
+    """
+    sums = content.get(EPOCH_SUMS)
+    return {
+        key: one
+        for key, one in (sums.items() if isinstance(sums, Mapping) else ())
+        if isinstance(one, list) and len(one) == 2 and all(map(_is_plain, one))
+    }
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def refuse_other_progress(content: Mapping[str, Any], fit_loop: Any) -> None:

@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from radenhance import metric_names
+from radenhance.callbacks.run_folder import RunFolder
+from radenhance.compat.lightning import callbacks_of
 from radenhance.console import say
 from radenhance.units import in_minutes
 
@@ -18,29 +20,38 @@ class TimeLeft:
     """How long the epochs that are left will take: as long as those of this fit so far.
 
     The first one, in which files are decoded, counts only until there is another; epochs of the run
-    before it was resumed do not count.
+    before it was resumed do not count, nor does one that it resumed within.
     """
 
     def __init__(self) -> None:
         self._began = 0.0
+        self._is_whole = False
         self._seconds: list[float] = []
+
+    def fit_begins(self) -> None:
+        """Start the clock; a fit that resumes within an epoch does not begin that one."""
+        self._began, self._is_whole = time.monotonic(), False
 
     def epoch_begins(self) -> None:
         """Start the clock."""
-        self._began = time.monotonic()
+        self._began, self._is_whole = time.monotonic(), True
 
     def epoch_ends(self) -> float:
-        """Return the seconds of the epoch."""
-        self._seconds.append(time.monotonic() - self._began)
-        return self._seconds[-1]
+        """Return the seconds of the epoch, or of the rest of it."""
+        seconds = time.monotonic() - self._began
+        if self._is_whole:
+            self._seconds.append(seconds)
+        return seconds
 
     def seconds(self, trainer: Trainer) -> float | None:
-        """Return the seconds until the last epoch's end; None where the fit has no known end.
+        """Return the seconds until the last epoch's end; None where that is not known.
 
         Args:
             trainer: Trainer at the end of an epoch.
         """
         counted = self._seconds[1:] or self._seconds
+        if not counted:
+            return None
         epoch, lefts = trainer.current_epoch + 1, []
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
             lefts.append(float(trainer.max_epochs - epoch))
@@ -54,6 +65,10 @@ class MinutesLeft(Callback):
 
     def __init__(self) -> None:
         self._left = TimeLeft()
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._left.fit_begins()
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -78,6 +93,14 @@ class EpochLines(Callback):
         self.as_json = as_json
         self._left = TimeLeft()
         self._raw: dict[str, float] = {}
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._left.fit_begins()
+        for callback in callbacks_of(trainer):
+            if isinstance(callback, RunFolder):  # the run before it was resumed
+                raw = callback.report.get("raw", {})
+                self._raw = {f"{metric_names.IDENTITY}/{name}": one for name, one in raw.items()}
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,7 +5,8 @@ then, after that and all that follows from it, such as a plateau schedule and ea
 after a whole epoch. Not in the middle of a step, where BatchNorm has seen a batch that the
 optimizer has not, nor among the batches whose gradients it accumulates, which no checkpoint holds;
 and not before a validation that is due, which Lightning would skip on resuming. Ctrl-C, SIGTERM and
-SIGHUP (the terminal is gone) are held back until such a point.
+SIGHUP (the terminal is gone) are held back until such a point. Loggers have the step's figures
+before: a run that goes on does not log that step again.
 
 A run whose checkpoint cannot be written ends. It could go on and try again later, but where nobody
 looks it would train for days that the next power cut takes; where somebody does, the sentence says
@@ -28,13 +29,18 @@ from typing_extensions import override
 
 from radenhance.callbacks.run_folder import folder_of
 from radenhance.compat.lightning import (
+    add_epoch_sums,
     begin_next_epoch,
     callbacks_of,
+    epoch_sums,
     is_accumulating,
+    log_what_ended,
     validation_is_due,
     writes_within_epochs,
 )
 from radenhance.console import leave_terminal
+from radenhance.log_points import flush
+from radenhance.resuming import EPOCH_SUMS, sums_of
 from radenhance.runs import CHECKPOINTS
 
 FILE_NAME = "last.ckpt"
@@ -75,6 +81,20 @@ class LastCheckpoint(Checkpoint):
         self._written_at = time.monotonic()
         self._written_step = -1
         self._ends_after_step = False
+        self._sums: dict[str, list[float]] = {}
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[EPOCH_SUMS] = epoch_sums(trainer)
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # of rank 0, as all that is logged of one rank
+        self._sums = sums_of(checkpoint) if trainer.is_global_zero else {}
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,6 +115,8 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        add_epoch_sums(trainer, self._sums)
+        self._sums = {}
         self._end_run_after_step(trainer)
         if not (trainer.is_last_batch or is_accumulating(trainer) or validation_is_due(trainer)):
             self._end_step(trainer)
@@ -154,6 +176,8 @@ class LastCheckpoint(Checkpoint):
 
     def _write(self, trainer: Trainer) -> None:
         if not getattr(trainer, "fast_dev_run", False):
+            log_what_ended(trainer)
+            flush(trainer)
             trainer.save_checkpoint(_path(trainer))
         self._written_at = time.monotonic()
         self._written_step = trainer.global_step

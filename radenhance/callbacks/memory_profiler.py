@@ -14,6 +14,7 @@ is done for one step of each epoch; allocated bytes show every step.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,6 +69,8 @@ class MemoryProfiler(Callback):
         self.plan = plan
         self.planned: Planned = {}
         """What a step was planned to take, on rank 0; who can plan sets it before the run."""
+        self.planner: Callable[[], Planned] | None = None
+        """What plans it once the run has a folder: planning takes seconds."""
         self.run_peaks: dict[str, float] = {}
         """Source -> MiB, the highest of the run and of all ranks."""
         self._allocator: AllocatorGauge | None = None
@@ -77,6 +80,11 @@ class MemoryProfiler(Callback):
         self._step: StepPhases | None = None
         self._begun_at = 0
         self._figures: Figures = {}
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.planner is not None:
+            self.planned = self.planner()
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

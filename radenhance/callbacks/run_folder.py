@@ -3,7 +3,8 @@
 It is claimed when the data is known to be there and before anything is logged, by rank 0, which
 tells the others. Loggers start afterwards: Lightning would start them earlier, and a run that ends
 at a wrong folder of data would leave theirs behind. The report (run.json) is brought up to date
-after every validation, so that it holds what a run came to that was killed.
+after every validation, so that it holds what a run came to that was killed. A run that goes on does
+the steps after its checkpoint again, and takes back what was logged of them.
 """
 
 import csv
@@ -22,6 +23,7 @@ from typing_extensions import override
 
 from radenhance import metric_names
 from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.callbacks.rewound import rewind
 from radenhance.compat.lightning import callbacks_of
 from radenhance.datamodule import FINGERPRINT
 from radenhance.errors import DiskError
@@ -32,6 +34,9 @@ from radenhance.units import in_mib
 
 METRICS = "metrics.csv"
 CONFIG = "config.yaml"
+
+ROWS = "metrics_rows"
+"""Key of a checkpoint: how many rows metrics.csv had when it was written."""
 
 LoggersOf = Callable[[Path, Mapping[str, str]], tuple[list[Logger], dict[str, str]]]
 """A run's folder, and ids by which loggers know the run -> its loggers, and their ids of it."""
@@ -72,6 +77,8 @@ class RunFolder(Callback):
         self._about = dict(about)
         self._config = config
         self._loggers_of = loggers_of
+        self._goes_on = resumed is not None
+        self._table: MetricsFile | None = None
         self._report: dict[str, Any] = {}
         self._began = self._seconds_before = 0.0
 
@@ -91,7 +98,9 @@ class RunFolder(Callback):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / CHECKPOINTS)
         loggers, ids = self._loggers_of(self.folder, self._report.get(LOGGERS, {}))
-        own = MetricsFile(self.folder / METRICS)
+        if trainer.is_global_zero:
+            self._table = MetricsFile(self.folder / METRICS)
+        own = self._table or MetricsFile(self.folder / METRICS)
         trainer.loggers = [*(one for one in loggers if not _is_of_csv(one, self.folder)), own]
         if trainer.is_global_zero and ids:
             self._report[LOGGERS] = self._report.get(LOGGERS, {}) | ids
@@ -108,6 +117,24 @@ class RunFolder(Callback):
         if has_report:
             write_report(self.folder, self._report)
         replace_file(self.folder / CONFIG, self._config.encode())
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._table is not None:
+            checkpoint[ROWS] = self._table.num_rows
+
+    @override
+    @without_curves()
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take back what was logged after the checkpoint, by steps that the run does again."""
+        kept = checkpoint.get(ROWS)
+        if self._goes_on and self._table is not None and isinstance(kept, int) and kept >= 0:
+            others = [logger for logger in trainer.loggers if logger is not self._table]
+            rewind(others, self._table.cut(kept))
 
     @override
     @without_curves()
@@ -194,6 +221,8 @@ class MetricsFile(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self.num_rows = 0
+        """Number of rows that are there, of a run that goes on once it has written one."""
         self._columns: list[str] = []
 
     @property
@@ -220,23 +249,43 @@ class MetricsFile(Logger):
             self._widen(new)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns).writerow(row)
+        self.num_rows += 1
+
+    def cut(self, num_rows: int) -> list[dict[str, str]]:
+        """Leave the first rows, and return the others.
+
+        Args:
+            num_rows: How many to leave.
+        """
+        rows = self._read()
+        if rows[num_rows:]:
+            self._write(rows[:num_rows])
+        return rows[num_rows:]
 
     def _widen(self, new: Sequence[str]) -> None:
         """Write the table anew with more columns; what a killed run left half is left out."""
-        rows: list[dict[str, str]] = []
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                rows = [row for row in reader if None not in row.values() and None not in row]
-                found = list(reader.fieldnames or [])
-            self._columns = list(dict.fromkeys([*found, *self._columns]))
+        rows = self._read()
         self._columns += [name for name in new if name not in self._columns]
+        self._write(rows)
+
+    def _read(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if None not in row.values() and None not in row]
+            found = list(reader.fieldnames or [])
+        self._columns = list(dict.fromkeys([*found, *self._columns]))
+        return rows
+
+    def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
         with new_part(self.path.parent) as part:
             with part.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, self._columns)
                 writer.writeheader()
                 writer.writerows(rows)
             part.replace(self.path)
+        self.num_rows = len(rows)
 
 
 def folder_of(trainer: Trainer) -> Path:

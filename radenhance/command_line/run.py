@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from radenhance.callbacks.dashboard import Dashboard
 from radenhance.callbacks.last_checkpoint import HangUpException
-from radenhance.callbacks.memory_profiler import MemoryProfiler
+from radenhance.callbacks.memory_profiler import MemoryProfiler, Planned
 from radenhance.callbacks.prediction_writer import PredictionWriter
 from radenhance.callbacks.run_folder import RunFolder
 from radenhance.command_line.loggers import finish
@@ -179,15 +179,26 @@ def warn_of_memory(flags: ParsedFlags, trainer: Trainer) -> None:
 
 
 def take_plan(flags: ParsedFlags, trainer: Trainer) -> None:
-    """Give the memory figures of a fit without a GPU what its step would take on one."""
+    """Give the memory figures of a fit without a GPU what its step would take on one.
+
+    One process plans once its run has a folder. Of several, rank 0 plans before they meet: a plan
+    of two devices has a process group of its own.
+    """
     if flags.settings.trainer.fast_dev_run or not trainer.is_global_zero:
         return
     if trainer.strategy.root_device.type == "cuda":
         return
+
+    @isolate_rng()
+    def planner() -> Planned:
+        return planned_phases(PlannedRun(flags))
+
     for callback in callbacks_of(trainer):
         if isinstance(callback, MemoryProfiler) and callback.plan:
-            with isolate_rng():
-                callback.planned = planned_phases(PlannedRun(flags))
+            if trainer.world_size > 1:
+                callback.planned = planner()
+            else:
+                callback.planner = planner
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What a strategy needs of Lightning's loops and launchers, and no documented hook gives."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +18,8 @@ from lightning.pytorch.strategies.launchers.subprocess_script import _Subprocess
 from torch.distributed import Store
 from torch.optim import Optimizer
 from typing_extensions import override
+
+_LOG_STEP = "update_train_step_metrics"
 
 
 class LaunchingStrategy(ParallelStrategy):
@@ -158,6 +161,7 @@ def begin_next_epoch(trainer: Trainer) -> None:
     one that stopped within its epoch, ends that epoch again, and leaves the next one out; its
     public attribute `restarting` cannot be set to anything else.
     """
+    vars(trainer._logger_connector).pop(_LOG_STEP, None)  # of a run that ended right there
     loop = trainer.fit_loop
     if loop.restarted_on_epoch_end:
         loop.reset_restart_stage()
@@ -170,9 +174,68 @@ def begin_next_epoch(trainer: Trainer) -> None:
 def logged_step(trainer: Trainer) -> int:
     """Return where on the step axis Lightning logs now.
 
-    `global_step` counts the steps of every optimizer; loggers count the batches that had any.
+    `global_step` counts the steps of every optimizer; loggers count the batches that had any. What
+    an epoch ends with is logged at its last step, though the count has gone on by then.
     """
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped) - _ends_epoch(trainer)
+
+
+def _ends_epoch(trainer: Trainer) -> bool:
+    """Return whether `on_train_epoch_end` runs."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return bool(progress.processed > progress.completed)
+
+
+def log_what_ended(trainer: Trainer) -> None:
+    """Log the step or epoch whose end a callback is told of, which the fit loop does afterwards.
+
+    A checkpoint that is written in between is that of a run that has logged the step; whoever goes
+    on from it never would. What the module logs in a hook of its own that follows comes too late.
+    """
+    connector, loop = trainer._logger_connector, trainer.fit_loop.epoch_loop
+    batches: Any = loop.batch_progress.current
+    if _ends_epoch(trainer):
+        connector.on_epoch_end()
+        loop._batches_that_stepped -= 1
+        connector.update_train_epoch_metrics()  # which leaves nothing for the loop's own call
+        loop._batches_that_stepped += 1
+    elif batches.processed > batches.completed:
+        connector.on_batch_end()
+        connector.update_train_step_metrics()
+        setattr(connector, _LOG_STEP, lambda: vars(connector).pop(_LOG_STEP))  # the loop's own call
+
+
+def epoch_sums(trainer: Trainer) -> dict[str, list[float]]:
+    """Return what the running epoch's means are made of: a sum and a count for each key.
+
+    Lightning keeps them in no checkpoint.
+    """
+    return {
+        key: [float(metric.value), int(metric.cumulated_batch_size)]
+        for key, metric in _means(trainer)
+        if not metric.has_reset
+    }
+
+
+def add_epoch_sums(trainer: Trainer, sums: Mapping[str, Sequence[float]]) -> None:
+    """Add to the means of an epoch what a run that resumes within it had seen of it.
+
+    It belongs after the first batch: there are no means before it.
+
+    Args:
+        trainer: Of the run that goes on.
+        sums: What `epoch_sums` returned.
+    """
+    for key, metric in _means(trainer):
+        value, count = sums.get(key, (0.0, 0))
+        metric.value = metric.value + value
+        metric.cumulated_batch_size = metric.cumulated_batch_size + int(count)
+
+
+def _means(trainer: Trainer) -> Iterator[tuple[str, Any]]:
+    for key, metric in trainer.fit_loop.epoch_loop._results.items():
+        if metric.is_tensor and metric.meta.on_epoch and metric.meta.is_mean_reduction:
+            yield key, metric
 
 
 def is_restoring(trainer: Trainer) -> bool:

@@ -35,3 +35,13 @@ def test_the_epochs_that_are_left_take_as_long_as_those_before(
     seconds, settings, expected, monkeypatch
 ):
     assert left_after(seconds, monkeypatch, **settings) == expected
+
+
+def test_the_rest_of_an_epoch_that_a_fit_resumed_within_takes_as_long_as_that(monkeypatch):
+    clock = iter([100.0, 107.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    left = TimeLeft()
+    left.fit_begins()
+    assert left.epoch_ends() == 7
+    trainer = SimpleNamespace(current_epoch=0, max_epochs=5, max_steps=-1)
+    assert left.seconds(trainer) is None  # how long a whole one takes is not known

@@ -38,7 +38,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "helpers"), str(TESTS.parent)]
 
 from conftest import smooth_image  # noqa: E402
 from dying import die_before_change  # noqa: E402
-from processes import LAST, Process, command, start  # noqa: E402
+from processes import CONTEXT, LAST, Process, command, start  # noqa: E402
 from resume_matrix import is_equal  # noqa: E402
 
 from radenhance.dataset.manifest import Pair, write_manifest  # noqa: E402
@@ -63,6 +63,8 @@ FIT = [
 ]
 RATES = {"A": "--model.optimizer.lr=0.002", "B": "--model.optimizer.lr=0.001"}
 NUM_STEPS = 9
+PRELOADED = ["radenhance.command_line.run", "albumentations", "PIL.PngImagePlugin"]
+PRELOADED += ["torch._dynamo", "torch.distributed.fsdp", "tensorboard"]
 PREDICT = ["predict", *FLAGS, "--data.root=../data", "--data.predict_from=../data/raw"]
 NUM_IMAGES = 24
 LOST = ("damaged", "wrong", "different", "left")
@@ -122,9 +124,9 @@ def die_in_call(
 
 
 MOMENTS: dict[str, tuple[Callable[[int, float], None], int, float]] = {
-    "at any moment": (lambda number, seconds: die_in(seconds), 1, 8.0),
+    "at any moment": (lambda number, seconds: die_in(seconds), 1, 5.0),
     "before a change of a file": (lambda number, seconds: die_before_change(number), 340, 0),
-    "at the start": (lambda number, seconds: die_in(seconds), 1, 3.0),
+    "at the start": (lambda number, seconds: die_in(seconds), 1, 2.0),
     "writing last.ckpt": (
         lambda *when: die_in_call(*when, Trainer, "save_checkpoint", named="last"),
         NUM_STEPS,
@@ -187,7 +189,12 @@ def kill_fits(folder: Path, num_kills: int) -> dict[str, Counts]:
 
 def begin(root: Path, moment: str | None, *, is_resumed: bool) -> Process:
     """Start run B, or let it go on, and wait until it was killed or has ended."""
-    flags = [*FIT, RATES["B"], f"--data.num_workers={int(random.random() < 0.2)}"]
+    flags = [
+        *FIT,
+        RATES["B"],
+        f"--data.num_workers={int(random.random() < 0.2)}",
+        f"--memory_profiler.plan={random.random() < 0.2}",  # a plan takes as long as the training
+    ]
     if is_resumed:
         flags.append("--ckpt_path=last")
     if moment is None:
@@ -245,17 +252,24 @@ def finish(root: Path, former: dict[str, bytes], whole: Path, row: Counts) -> No
     if differing:
         row.different += 1
         row.failed.append(f"another result: {', '.join(differing)}")
+        for name in differing:
+            row.failed.append(f"{name}: {found.get(name)} instead of {wanted.get(name)}")
     row.left += sum(run in part.parents or part.parent == root / LOGS for part in parts(root))
 
 
 def results(run: Path) -> dict[str, Any]:
-    """Return what a run says that it came to: the losses of its steps, and its report."""
+    """Return what a run says that it came to: the rows of its table, and its report."""
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    names = ("train/loss_step", "val/loss", "val/psnr")
-    curves = {(row["step"], name, row[name]) for row in rows for name in names if row.get(name)}
+    said = [{name: one for name, one in row.items() if one and is_certain(name)} for row in rows]
+    curves = [row for row in said if row.keys() - {"step"}]
     report = read_report(run)
     return {"curves": curves, **{name: report[name] for name in ("best", "last", "raw", "steps")}}
+
+
+def is_certain(name: str) -> bool:
+    """Return whether each run measures the same."""
+    return not name.startswith(("time/", "memory/"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -406,14 +420,15 @@ def page(rows: dict[str, Counts], arguments: argparse.Namespace, seconds: float)
             *lines,
             "",
             "Training writes `last.ckpt` after each of its steps here, some runs with a worker "
-            "that loads images, and beside a",
-            "run that has ended. Before a run has a folder, which it makes when its data is found, "
-            "`last` is still the run before.",
+            "that loads images, one of five with",
+            "a plan of its step, and beside a run that has ended. Before a run has a folder, which "
+            "it makes when its data is found,",
+            "`last` is the run before: no other one has begun.",
             "A wrong run is one that `last` means, or whose files changed, though it is not the "
             "one that was killed. A result is",
-            "another one where a bit of the weights, the optimizer, the schedule, a loss or an "
-            "image differs from that of a",
-            "command that was not killed.",
+            "another one where a bit of the weights, the optimizer, the schedule, a row of "
+            "`metrics.csv` or an image differs from",
+            "that of a command that was not killed.",
         ]
     )
 
@@ -426,6 +441,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
+    CONTEXT.set_forkserver_preload(PRELOADED)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
