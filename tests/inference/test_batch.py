@@ -93,7 +93,10 @@ def test_each_radiograph_among_other_files_is_enhanced_and_each_file_accounted_f
     with pytest.raises(BatchError, match="2 of 11 files could not be enhanced") as raised:
         check_all_done(batch, records)
     assert raised.value.exit_code == 4
-    for name in ("letter.txt: the file is a text file", "cut.dcm: (7FE0,0010) Pixel Data is cut off"):
+    for name in (
+        "letter.txt: the file is a text file",
+        "cut.dcm: (7FE0,0010) Pixel Data is cut off",
+    ):
         assert name in summary(batch, records)
 
 
