@@ -3,8 +3,8 @@
     python benchmarks/guard.py
     python benchmarks/guard.py OUT --full
 
-The network of quickstart.yaml enhances phantoms at the size of their files; thresholds and factors
-come from one set of them, all figures from another. Discs, blobs (Gaussians of that width at half
+The network of quickstart.yaml enhances phantoms at the size of their files; thresholds come from
+one set of them, boxes and details from another. Discs, blobs (Gaussians of that width at half
 height), lines and fissures (dark lines) are planted into outputs at random places of the anatomy
 (invented), or into source and output, and then filled in smoothly in the output (erased), where all
 of the contrast fits between black and white. Contrast is in the image, 1 is from black to white.
@@ -12,8 +12,8 @@ SNR is that of the detail in the noise of the output, all its pixels together, a
 from 5 on were there no anatomy (Rose). CNR is what a detail adds to the difference of a middle and
 its surroundings at its size, over the standard deviation of that difference within 6 mm in the
 untouched output, noise and anatomy together. False boxes are those on outputs that nobody touched.
-Coverage is that of the second set by factors of the first, and the mean of both ways round; its
-standard error is over sets drawn anew from all images. What images differ by says how many of a
+Coverage is that of each of three sets by factors of the two others, images counting alike; its
+standard error is that of the mean over all images. What images differ by says how many of a
 species calibrate a factor to one point of coverage (one standard deviation).
 
 The first command trains on few images and shows only that it runs, in some minutes on two cores.
@@ -60,13 +60,18 @@ APART_MM = 20.0
 """Least distance between planted details."""
 AROUND_MM = 6.0
 """Standard deviation of the window in which a detail is compared with what else is there."""
-CNRS = (0, 2, 5, 10, 20, np.inf)
-"""Bounds of classes of the CNR."""
+SNRS, CNRS = (0, 5, 20, 80, np.inf), (0, 2, 5, 10, 20, np.inf)
+"""Bounds of classes of the SNR and of the CNR."""
+ROSE = 5
+"""SNR, or CNR, from which on a detail can be seen."""
+SEEDS = 1, 2, 3
+"""Of sets of phantoms: the first is that of the thresholds, and the last, with which nothing was
+chosen, that of boxes and details."""
 BRIGHTEST = 0.1
 """Output from which on a place is anatomy and not air."""
 BORDER_MM = 10.0
 """What is nearer to the field's border is there."""
-EVERY = 6
+EVERY = 3
 """Details are planted into each so-manyth phantom."""
 STEEP = 0.03
 """Change of the output per mm, at a scale of 1 mm, from which on a place is an edge."""
@@ -311,16 +316,10 @@ class Phantoms:
 def calibrated(first: Phantoms) -> list[float]:
     """Return the guard's thresholds, from the first set."""
 
-    def count(image: Judged, number: int) -> dict[int, list[float]]:
-        found = numbers_of_boxes(image.differences())
-        return {octave: [float(value) for value in of] for octave, of in found.items()}
+    def count(image: Judged, number: int) -> list[float]:
+        return [float(value) for value in numbers_of_boxes(image.differences())]
 
-    return thresholds(
-        [
-            {int(octave): np.asarray(of) for octave, of in found.items()}
-            for found in first.each("counts", count)
-        ]
-    )
+    return thresholds([np.asarray(found) for found in first.each("numbers", count)])
 
 
 def measure_boxes(second: Phantoms, scores: Sequence[float]) -> None:
@@ -359,7 +358,11 @@ def print_details(details: Sequence[Detail]) -> None:
     grouped("contrast", details, lambda one: one.contrast)
     sized = [one for one in details if one.contrast in (STRONG / 2, STRONG, 2 * STRONG)]
     grouped("contrast, size", sized, lambda one: (one.contrast, one.size_mm))
+    grouped("SNR from", details, lambda one: SNRS[int(np.digitize(one.snr, SNRS)) - 1])
     grouped("CNR from", details, lambda one: CNRS[int(np.digitize(one.cnr, CNRS)) - 1])
+    seen = [one for one in details if min(one.snr, one.cnr) >= ROSE]
+    grouped(f"SNR and CNR from {ROSE}: size", seen, lambda one: one.size_mm)
+    grouped(f"SNR and CNR from {ROSE}: place", seen, lambda one: one.where)
     strong = [one for one in details if one.contrast == STRONG]
     grouped(f"at {STRONG}: shape", strong, lambda one: one.shape)
     grouped(f"at {STRONG}: species", strong, lambda one: one.species)
@@ -383,41 +386,35 @@ def grouped(title: str, details: Sequence[Detail], key: Callable[[Detail], Any])
             row(name, len(of), *middle, *(f"{np.mean(some):.1%}" for some in found), f"{right:.0%}")
 
 
-def measure_coverage(first: Phantoms, second: Phantoms) -> None:
-    """Print which share of the targets' pixels intervals cover whose factors the other set gave."""
+def measure_coverage(sets: Sequence[Phantoms]) -> None:
+    """Print which share of the targets' pixels of each set intervals cover, by the other sets."""
     levels = np.linspace(0, 1, 2001)
 
     def quantiles(image: Judged, number: int) -> tuple[str, list[float]]:
         return image.species, np.quantile(image.errors(), levels).tolist()
 
-    by_species: dict[str, list[list[np.ndarray]]] = defaultdict(lambda: [[], []])
-    for i, phantoms in enumerate((first, second)):
+    by_species: dict[str, list[list[np.ndarray]]] = defaultdict(lambda: [[] for _ in sets])
+    for i, phantoms in enumerate(sets):
         for species, of in phantoms.each("errors", quantiles):
             by_species[species][i].append(np.asarray(of))
-    columns = ("images", "covered", "both ways", "standard error", "of images", "to calibrate")
+    columns = ("images", "sets covered", "mean", "standard error", "of images", "to calibrate")
     with harness.table("species", *columns, names=by_species) as row:
-        for species, sets in by_species.items():
-            ways = [covered(factor(own), other) for own, other in (sets, sets[::-1])]
-            of_images = float(np.std(ways[0] + ways[1]))
-            error = both_ways_error(*sets)
+        for species, of_sets in by_species.items():
+            shares = []
+            for own in of_sets:
+                others = [image for other in of_sets if other is not own for image in other]
+                shares.append(covered(factor(others), own))
+            images = sum(shares, start=[])
+            of_images = float(np.std(images))
             needed = int(np.ceil((of_images / 0.01) ** 2))
-            figures = [np.mean(ways[0]), np.mean(ways[0] + ways[1]), error, of_images]
-            row(species, 2 * len(sets[0]), *(f"{value:.1%}" for value in figures), needed)
+            each = ", ".join(f"{np.mean(own):.1%}" for own in shares)
+            figures = np.mean(images), standard_error(images), of_images
+            row(species, len(images), each, *(f"{value:.1%}" for value in figures), needed)
 
 
 def covered(times: float, images: Sequence[np.ndarray]) -> list[float]:
     """Return the share of each image that intervals of a factor cover."""
     return [float((of <= times).mean()) for of in images]
-
-
-def both_ways_error(first: list[np.ndarray], second: list[np.ndarray]) -> float:
-    """Return the standard deviation of the coverage over sets drawn anew from all images."""
-    random, images, found = np.random.default_rng(0), first + second, []
-    for _ in range(100):
-        drawn = [images[i] for i in random.permutation(len(images))]
-        half = len(images) // 2
-        found.append(np.mean(covered(factor(drawn[:half]), drawn[half:])))
-    return float(np.std(found))
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -458,15 +455,15 @@ def main(options: argparse.Namespace) -> None:
         harness.quickstart(out, full=options.full)
         (checkpoint,) = (out / "network").rglob("last.ckpt")
         network = open_enhancer(checkpoint, device="cpu")
-        first, second = (
+        sets = [
             Phantoms(network, out / network.sha256[:8], num=num, spacing_mm=spacing, seed=seed)
-            for seed in (1, 2)
-        )
-        scores = calibrated(first)
+            for seed in SEEDS
+        ]
+        scores = calibrated(sets[0])
         print("thresholds", ", ".join(f"{score:.2f}" for score in scores), "\n")
-        measure_boxes(second, scores)
-        measure_coverage(first, second)
-        measure_details(second, scores)
+        measure_boxes(sets[-1], scores)
+        measure_coverage(sets)
+        measure_details(sets[-1], scores)
     measure_cost()
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from radenhance.checkpoint import Checkpoint
 from radenhance.command_line.arguments import named_checkpoint
 from radenhance.console import Parser, say
+from radenhance.dataset.prediction import PredictAt
 from radenhance.extras import require_extra
 
 
@@ -24,6 +26,13 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT.onnx", help="file to write")
     parser.add_argument(
+        "--at",
+        choices=get_args(PredictAt),
+        default="auto",
+        help="size at which the network sees an image, as that of `radenhance enhance`: native; "
+        "training, where its correction is enlarged and added to all pixels; or auto (auto)",
+    )
+    parser.add_argument(
         "--int8",
         action="store_true",
         help="compute in 8 bits, with a checkpoint that was trained with "
@@ -35,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     from radenhance.inference.export import export
 
     checkpoint = named_checkpoint(options.checkpoint)
-    differences = export(checkpoint, options.out, int8=options.int8)
+    differences = export(checkpoint, options.out, at=options.at, int8=options.int8)
     lines = [f"{'ONNX Runtime and PyTorch':<26}{'rows x columns':>16}{'largest':>12}{'mean':>12}"]
     lines += [
         f"{one.name:<26}{one.shape[0]:>8} x {one.shape[1]:<5}{one.largest:>12.2g}{one.mean:>12.2g}"

@@ -163,7 +163,9 @@ def _recognized_syntax(file: BoundedFile) -> UID:
 
 def _check_is_image(path: Path, dataset: Dataset) -> None:
     if dataset.get("DirectoryRecordSequence") is not None:
-        raise NoRadiographError(f"{path}: this is a DICOMDIR, a list of files, and no image")
+        raise NoRadiographError(
+            f"{path}: this is a DICOMDIR, a list of files, and no image; name the folder it lies in"
+        )
     if "SOPClassUID" not in dataset:
         raise RadiographError(
             f"{path}: (0008,0016) SOP Class UID is missing; this is no DICOM image, or its "

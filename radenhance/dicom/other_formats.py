@@ -15,7 +15,7 @@ class _Format:
     advice: str = ""
 
 
-_LOSSY = "it has lost what training needs: export the original as DICOM, or as PNG of 16 bits"
+_LOSSY = "it has lost gray values: export the original as DICOM, or as PNG of 16 bits"
 _GRAYSCALE = "convert it to grayscale PNG: magick in.{suffix} -colorspace gray out.png"
 _JPEG_2000 = "convert it to PNG: opj_decompress -i in.{suffix} -o out.png"
 _VOLUME = "it holds volumes; export single projections as DICOM, or as PNG of 16 bits"

@@ -131,7 +131,7 @@ def read_open(
         RadiographError: As in `read`.
     """
     declaration = declaration or Declaration()
-    kind = _kind(path, file)
+    kind = kind_of(path, file)
     if kind == "DICOM":
         dicom = parse(path, file)
         radiograph = _read_dicom(dicom, declaration, for_presentation=for_presentation)
@@ -156,7 +156,7 @@ def read_header(path: str | PathLike[str]) -> Header:
     """
     path = Path(path)
     with opened(path) as file:
-        if _kind(path, file) != "DICOM":
+        if kind_of(path, file) != "DICOM":
             return Header()
         dicom = parse(path, file)
         return header_facts(dicom.attributes, dicom.syntax)
@@ -173,7 +173,7 @@ def read_shape(path: str | PathLike[str]) -> tuple[int, int]:
     """
     path = Path(path)
     with opened(path) as file:
-        kind = _kind(path, file)
+        kind = kind_of(path, file)
         if kind != "DICOM":
             return image_shape(path, file, kind)
         layout = pixel_format(parse(path, file).attributes)
@@ -195,7 +195,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise RadiographError(f"{path}: {error.strerror or 'the file cannot be read'}") from error
 
 
-def _kind(path: Path, file: BinaryIO) -> str:
+def kind_of(path: Path, file: BinaryIO) -> str:
+    """Return the format of an open file: DICOM, PNG, TIFF or NPY.
+
+    Args:
+        path: The file's name, for error messages.
+        file: The open file, at its start.
+
+    Raises:
+        NoRadiographError: It is of another format, which the message names.
+        RadiographError: It is empty.
+    """
     start = file.read(_START_BYTES)
     # DICOM first: its preamble may begin with the magic number of TIFF (PS3.10 7.1).
     kind = "DICOM" if looks_like_dicom(start) else image_format(start)

@@ -283,7 +283,8 @@ def summary(batch: Batch, records: Sequence[Record]) -> str:
     """Return how many files came to what, and those that did not become an image, in lines."""
     counts = Counter(record.outcome for record in records)
     parts = [f"{number} {outcome}" for outcome, number in counts.items()]
-    lines = [f"{len(records)} files: {', '.join(parts)}. Images and list ({JOURNAL}): {batch.out}"]
+    files = "1 file" if len(records) == 1 else f"{len(records)} files"
+    lines = [f"{files}: {', '.join(parts)}. Images and list ({JOURNAL}): {batch.out}"]
     others = [record for record in records if record.outcome != "enhanced"]
     lines += [f"  {record.outcome:<8} {record.source}: {record.reason}" for record in others[:20]]
     if len(others) > 20:

@@ -15,8 +15,8 @@ import torch
 from radenhance.arrays import Image
 from radenhance.checkpoint import Checkpoint
 from radenhance.dataset.decoded import Decoded, decoded
-from radenhance.dataset.pairs import WHOLE, collate
-from radenhance.dataset.prediction import prediction_input
+from radenhance.dataset.pairs import WHOLE, Sample, collate
+from radenhance.dataset.prediction import REDUCED_FIELD, PredictAt, prediction_input
 from radenhance.dicom.radiograph import Radiograph
 from radenhance.dicom.read import read
 from radenhance.enhancer import ContrastEnhancer
@@ -38,7 +38,7 @@ ODD = (97, 131)
 """Rows and columns of the synthetic image, of which nothing is a multiple of 2."""
 
 REDUCED_SIDE = 512
-"""Shorter side of the real images for a network that was trained at native size."""
+"""Shorter side of the real images where the network sees them at the size that they have."""
 
 MOST_BYTES = 2**31 - 2**20
 """Of weights: protocol buffers, which the file is made of, are smaller than 2 GiB."""
@@ -61,12 +61,15 @@ class Parity:
     mean: float
 
 
-def export(checkpoint: Path, output: Path, *, int8: bool = False) -> list[Parity]:
+def export(
+    checkpoint: Path, output: Path, *, at: PredictAt = "auto", int8: bool = False
+) -> list[Parity]:
     """Write a checkpoint's network as an ONNX file.
 
     Args:
         checkpoint: The checkpoint.
         output: The file to write.
+        at: The size at which the network sees an image; auto is what the checkpoint says.
         int8: Whether it computes in 8 bits; then the checkpoint was trained for that.
 
     Returns:
@@ -84,8 +87,9 @@ def export(checkpoint: Path, output: Path, *, int8: bool = False) -> list[Parity
     memory = MemoryTechniques(momentum=opened.memory.momentum)
     module = ContrastEnhancer.from_checkpoint(opened, memory=None if int8 else memory).eval()
     sha256 = model_sha256(checkpoint)
-    content = onnx_model(opened, module, sha256=sha256, int8=int8).SerializeToString()
-    differences = list(compared(content, opened, module))
+    at = opened.input["predict_at"] if at == "auto" else at
+    content = onnx_model(opened, module, at=at, sha256=sha256, int8=int8).SerializeToString()
+    differences = list(compared(content, opened, module, at))
     worst = max(one.largest for one in differences)
     if not int8 and not worst <= LIMIT:
         raise RadenhanceError(
@@ -97,52 +101,79 @@ def export(checkpoint: Path, output: Path, *, int8: bool = False) -> list[Parity
     return differences
 
 
-def compared(content: bytes, checkpoint: Checkpoint, module: ContrastEnhancer) -> Iterator[Parity]:
+def compared(
+    content: bytes, checkpoint: Checkpoint, module: ContrastEnhancer, at: PredictAt
+) -> Iterator[Parity]:
     """Yield how far a model is from a network, for each image.
 
     Args:
         content: The content of the ONNX file.
         checkpoint: The checkpoint.
         module: The network, on the CPU and in evaluation.
+        at: The size at which both see an image.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = FATAL
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    for name, image in images(checkpoint):
-        inputs = {one.name for one in session.get_inputs()}
-        feed = {name: array for name, array in feed_of(image).items() if name in inputs}
+    inputs = {one.name for one in session.get_inputs()}
+    for name, image in images(checkpoint, at):
+        seen = seen_of(image, checkpoint, at)
+        feed = {name: array for name, array in feed_of(image, seen).items() if name in inputs}
         (found,) = session.run(None, feed)
-        difference = np.abs(found[0, 0] - enhanced(module, checkpoint, image))
+        difference = np.abs(found[0, 0] - enhanced(module, seen))
         yield Parity(name, image.shape, float(difference.max()), float(difference.mean()))
 
 
-def feed_of(image: Decoded) -> dict[str, np.ndarray]:
-    """Return all that a model may take of a radiograph, by the names of its inputs."""
-    low, high = (np.array(end, np.float32) for end in image.intensity_range)
-    weights = image.field_weights[WHOLE]
-    return {RAW: image[WHOLE][None, None], LOW: low, HIGH: high, FIELD: weights[None, None]}
-
-
-@torch.inference_mode()
-def enhanced(module: ContrastEnhancer, checkpoint: Checkpoint, image: Decoded) -> Image:
-    """Return what the network makes of a radiograph at the size that it has."""
-    seen = prediction_input(
+def seen_of(image: Decoded, checkpoint: Checkpoint, at: PredictAt) -> Sample:
+    """Return what a network takes of a radiograph."""
+    return prediction_input(
         image,
-        image_size="native",
-        at="native",
+        image_size=checkpoint.input["image_size"],
+        at=at,
         auto_range=checkpoint.input["intensity_range"] == "auto",
         black_outside=checkpoint.input["outside_field"] == "black",
     )
+
+
+def feed_of(image: Decoded, seen: Sample) -> dict[str, np.ndarray]:
+    """Return all that a model may take of a radiograph, by the names of its inputs.
+
+    Args:
+        image: The radiograph.
+        seen: What the network takes of it.
+    """
+    low, high = (np.array(end, np.float32) for end in image.intensity_range)
+    feed = {RAW: image[WHOLE][None, None], LOW: low, HIGH: high}
+    if FIELD in seen:
+        small = REDUCED_FIELD if REDUCED_FIELD in seen else FIELD
+        feed |= {FIELD: seen[FIELD].numpy()[None], REDUCED_FIELD: seen[small].numpy()[None]}
+    return feed
+
+
+@torch.inference_mode()
+def enhanced(module: ContrastEnhancer, seen: Sample) -> Image:
+    """Return what the network makes of a radiograph, of which it takes what `seen_of` returned."""
     result: Image = module.predict_step(collate([seen]), 0)[0, 0].numpy()
     return result
 
 
-def images(checkpoint: Checkpoint) -> Iterator[tuple[str, Decoded]]:
-    """Yield a synthetic image of an odd size, and real ones at the size of training."""
-    synthetic = Radiograph(probe(*ODD), BITS, "LOG", Path("synthetic"))
-    yield "synthetic", decoded(synthetic)
+def images(checkpoint: Checkpoint, at: PredictAt) -> Iterator[tuple[str, Decoded]]:
+    """Yield synthetic images of odd sizes, and real ones.
+
+    Where a network may see a reduced image, one of the synthetic ones and the real ones are larger
+    than what it was trained on; else the real ones have about that size.
+    """
     size = checkpoint.input["image_size"]
+    yield "synthetic", synthetic(*ODD)
+    reduces = at != "native" and size != "native"
+    if reduces:
+        yield "synthetic, reduced", synthetic(2 * size + 1, 2 * size + 35)
+    trained = REDUCED_SIDE if size == "native" else size
     for name in () if missing_of("demo") else SAMPLES:
-        real = read(sample(name))
-        yield name, decoded(real, image_size=REDUCED_SIDE if size == "native" else size)
+        yield name, decoded(read(sample(name)), image_size="native" if reduces else trained)
+
+
+def synthetic(rows: int, columns: int) -> Decoded:
+    """Return the image of `probe` as a radiograph."""
+    return decoded(Radiograph(probe(rows, columns), BITS, "LOG", Path("synthetic")))

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radenhance.dicom.attributes import Attributes, or_unknown
-from radenhance.dicom.dicom_file import START_BYTES, DicomFile, looks_like_dicom, parse
+from radenhance.dicom.dicom_file import DicomFile, parse
 from radenhance.dicom.facts import header_facts
-from radenhance.dicom.image_file import image_format
 from radenhance.dicom.projection import check_projection
 from radenhance.dicom.provenance import written_by_radenhance
-from radenhance.dicom.read import opened
+from radenhance.dicom.read import kind_of, opened
 from radenhance.dicom.write import is_ours
 from radenhance.errors import NoRadiographError, RadiographError, UsageError
 from radenhance.folders import why_no_file
@@ -71,11 +70,9 @@ def look_at(found: FoundFile) -> Candidate:
         return Candidate(found, key_of(found.name, ""), error=problem)
     try:
         with unwarned(), opened(found.path) as file:
-            start = file.read(START_BYTES)
-            if not looks_like_dicom(start):
-                return _candidate_of_image(found, start)
-            dicom = parse(found.path, file)
-            return _candidate_of_dicom(found, dicom)
+            if kind_of(found.path, file) != "DICOM":
+                return _candidate_of_image(found)
+            return _candidate_of_dicom(found, parse(found.path, file))
     except RadiographError as error:
         return Candidate(found, key_of(found.name, ""), error=error)
 
@@ -102,15 +99,10 @@ def check_raw(dicom: DicomFile) -> None:
         )
 
 
-def _candidate_of_image(found: FoundFile, start: bytes) -> Candidate:
-    key = key_of(found.name, "")
-    if not start:
-        raise RadiographError(f"{found.path}: the file is empty")
-    if image_format(start) is None:
-        raise NoRadiographError(f"{found.path}: neither DICOM, PNG, TIFF nor NPY")
+def _candidate_of_image(found: FoundFile) -> Candidate:
     if is_ours(found.path):
         raise NoRadiographError(f"{found.path}: radenhance made this image")
-    return Candidate(found, key)
+    return Candidate(found, key_of(found.name, ""))
 
 
 def _candidate_of_dicom(found: FoundFile, dicom: DicomFile) -> Candidate:

@@ -28,7 +28,7 @@ def test_a_checkpoint_and_a_folder_give_derived_images_and_a_report(capsys):
     derived = pydicom.dcmread(f"out/{file['output']}")
     assert "SHA-256" in derived.DerivationDescription
     assert derived.DerivationDescription == report["enhancer"]
-    assert capsys.readouterr().out.startswith("1 files: 1 enhanced. Images and list")
+    assert capsys.readouterr().out.startswith("1 file: 1 enhanced. Images and list")
 
 
 def test_predict_gives_the_same_pixels(tiny_dataset):

@@ -10,13 +10,14 @@ from radenhance.inference.export import Parity
 
 
 def test_differences_are_printed_beside_the_size_of_the_file(monkeypatch, capsys):
-    def export(checkpoint, output, *, int8):
+    def export(checkpoint, output, *, at, int8):
+        assert at == "native"
         output.write_bytes(bytes(1_500_000))
         return [Parity("RG1", (204, 192), 4.2e-7, 6e-8)]
 
     monkeypatch.setattr(exporting, "export", export)
     small_checkpoint("small.ckpt")
-    assert main(["export", "small.ckpt", "made.onnx"]) == 0
+    assert main(["export", "small.ckpt", "made.onnx", "--at=native"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split() == ["RG1", "204", "x", "192", "4.2e-07", "6e-08"]
     assert printed[-1].startswith("made.onnx: 1.5 MB, float32.")

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from enhancing import real_radiograph, run, save, small_checkpoint
 from fake_enhancer import FakeEnhancer
+from other_files import FILES
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 from saved_files import COMPRESSED, NATIVE, SAMPLES
@@ -24,6 +25,7 @@ from radenhance.errors import (
     BatchError,
     DiskError,
     MachineError,
+    NoRadiographError,
     ParameterError,
     UsageError,
 )
@@ -91,8 +93,27 @@ def test_each_radiograph_among_other_files_is_enhanced_and_each_file_accounted_f
     with pytest.raises(BatchError, match="2 of 11 files could not be enhanced") as raised:
         check_all_done(batch, records)
     assert raised.value.exit_code == 4
-    for name in ("letter.txt: neither DICOM", "cut.dcm: (7FE0,0010) Pixel Data is cut off"):
+    for name in (
+        "letter.txt: the file is a text file",
+        "cut.dcm: (7FE0,0010) Pixel Data is cut off",
+    ):
         assert name in summary(batch, records)
+
+
+def test_what_is_in_another_format_is_skipped_in_the_words_of_all_commands():
+    Path("in").mkdir()
+    save(real_radiograph(), "in/a.dcm")
+    reasons = {}
+    for name, content in FILES.items():
+        file = Path("in", f"{name}.dcm")
+        file.write_bytes(content())
+        with pytest.raises(NoRadiographError) as caught:
+            read(file)
+        reasons[file.name] = str(caught.value)
+    _, records = run("in")
+    others = [record for record in records if record.source != "a.dcm"]
+    assert {record.source: f"in/{record.source}: {record.reason}" for record in others} == reasons
+    assert outcomes(records) == dict.fromkeys(reasons, "skipped") | {"a.dcm": "enhanced"}
 
 
 def test_an_enhanced_image_has_the_size_of_its_source_and_says_what_made_it():

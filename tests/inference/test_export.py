@@ -12,11 +12,16 @@ from small_checkpoint import small_coarse_content, small_content
 from small_package import small_checkpoint
 
 from radenhance.checkpoint import Checkpoint
+from radenhance.dataset.decoded import decoded
+from radenhance.dataset.prediction import REDUCED
+from radenhance.dicom.read import read
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.inference import export as exporting
-from radenhance.inference.export import ODD, enhanced, export, feed_of, images
+from radenhance.inference.export import ODD, export, feed_of, images, seen_of
+from radenhance.inference.model import open_enhancer
 from radenhance.package_file import model_sha256
+from radenhance.prepare.real import sample
 
 FEW = "tu-resnet10t"
 
@@ -35,30 +40,33 @@ def exported(tmp_path_factory):
     return folder, differences
 
 
-def test_real_radiographs_and_an_odd_size_come_out_as_in_pytorch(exported):
+def test_real_radiographs_of_their_own_size_come_out_as_in_pytorch(exported):
     _, differences = exported
     assert {one.name: one.shape for one in differences} == {
         "synthetic": ODD,
-        "RG1": (68, 64),
-        "RG3": (64, 64),
+        "synthetic, reduced": (129, 163),
+        "RG1": (1955, 1841),
+        "RG3": (1760, 1760),
     }
     assert all(0 <= one.mean <= one.largest < 1e-5 for one in differences)
 
 
-def test_one_file_takes_other_sizes(exported):
+def test_the_file_gives_what_enhance_gives_seen_whole_or_reduced(exported):
     folder, _ = exported
     checkpoint = Checkpoint.open(folder / "small.ckpt")
-    module = ContrastEnhancer.from_checkpoint(checkpoint).eval()
+    enhancer = open_enhancer(folder / "small.ckpt", device="cpu")
     session = onnxruntime.InferenceSession(folder / "made.onnx")
-    checkpoint.content["datamodule_hyper_parameters"]["image_size"] = 145
-    shapes = []
-    for _, image in images(checkpoint):
-        (found,) = session.run(["enhanced"], feed_of(image))
-        expected = enhanced(module, checkpoint, image)
+    radiograph = read(sample("RG3"))
+    shapes = {}
+    for side in (71, 145):
+        image = decoded(radiograph, image_size=side)
+        seen = seen_of(image, checkpoint, "auto")
+        (found,) = session.run(["enhanced"], feed_of(image, seen))
+        expected = enhancer.enhance(enhancer.batch_of_decoded(image))
         assert expected.std() > 0.05
         assert np.abs(found[0, 0] - expected).max() < 1e-5
-        shapes.append(found.shape)
-    assert shapes == [(1, 1, *ODD), (1, 1, 154, 145), (1, 1, 145, 145)]
+        shapes[side] = REDUCED in seen
+    assert shapes == {71: False, 145: True}
 
 
 def test_the_file_says_what_it_is_and_nothing_of_the_machine(exported):
@@ -116,15 +124,15 @@ def test_a_coarse_correction_is_exported_too(monkeypatch):
 
     monkeypatch.setattr(ContrastEnhancer, "from_checkpoint", of_products)
     export(Path("coarse.ckpt"), Path("made.onnx"))
-    operators = {node.op_type for node in onnx.load("made.onnx").graph.node}
-    assert {"Resize", "Round"} <= operators
+    operators = [node.op_type for node in onnx.load("made.onnx").graph.node]
+    assert (operators.count("Resize"), operators.count("Round")) == (2, 2)
 
 
 def test_without_the_real_images_the_synthetic_one_is_compared(monkeypatch):
     monkeypatch.setattr(exporting, "missing_of", lambda extra: ["data_store"])
     content = small_content()
     content["datamodule_hyper_parameters"]["image_size"] = "native"
-    assert [name for name, _ in images(Checkpoint(content))] == ["synthetic"]
+    assert [name for name, _ in images(Checkpoint(content), "auto")] == ["synthetic"]
 
 
 def test_8_bits_need_a_network_that_trained_for_them():

@@ -15,6 +15,7 @@ from small_checkpoint import small_coarse_content, small_content
 from small_int8 import small_int8
 
 from radenhance.checkpoint import Checkpoint
+from radenhance.dataset.resample import resample
 from radenhance.enhancer import ContrastEnhancer
 from radenhance.inference.onnx_model import COARSE, NETWORK, whole_model
 
@@ -70,10 +71,11 @@ def session_of(model):
     return onnxruntime.InferenceSession(model.SerializeToString())
 
 
-def feed_of(session, shape):
+def feed_of(session, shape, small_shape=(1, 1)):
     """Values for the inputs that a model has, in part outside of the window."""
     random = np.random.default_rng(sum(shape))
     values = {
+        "reduced_field": random.integers(0, 256, (1, 1, *small_shape)).astype(np.uint8),
         "raw": random.random((1, 1, *shape), np.float32),
         "low": np.array(0.1, np.float32),
         "high": np.array(0.83, np.float32),
@@ -82,15 +84,26 @@ def feed_of(session, shape):
     return {one.name: values[one.name] for one in session.get_inputs()}
 
 
-@torch.inference_mode()
-def in_torch(module, feed):
-    seen = feed["raw"].copy()
+def shown(raw, field, feed):
+    """An image in the window of a feed, black outside of the field that it has of this name."""
     if "low" in feed:
-        seen = np.clip((seen - feed["low"]) / (feed["high"] - feed["low"]), 0, 1)
-    batch = {"raw": torch.from_numpy(seen)}
+        raw = np.clip((raw - feed["low"]) / (feed["high"] - feed["low"]), 0, 1)
+    if field in feed:
+        raw = raw * (feed[field].astype(np.float32) / np.float32(255))
+    return torch.from_numpy(raw)
+
+
+@torch.inference_mode()
+def in_torch(module, feed, size=None):
+    """What a module gives of a feed, where it sees an image that was reduced to a size."""
+    batch = {"raw": shown(feed["raw"], "field", feed)}
     if "field" in feed:
-        batch["raw"] *= torch.from_numpy(feed["field"].astype(np.float32) / np.float32(255))
         batch["field"] = torch.from_numpy(feed["field"])
+    if size is not None:
+        small = resample(feed["raw"][0, 0], size)[None, None]
+        batch["reduced"] = shown(small, "reduced_field", feed)
+        if "reduced_field" in feed:
+            batch["reduced_field"] = torch.from_numpy(feed["reduced_field"])
     return module.predict_step(batch, 0).numpy()
 
 
@@ -101,7 +114,7 @@ def in_torch(module, feed):
 def test_one_file_gives_what_pytorch_gives_at_every_size(output, intensity_range, outside_field):
     checkpoint = Checkpoint(content(output, intensity_range, outside_field))
     module, parts = with_convolutions(checkpoint)
-    session = session_of(whole_model(checkpoint, parts))
+    session = session_of(whole_model(checkpoint, parts, "native"))
     names = {one.name for one in session.get_inputs()}
     assert ("low" in names, "field" in names) == (
         intensity_range == "auto",
@@ -119,7 +132,7 @@ def test_a_coarse_correction_is_in_the_file_at_every_size():
     checkpoint = Checkpoint(content("correction", "auto", "black", coarse=True))
     module, parts = with_convolutions(checkpoint)
     without = with_convolutions(Checkpoint(content("correction", "auto", "black")))[0]
-    session = session_of(whole_model(checkpoint, parts))
+    session = session_of(whole_model(checkpoint, parts, "native"))
     for shape in (*SIZES, (64, 64), (65, 129), (200, 451)):
         feed = feed_of(session, shape)
         (found,) = session.run(None, feed)
@@ -128,10 +141,65 @@ def test_a_coarse_correction_is_in_the_file_at_every_size():
         assert np.abs(found - expected).max() < 1e-5
 
 
+TRAINED = 64
+REDUCED = {(96, 130): (64, 87), (97, 131): (64, 86), (128, 512): (64, 256), (451, 200): (144, 64)}
+"""Sizes of images that a network of `TRAINED` pixels sees reduced, and the reduced ones."""
+
+
+@pytest.mark.parametrize(
+    ("output", "intensity_range", "outside_field", "coarse"),
+    [
+        ("image", "auto", "black", False),
+        ("image", "declared", "keep", False),
+        ("correction", "declared", "black", False),
+        ("correction", "auto", "keep", True),
+    ],
+)
+def test_what_a_network_adds_to_a_reduced_image_is_enlarged_in_the_file(
+    output, intensity_range, outside_field, coarse
+):
+    checkpoint = Checkpoint(content(output, intensity_range, outside_field, coarse))
+    module, parts = with_convolutions(checkpoint)
+    session = session_of(whole_model(checkpoint, parts, "auto"))
+    for shape, small in REDUCED.items():
+        feed = feed_of(session, shape, small)
+        (found,) = session.run(None, feed)
+        expected = in_torch(module, feed, TRAINED)
+        assert np.abs(expected - in_torch(module, feed)).mean() > 0.01
+        assert np.abs(found - expected).max() < 3e-5  # places of pixels are rounded
+
+
+@pytest.mark.parametrize(("at", "shapes"), [("auto", [(95, 200)]), ("training", [(64, 200)])])
+def test_an_image_of_about_the_size_of_training_is_seen_as_it_is(at, shapes):
+    checkpoint = Checkpoint(content("correction", "auto", "black"))
+    module, parts = with_convolutions(checkpoint)
+    session = session_of(whole_model(checkpoint, parts, at))
+    for shape in (*shapes, (33, 64)):
+        feed = feed_of(session, shape)
+        feed["reduced_field"] = feed["field"]
+        (found,) = session.run(None, feed)
+        assert np.abs(found - in_torch(module, feed)).max() < 1e-6
+
+
+def test_an_image_without_a_collimator_needs_one_value_for_a_reduced_field():
+    checkpoint = Checkpoint(content("correction", "auto", "black"))
+    module, parts = with_convolutions(checkpoint)
+    session = session_of(whole_model(checkpoint, parts, "training"))
+    feed = feed_of(session, (65, 129))
+    feed |= {name: np.full_like(feed[name], 255) for name in ("field", "reduced_field")}
+    assert feed["reduced_field"].size == 1
+    (found,) = session.run(None, feed)
+    feed["reduced_field"] = np.full((1, 1, 64, 127), 255, np.uint8)
+    assert np.abs(found - in_torch(module, feed, TRAINED)).max() < 3e-5
+
+
 def test_a_network_of_8_bits_is_put_into_the_same_graph():
     checkpoint = Checkpoint(content("correction", "auto", "keep"))
     small = small_int8()
-    whole, alone = session_of(whole_model(checkpoint, {NETWORK: small})), session_of(small)
+    whole, alone = (
+        session_of(whole_model(checkpoint, {NETWORK: small}, "native")),
+        session_of(small),
+    )
     module = ContrastEnhancer.from_checkpoint(checkpoint).eval()
     module.network = lambda image: torch.from_numpy(alone.run(None, {"image": image.numpy()})[0])
     for shape in SIZES:
@@ -141,9 +209,9 @@ def test_a_network_of_8_bits_is_put_into_the_same_graph():
 
 def test_inputs_and_output_say_what_they_are():
     checkpoint = Checkpoint(content("correction", "auto", "black"))
-    graph = whole_model(checkpoint, with_convolutions(checkpoint)[1]).graph
+    graph = whole_model(checkpoint, with_convolutions(checkpoint)[1], "auto").graph
     ends = {value.name: value for value in (*graph.input, *graph.output)}
-    assert list(ends) == ["raw", "low", "high", "field", "enhanced"]
+    assert list(ends) == ["raw", "low", "high", "field", "reduced_field", "enhanced"]
     assert all(value.doc_string for value in ends.values())
     dims = [dim.dim_param or dim.dim_value for dim in ends["raw"].type.tensor_type.shape.dim]
     assert dims == [1, 1, "rows", "columns"]

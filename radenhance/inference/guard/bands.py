@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from radenhance.arrays import Image, Mask
+from radenhance.arrays import Floats, Image, Mask
 from radenhance.reference_enhancer.pyramid import decompose, expand, gaussian, reduce, shape_of
 
 GRID_MM = 0.3
@@ -112,6 +112,34 @@ class Differences:
         Args:
             thresholds: One for each of `OCTAVES`.
         """
+        score, surplus = self._joined(thresholds)
+        num, labels, stats = islands(score > 1, self._first)
+        boxes = [self._box(score, surplus, labels, i, stats[i]) for i in range(1, num)]
+        return sorted(boxes, key=lambda box: -box.score)
+
+    def numbers(self, thresholds: Sequence[float], times: Floats, *, most: int) -> Floats:
+        """Return how many boxes there are at multiples of thresholds; infinite where not counted.
+
+        Args:
+            thresholds: One for each of `OCTAVES`.
+            times: What they are multiplied by, highest first.
+            most: Number of boxes from which on they are not counted.
+        """
+        score, _ = self._joined(thresholds)
+        numbers = np.full(len(times), np.inf, np.float32)
+        highest = score.max()
+        for i, least in enumerate(times):
+            numbers[i] = islands(score > least, self._first)[0] - 1 if least < highest else 0
+            if numbers[i] > most:
+                break
+        return numbers
+
+    @property
+    def _first(self) -> int:
+        return self.octaves[0].number if self.octaves else 0
+
+    def _joined(self, thresholds: Sequence[float]) -> tuple[Image, Mask]:
+        """Return the highest score of any octave in units of its threshold, and its surplus."""
         score, surplus = np.zeros(self.shape, np.float32), np.zeros(self.shape, bool)
         for octave in self.octaves:
             level = _fitted(octave.score / np.float32(thresholds[octave.number]), self.shape)
@@ -119,10 +147,7 @@ class Differences:
             score[higher] = level[higher]
             more = _fitted(octave.surplus.astype(np.uint8), self.shape, cv2.INTER_NEAREST)
             surplus[higher] = more[higher] > 0
-        first = self.octaves[0].number if self.octaves else 0
-        num, labels, stats = islands(score > 1, first)
-        boxes = [self._box(score, surplus, labels, i, stats[i]) for i in range(1, num)]
-        return sorted(boxes, key=lambda box: -box.score)
+        return score, surplus
 
     def _box(
         self,

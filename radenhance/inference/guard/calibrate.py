@@ -1,10 +1,11 @@
 """What a network's validation images say about its guard.
 
-The threshold of an octave is the least at which outputs that nobody touched have few boxes; the
-factor is that with which the intervals cover 90 % of the targets' pixels.
+Thresholds are the least at which outputs that nobody touched have few boxes, those of all octaves
+in a fixed proportion, because a difference that shows in several octaves is one box; the factor is
+that with which the intervals cover 90 % of the targets' pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from radenhance.datamodule import RadiographDataModule, same_fold
 from radenhance.dataset.decoded import decode
 from radenhance.dataset.pairs import WHOLE, PairDataset, check_same_shape
 from radenhance.dicom.read import read
-from radenhance.inference.guard.bands import OCTAVES, Differences, Octave, differences, islands
+from radenhance.inference.guard.bands import Differences, differences
 from radenhance.inference.guard.guard import THRESHOLDS, Calibration, pixel_mm
 from radenhance.inference.guard.intervals import errors, factor, widths
 from radenhance.inference.model import NetworkEnhancer
@@ -26,14 +27,14 @@ from radenhance.prepare.passed_over import (
     refuse_failures,
 )
 
-BOXES_PER_IMAGE = 0.8
-"""Mean number of boxes on outputs that nobody touched, an equal share of it from each octave."""
+BOXES_PER_IMAGE = 0.9
+"""Mean number of boxes on outputs that nobody touched."""
 WORST = 8
-"""Boxes of one octave that an output is supposed to have which is worse than all that were seen."""
-SCORES = np.geomspace(50, 0.5, 93)
-"""Thresholds to choose from."""
+"""Boxes that an output is supposed to have which is worse than all that were seen."""
+TIMES = np.geomspace(12, 0.3, 125).astype(np.float32)
+"""Multiples of `THRESHOLDS` to choose from."""
 MANY_BOXES = 100
-"""Boxes of an image, of one octave, that are not counted any further."""
+"""Boxes of an image that are not counted any further: many times as many as are allowed."""
 OPEN = 127
 """Weight above which a pixel is in the exposed field."""
 
@@ -83,7 +84,7 @@ def calibrate(
     Raises:
         RadenhanceError: There is no dataset or no validation image that can be read.
     """
-    counts: list[dict[int, Floats]] = []
+    counts: list[Floats] = []
     by_species: dict[str, list[Floats]] = {}
     for image in validation_images(enhancer, root, passed_over):
         counts.append(numbers_of_boxes(image.differences()))
@@ -146,47 +147,24 @@ def _judged(enhancer: NetworkEnhancer, dataset: PairDataset, index: int) -> Judg
     )
 
 
-def numbers_of_boxes(found: Differences) -> dict[int, Floats]:
-    """Return the number of boxes of each octave at each of `SCORES`; infinite below a useful one.
-
-    Below a useful threshold an image has many times as many boxes as are allowed in the mean.
-    """
-    return {octave.number: _numbers(octave) for octave in found.octaves}
+def numbers_of_boxes(found: Differences) -> Floats:
+    """Return the number of boxes at each of `TIMES`; infinite below a useful one."""
+    return found.numbers(THRESHOLDS, TIMES, most=MANY_BOXES)
 
 
-def _numbers(octave: Octave) -> Floats:
-    numbers = np.full(len(SCORES), np.inf, np.float32)
-    highest = octave.score.max()
-    for i, least in enumerate(SCORES):
-        numbers[i] = islands(octave.score > least, octave.number)[0] - 1 if least < highest else 0
-        if numbers[i] > MANY_BOXES:
-            break
-    return numbers
-
-
-def thresholds(counts: list[dict[int, Floats]], per_image: float = BOXES_PER_IMAGE) -> list[float]:
-    """Return the least threshold of each octave that leaves its share of `per_image` in the mean.
+def thresholds(counts: Sequence[Floats], per_image: float = BOXES_PER_IMAGE) -> list[float]:
+    """Return the least multiple of `THRESHOLDS` that leaves `per_image` boxes in the mean.
 
     A further image counts with them, one that is worse (conformal risk control, arXiv 2208.02814).
-    Where they are too few for that, a threshold is above all that they have and at least that of a
-    network without a calibration.
+    Where they are too few for that, thresholds are above all that they have and at least those of
+    a network without a calibration.
 
     Args:
         counts: What `numbers_of_boxes` returned of each image.
-        per_image: Mean number of boxes of all octaves.
+        per_image: Mean number of boxes.
     """
-    found = list(THRESHOLDS)
-    for number in range(OCTAVES):
-        of_images = [image[number] for image in counts if number in image]
-        allowed = per_image / OCTAVES * (len(of_images) + 1) - WORST
-        if of_images:
-            score = _least(np.sum(of_images, axis=0), max(allowed, 0))
-            found[number] = score if allowed >= 0 else max(score, found[number])
-    return found
-
-
-def _least(numbers: Floats, allowed: float) -> float:
-    """Return the least of `SCORES` from which on there are no more boxes than are allowed."""
-    too_many = numbers > allowed
-    first = int(too_many.argmax()) if too_many.any() else len(SCORES)
-    return float(SCORES[max(first - 1, 0)])
+    allowed = per_image * (len(counts) + 1) - WORST
+    too_many = np.sum(counts, axis=0) > max(allowed, 0)
+    first = int(too_many.argmax()) if too_many.any() else len(TIMES)
+    times = float(TIMES[max(first - 1, 0)])
+    return [score * (times if allowed >= 0 else max(times, 1.0)) for score in THRESHOLDS]

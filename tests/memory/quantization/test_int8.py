@@ -59,7 +59,7 @@ def test_int8_model_computes_what_was_trained_at_any_size(trained, model, tmp_pa
 def test_int8_model_in_the_graph_of_export_computes_what_was_trained(trained, model):
     content = small_content()
     content["datamodule_hyper_parameters"] |= {"intensity_range": "declared"}
-    whole = whole_model(Checkpoint(content), {NETWORK: model})
+    whole = whole_model(Checkpoint(content), {NETWORK: model}, "native")
     session = onnxruntime.InferenceSession(whole.SerializeToString())
     for rows, columns in ((97, 131), (64, 150)):
         image = F.interpolate(torch.rand(1, 1, 12, 20), (rows, columns), mode="bicubic")
