@@ -1,6 +1,7 @@
 """What a strategy needs of Lightning's loops and launchers, and no documented hook gives."""
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,8 +13,10 @@ from lightning.fabric.utilities.distributed import _init_dist_connection
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.overrides.distributed import _IndexBatchSamplerWrapper
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from torch import Tensor
 from torch.distributed import Store
 from torch.optim import Optimizer
 from typing_extensions import override
@@ -189,3 +192,37 @@ def unified_precision(name: str | int | None) -> str:
     The trainer alone knows them, and tells only what plugin it makes of one.
     """
     return str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]
+
+
+def synchronizes_batchnorm(trainer: Trainer) -> bool:
+    """Return whether `Trainer(sync_batchnorm=True)` was given, which its strategy alone knows."""
+    return getattr(trainer.strategy, "_layer_sync", None) is not None
+
+
+def take_metrics(trainer: Trainer, told: Mapping[str, Tensor]) -> None:
+    """Let monitors and progress bars see values of another process's `trainer.callback_metrics`.
+
+    That property is computed from what was logged, each time it is read.
+    """
+    connector, results = trainer._logger_connector, trainer._results
+    if results is not None:
+        for metric in results.values():
+            _, name = results._forked_name(metric, on_step=False)
+            if name in told and metric._computed is not None:
+                metric._computed = told[name]
+    connector._callback_metrics.update(told)
+    logged = connector._logged_metrics
+    logged.update({name: told[name] for name in logged.keys() & told.keys()})
+
+
+def samples_seen(loader: Any) -> list[list[int]] | None:
+    """Return the list in which Lightning notes each batch's samples for prediction writers.
+
+    It wraps the loader's sampler for that, in predictions alone, and makes the list when the loader
+    is read. None in other runs.
+    """
+    sampler = getattr(loader, "batch_sampler", None)
+    if not isinstance(sampler, _IndexBatchSamplerWrapper):
+        return None
+    seen: list[list[int]] = vars(sampler).setdefault("seen_batch_indices", [])
+    return seen

@@ -57,10 +57,10 @@ class NetworkSplit:
                 f"under the strategies encoder_decoder and fully_sharded; use "
                 f'Trainer(strategy="auto") or Trainer(strategy="ddp")'
             )
-        self.unet = unets[0]
+        self.network = unets[0]
         # a module that knows of none computes what it does on one device, to the last bit
         self.techniques = MemoryTechniques(fused_upsampling=False)
-        self._called: tuple[nn.Module, str] = (self.unet, "forward")
+        self._called: tuple[nn.Module, str] = (self.network, "forward")
         if isinstance(module, SupportsMemoryTechniques) and isinstance(
             module.memory, MemoryTechniques
         ):
@@ -83,7 +83,7 @@ class NetworkSplit:
 
     def keep_shapes(self) -> None:
         """Copy the network's shapes for fake tensors, before its parameters are sharded."""
-        self._shapes = deepcopy(self.unet).to("meta")
+        self._shapes = deepcopy(self.network).to("meta")
 
     def for_fake_tensors(self, mode: FakeTensorMode, device: torch.device) -> "NetworkSplit":
         """Return the split without what fake tensors must not reach: host memory, other processes.
@@ -95,11 +95,11 @@ class NetworkSplit:
         split = copy(self)
         split.techniques = replace(self.techniques, offload_mib=0)
         if self._shapes is not None:
-            split.unet = deepcopy(self._shapes)
-            for copied, module in zip(split.unet.modules(), self.unet.modules(), strict=True):
+            split.network = deepcopy(self._shapes)
+            for copied, module in zip(split.network.modules(), self.network.modules(), strict=True):
                 copied.training = module.training
             with mode:
-                split.unet.to_empty(device=device)
+                split.network.to_empty(device=device)
         return split
 
     def encode(self, image: Tensor) -> list[Tensor]:
@@ -134,7 +134,7 @@ class NetworkSplit:
         encoder = self.encoder_tensors()
         if stage == "decoder":
             return encoder
-        return {id(t) for t in (*self.unet.parameters(), *self.unet.buffers())} - encoder
+        return {id(t) for t in (*self.network.parameters(), *self.network.buffers())} - encoder
 
     def input_of(self, step: Callable[[], Any]) -> Tensor:
         """Return the image with which `step` calls the network; the step goes no further.
@@ -183,7 +183,7 @@ class NetworkSplit:
             return step()
 
     def _stages(self) -> list[Stage]:
-        return self.techniques.stages_of(self.unet)
+        return self.techniques.stages_of(self.network)
 
     def _ends_with_skip(self, stages: list[Stage]) -> bool:
         """Return whether the last features are the deepest skip too, so that they are sent once."""

@@ -5,7 +5,8 @@ Lightning's replicas: it gets its own part of the samples, and values are reduce
 the two processes of a pair have the same values.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -49,6 +50,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         self.num_nodes = 1
         self._backend = process_group_backend
         self._doing = "the start"
+        self._is_in_step = False
         self._monitor: PeerMonitor | None = None
 
     # what Lightning sets from Trainer(devices=..., num_nodes=...)
@@ -135,12 +137,42 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
 
     # between processes
 
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """Refuse what waits for the other process in the block, where that one waits for this."""
+        self._is_in_step = True
+        try:
+            yield
+        finally:
+            self._is_in_step = False
+
+    def _refuse_in_step(self, method: str) -> None:
+        if self._is_in_step:
+            raise UsageError(
+                f"a step calls {method} of its strategy, which waits for the other process while "
+                f"that one waits for this step; call it in a hook, such as on_train_batch_end"
+            )
+
     @override
     def barrier(self, name: str | None = None) -> None:
         if not dist.is_initialized():
             return
+        self._refuse_in_step("barrier")
         with self.watching():
             dist.all_reduce(torch.zeros(1, device=self.root_device))
+
+    @override
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        self._refuse_in_step("broadcast")
+        return super().broadcast(obj, src)
+
+    @override
+    def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
+        """Gather over pipelines, as the two processes of a pipeline have the same values."""
+        everyone = group is None or group is dist.group.WORLD
+        with self.watching():
+            own = self._groups.replicas if everyone else group
+            return super().all_gather(tensor, group=own, sync_grads=sync_grads)
 
     @override
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
@@ -157,6 +189,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
 
     @override
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        self._refuse_in_step("reduce_boolean_decision")
         votes = torch.tensor(int(decision), device=self.root_device)
         with self.watching():
             dist.all_reduce(votes)

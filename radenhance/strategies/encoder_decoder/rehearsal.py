@@ -124,9 +124,9 @@ def rehearsed_stage(
         if options.sharded:
             refuse_unsharded_techniques(passes.split.techniques)
             mesh = mesh_of(replicas, DEVICE)
-            here = {id(p) for p in passes.split.unet.parameters()} - passes.elsewhere
+            here = {id(p) for p in passes.split.network.parameters()} - passes.elsewhere
             with run.mode:
-                shard(passes.split.unet, here, mesh)
+                shard(passes.split.network, here, mesh)
         yield passes
 
 

@@ -43,7 +43,7 @@ def skip_specs(split: NetworkSplit, image: Tensor, *, trains: bool) -> tuple[Ten
         trains: Whether with gradients.
     """
     # BatchNorm's counters count in fake mode too
-    buffers = unchanged_buffers([split.unet])
+    buffers = unchanged_buffers([split.network])
     mode, fake = _as_fake(image)
     fake_split = split.for_fake_tensors(mode, image.device)
     with buffers, mode, torch.set_grad_enabled(trains):

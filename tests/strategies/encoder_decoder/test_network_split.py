@@ -36,7 +36,7 @@ def test_a_frozen_network_beside_the_trained_one_is_not_split():
     module = ContrastEnhancer("resnet18", output="correction")
     module.coarse = CoarseCorrection("resnet18", 64)
     split = NetworkSplit(module)
-    assert split.unet is module.unet
+    assert split.network is module.unet
     raw = torch.rand(1, 1, 64, 64)
     image = split.input_of(lambda: module(raw))
     assert torch.equal(image, raw + module.coarse(raw))

@@ -1,0 +1,367 @@
+"""LightningModules that keep state, and fits of them in which two processes could drift apart."""
+
+import os
+from functools import partial
+
+import segmentation_models_pytorch as smp
+import torch
+from foreign import trainer
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics import MeanMetric
+
+from radenhance.errors import RadenhanceError
+
+NARROW = {"encoder_name": "tu-test_resnet", "decoder_channels": (16, 8, 8, 8, 8)}
+EPOCHS = 3
+
+
+class Plain(LightningModule):
+    """A U-Net and a loss; everything else is in the cases below."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = smp.Unet(encoder_weights=None, in_channels=1, classes=1, **NARROW)
+        self.noted = []
+
+    def forward(self, x):
+        return self.net(x)
+
+    def loss(self, x, y):
+        return nn.functional.mse_loss(self(x), y)
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(*batch)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+
+    def set_rate(self, rate):
+        self.trainer.optimizers[0].param_groups[0]["lr"] = rate
+
+
+class PlateauOnEpochEnd(Plain):
+    """A metric that is updated in the step, and computed in a hook, steers a schedule."""
+
+    def __init__(self):
+        super().__init__()
+        self.metric = MeanMetric()
+
+    def validation_step(self, batch, batch_idx):
+        self.metric.update(self.loss(*batch))
+
+    def on_validation_epoch_end(self):
+        self.log("val_loss", self.metric.compute())
+        self.metric.reset()
+
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1e9)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"},
+        }
+
+
+class KeepsLast(Plain):
+    """An attribute that is set after the network's call steers the learning rate."""
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.last = float(loss)
+        return loss
+
+    def on_train_epoch_end(self):
+        self.set_rate(0.01 * self.last)
+
+
+class Collects(Plain):
+    """Outputs of an epoch are collected, as Lightning's guide to version 2 says."""
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.noted.append(loss.detach())
+        return {"loss": loss, "extra": batch[0].mean(), "name": f"batch {batch_idx}"}
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        assert outputs["name"] == f"batch {batch_idx}"
+        assert outputs["extra"] == batch[0].mean()
+
+    def on_train_epoch_end(self):
+        self.log("train", torch.stack(self.noted).mean())
+        self.noted.clear()
+
+
+class MixesUp(Plain):
+    """Random numbers from before the call are used after it."""
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        share = torch.rand(())
+        order = torch.randperm(len(x))
+        mixed = self(share * x + (1 - share) * x[order])
+        self.noted.append(float(share))
+        return nn.functional.mse_loss(mixed, share * y + (1 - share) * y[order])
+
+
+class CountsBefore(Plain):
+    """What runs before the call counts, appends and normalizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+        self.norm = nn.BatchNorm2d(1, affine=False)
+
+    def training_step(self, batch, batch_idx):
+        self.count += 1
+        self.noted.append({"batch": batch_idx})
+        return self.loss(self.norm(batch[0]), batch[1])
+
+
+class Unfreezes(Plain):
+    """The encoder, BatchNorm as well, is trained from the second epoch on."""
+
+    def on_train_epoch_start(self):
+        self.net.encoder.requires_grad_(self.current_epoch > 0)
+
+
+class HeadBehind(Plain):
+    """A layer behind the network is trained as well, and clipped with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        return self.head(self.net(x))
+
+
+class DecidesOnRankZero(Plain):
+    """What only rank 0 logs and decides."""
+
+    def on_train_epoch_end(self):
+        if self.trainer.is_global_zero:
+            self.set_rate(0.001)
+
+
+class Gathers(Plain):
+    """all_gather in a step, and a value of each process."""
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.noted.append(self.all_gather(loss.detach()).mean().item())
+        return loss
+
+
+class DropsOut(Plain):
+    """Random numbers within the network, and after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.net.segmentation_head.append(nn.Dropout(0.5))
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.noted.append(float(torch.rand(())))
+        return loss
+
+
+class StopsEarly(Plain):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.log("loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def configure_callbacks(self):
+        return [EarlyStopping("loss_epoch", min_delta=10, patience=1)]
+
+
+RUNS = {
+    "plateau on an epoch-end metric": PlateauOnEpochEnd,
+    "attribute set after the call": KeepsLast,
+    "outputs collected, extra keys": Collects,
+    "mixup": MixesUp,
+    "state from before the call": CountsBefore,
+    "unfreezing during training": Unfreezes,
+    "a trained layer behind the network": HeadBehind,
+    "rank 0 alone decides": DecidesOnRankZero,
+    "all_gather in a step": Gathers,
+    "dropout": DropsOut,
+    "early stopping": StopsEarly,
+}
+NOT_ONE_DEVICE = {"dropout"}  # whose network draws from streams of its own
+
+
+class Backward(Plain):
+    def backward(self, loss):
+        loss.backward()
+
+
+class Clips(Plain):
+    def configure_gradient_clipping(self, optimizer, **_):
+        nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+
+
+class Together(torch.optim.SGD):
+    """Divides by the norm of all gradients."""
+
+    def step(self, closure=None):
+        loss = closure() if closure else None
+        nn.utils.clip_grad_norm_(self.param_groups[0]["params"], 1e-3)
+        super().step()
+        return loss
+
+
+class Skips(Plain):
+    def training_step(self, batch, batch_idx):
+        self(batch[0])
+
+
+class SkipsBefore(Plain):
+    def training_step(self, batch, batch_idx):
+        return None
+
+
+class TrainsBefore(Plain):
+    def __init__(self):
+        super().__init__()
+        self.before = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x):
+        return self.net(self.before(x))
+
+
+class Waits(Plain):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.trainer.strategy.barrier()
+        return loss
+
+
+class LogsNew(Plain):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        metric = MeanMetric()
+        metric.update(loss)
+        self.log("loss", metric)
+        return loss
+
+
+class Chosen(Plain):
+    """Other optimizers, schedules and monitors in each process, or the same in both."""
+
+    def __init__(self, of_zero, of_one):
+        super().__init__()
+        self.chosen = (of_zero, of_one)
+
+    def configure_optimizers(self):
+        optimizer, *schedule = self.chosen[self.global_rank](self.parameters())
+        return [optimizer], schedule
+
+
+def sgd(parameters, lr=0.1):
+    return [torch.optim.SGD(parameters, lr=lr)]
+
+
+def falling(parameters):
+    (optimizer,) = sgd(parameters)
+    return [optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 1)]
+
+
+def made_by(kind, parameters):
+    return [kind(parameters, lr=0.1)]
+
+
+def unequal(other):
+    return partial(Chosen, sgd, other)
+
+
+def alike(kind):
+    return partial(Chosen, *[partial(made_by, kind)] * 2)
+
+
+REFUSED = {
+    "LBFGS": (alike(torch.optim.LBFGS), "LBFGS computes with all gradients together"),
+    "a norm over all": (alike(Together), "Together computes with all gradients together"),
+    "backward override": (Backward, "Backward overrides backward"),
+    "clipping override": (Clips, "Clips overrides configure_gradient_clipping"),
+    "no loss": (Skips, "training_step returned NoneType, expected a loss"),
+    "no loss, no call": (SkipsBefore, "returned None before it called the network"),
+    "a trained layer before": (TrainsBefore, "freeze the layers before the network"),
+    "a barrier in a step": (Waits, "a step calls barrier of its strategy"),
+    "a metric of the step": (LogsNew, "a MeanMetric that is no attribute of LogsNew"),
+    "another optimizer": (
+        unequal(partial(made_by, torch.optim.AdamW)),
+        "rank 0 has optimizer 0 SGD, rank 1 has AdamW",
+    ),
+    "another learning rate": (unequal(partial(sgd, lr=0.2)), "] lr 0.1, rank 1 has 0.2"),
+    "another schedule": (unequal(falling), "rank 0 has lr_scheduler StepLR"),
+}
+
+
+class WholeState(Callback):
+    """Notes all that a fit has decided so far, before each epoch and after the last one."""
+
+    def __init__(self):
+        self.noted = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self._note(trainer, pl_module)
+
+    def on_fit_end(self, trainer, pl_module):
+        self._note(trainer, pl_module)
+
+    def _note(self, trainer, module):
+        (optimizer,) = trainer.optimizers
+        states = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        others = [callback for callback in trainer.callbacks if callback is not self]
+        self.noted.append(
+            {
+                "groups": [{**group, "params": None} for group in optimizer.param_groups],
+                "schedulers": states,
+                "callbacks": {one.state_key: one.state_dict() for one in others if one.state_dict()},
+                "metrics": {name: float(v) for name, v in trainer.callback_metrics.items()},
+                "should_stop": trainer.should_stop,
+                "module": [*module.noted, vars(module).get("count"), vars(module).get("last")],
+                "random": torch.get_rng_state().tolist(),
+            }
+        )
+
+
+def fitted(make, pipeline, **options):
+    """Return the states of a fit, its weights, and what the module says of itself in the end."""
+    whole = WholeState()
+    data = [
+        DataLoader(TensorDataset(*torch.rand(2, 6, 1, 32, 32).unbind()), 2, shuffle=shuffle)
+        for shuffle in (True, False)
+    ]
+    module = make()
+    fit = trainer(pipeline, max_epochs=EPOCHS, callbacks=[whole], gradient_clip_val=0.5, **options)
+    torch.manual_seed(1)
+    fit.fit(module, *(data if hasattr(module, "on_validation_epoch_end") else data[:1]))
+    return {"states": whole.noted, "weights": module.state_dict()}
+
+
+def all_runs(result, pipeline, names):
+    """Fit every case, in one process or in one of two."""
+    saved = {}
+    for name in names:
+        torch.manual_seed(2)
+        saved[name] = fitted(RUNS[name], pipeline)
+    torch.save(saved, f"{result}-{os.environ.get('NODE_RANK', '0')}.pt")
+    return 0
+
+
+def all_refusals(result):
+    """Save what each case is refused with."""
+    said = {}
+    for name, (make, _) in REFUSED.items():
+        try:
+            fitted(make, {"timeout_s": 20.0})
+        except RadenhanceError as error:
+            said[name] = f"{type(error).__name__}: {error}"
+    torch.save(said, f"{result}-{os.environ['NODE_RANK']}.pt")
+    return 0

@@ -1,0 +1,53 @@
+"""Two processes are one program: whatever users keep and decide is the same in both, or refused."""
+
+import pytest
+import torch
+from one_program import NOT_ONE_DEVICE, REFUSED, RUNS, all_refusals, all_runs
+from processes import run, run_nodes
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    pipeline = {"micro_batch_size": 2, "timeout_s": 30.0}
+    run_nodes(all_runs, str(folder / "of"), pipeline, list(RUNS), folder=folder / "run")
+    return [torch.load(folder / f"of-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    run(all_runs, str(folder / "of"), {}, list(RUNS.keys() - NOT_ONE_DEVICE), folder=folder / "run")
+    return torch.load(folder / "of-0.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_both_processes_have_the_whole_state_after_every_epoch(two, case):
+    decoder, encoder = (of[case] for of in two)
+    assert len(decoder["states"]) >= 3
+    for ours, theirs in zip(encoder["states"], decoder["states"], strict=True):
+        assert ours == theirs
+    for name, tensor in decoder["weights"].items():
+        assert torch.equal(encoder["weights"][name], tensor), name
+
+
+@pytest.mark.parametrize("case", sorted(RUNS.keys() - NOT_ONE_DEVICE))
+def test_and_it_is_that_of_one_device(two, one, case):
+    for ours, theirs in zip(two[0][case]["states"], one[case]["states"], strict=True):
+        assert ours == theirs
+    for name, tensor in one[case]["weights"].items():
+        assert torch.equal(two[0][case]["weights"][name], tensor), name
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refused")
+    run_nodes(all_refusals, str(folder / "of"), folder=folder / "run")
+    return [torch.load(folder / f"of-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_one_program_is_refused_by_both_in_a_sentence(refused, case):
+    expected = REFUSED[case][1]
+    for said in refused:
+        assert expected in said[case]
