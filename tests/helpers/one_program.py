@@ -215,41 +215,6 @@ class Together(torch.optim.SGD):
         return loss
 
 
-class Skips(Plain):
-    def training_step(self, batch, batch_idx):
-        self(batch[0])
-
-
-class SkipsBefore(Plain):
-    def training_step(self, batch, batch_idx):
-        return None
-
-
-class TrainsBefore(Plain):
-    def __init__(self):
-        super().__init__()
-        self.before = nn.Conv2d(1, 1, 1)
-
-    def forward(self, x):
-        return self.net(self.before(x))
-
-
-class Waits(Plain):
-    def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
-        self.trainer.strategy.barrier()
-        return loss
-
-
-class LogsNew(Plain):
-    def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
-        metric = MeanMetric()
-        metric.update(loss)
-        self.log("loss", metric)
-        return loss
-
-
 class Chosen(Plain):
     """Other optimizers, schedules and monitors in each process, or the same in both."""
 
@@ -288,11 +253,7 @@ REFUSED = {
     "a norm over all": (alike(Together), "Together computes with all gradients together"),
     "backward override": (Backward, "Backward overrides backward"),
     "clipping override": (Clips, "Clips overrides configure_gradient_clipping"),
-    "no loss": (Skips, "training_step returned NoneType, expected a loss"),
-    "no loss, no call": (SkipsBefore, "returned None before it called the network"),
-    "a trained layer before": (TrainsBefore, "freeze the layers before the network"),
-    "a barrier in a step": (Waits, "a step calls barrier of its strategy"),
-    "a metric of the step": (LogsNew, "a MeanMetric that is no attribute of LogsNew"),
+    "BatchNorm over processes": (Plain, "Trainer(sync_batchnorm=True) is not for the strategy"),
     "another optimizer": (
         unequal(partial(made_by, torch.optim.AdamW)),
         "rank 0 has optimizer 0 SGD, rank 1 has AdamW",
@@ -300,6 +261,9 @@ REFUSED = {
     "another learning rate": (unequal(partial(sgd, lr=0.2)), "] lr 0.1, rank 1 has 0.2"),
     "another schedule": (unequal(falling), "rank 0 has lr_scheduler StepLR"),
 }
+
+
+OPTIONS = {"BatchNorm over processes": {"sync_batchnorm": True}}
 
 
 class WholeState(Callback):
@@ -322,7 +286,9 @@ class WholeState(Callback):
             {
                 "groups": [{**group, "params": None} for group in optimizer.param_groups],
                 "schedulers": states,
-                "callbacks": {one.state_key: one.state_dict() for one in others if one.state_dict()},
+                "callbacks": {
+                    one.state_key: one.state_dict() for one in others if one.state_dict()
+                },
                 "metrics": {name: float(v) for name, v in trainer.callback_metrics.items()},
                 "should_stop": trainer.should_stop,
                 "module": [*module.noted, vars(module).get("count"), vars(module).get("last")],
@@ -335,7 +301,7 @@ def fitted(make, pipeline, **options):
     """Return the states of a fit, its weights, and what the module says of itself in the end."""
     whole = WholeState()
     data = [
-        DataLoader(TensorDataset(*torch.rand(2, 6, 1, 32, 32).unbind()), 2, shuffle=shuffle)
+        DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2, shuffle=shuffle)
         for shuffle in (True, False)
     ]
     module = make()
@@ -356,11 +322,11 @@ def all_runs(result, pipeline, names):
 
 
 def all_refusals(result):
-    """Save what each case is refused with."""
+    """Save what each case is refused with, before anything is trained."""
     said = {}
     for name, (make, _) in REFUSED.items():
         try:
-            fitted(make, {"timeout_s": 20.0})
+            fitted(make, {"micro_batch_size": 2, "timeout_s": 20.0}, **OPTIONS.get(name, {}))
         except RadenhanceError as error:
             said[name] = f"{type(error).__name__}: {error}"
     torch.save(said, f"{result}-{os.environ['NODE_RANK']}.pt")

@@ -103,7 +103,7 @@ def _stepped(optimizer: Optimizer, other: float) -> float:
     tried = type(optimizer)([here, there], **options)
     for group in tried.param_groups:
         group["lr"] = 0.1
-    for gradient in (1.0, -0.5):
+    for gradient in (1.0, 0.5):
         here.grad, there.grad = torch.tensor([gradient]), torch.tensor([other * gradient])
         tried.step()
     return here.item()

@@ -149,7 +149,7 @@ class NetworkSplit:
 
         try:
             with self._in_place_of_network(stop):
-                step()
+                returned = step()
         except _ReachedError as call:
             rows, columns = call.image.shape[-2:]
             if rows % DEEPEST_STRIDE or columns % DEEPEST_STRIDE:
@@ -159,8 +159,9 @@ class NetworkSplit:
                 ) from None
             return call.image
         raise UsageError(
-            "the step never called the network, expected one call under the strategy "
-            "encoder_decoder"
+            f"a step returned {type(returned).__name__} and never called the network, expected one "
+            f"call under the strategy encoder_decoder: with several processes a batch cannot be "
+            f"skipped; leave it out of the dataset"
         )
 
     def with_output(self, output: Tensor, step: Callable[[], Any]) -> Any:

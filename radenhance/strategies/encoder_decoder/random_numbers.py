@@ -52,7 +52,7 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
         np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))
         version, numbers, gauss = state["python"]
         random.setstate((version, tuple(numbers.tolist()), gauss))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise not_understood("it is no state of random numbers") from error
 
 
