@@ -1,18 +1,20 @@
 """LightningModules that keep state, and fits of them in which two processes could drift apart."""
 
 import os
+from dataclasses import dataclass
 from functools import partial
 
 import segmentation_models_pytorch as smp
 import torch
 from foreign import trainer
 from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import BasePredictionWriter, EarlyStopping
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric
 
 from radenhance.errors import RadenhanceError
+from radenhance.network.stages import Stage, Unit, run_stages
 
 NARROW = {"encoder_name": "tu-test_resnet", "decoder_channels": (16, 8, 8, 8, 8)}
 EPOCHS = 3
@@ -169,6 +171,39 @@ class DropsOut(Plain):
         return loss
 
 
+class TwoLevels(nn.Module):
+    """A network that names its stages itself."""
+
+    stride = 2
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.deep = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, padding=1)
+        self.up = nn.ConvTranspose2d(4, 4, 2, 2)
+        self.last = nn.Conv2d(8, 1, 1)
+
+    def stages(self):
+        def join(features, skip):
+            return self.last(torch.cat([self.up(features), skip], 1))
+
+        return [
+            Stage("wide", (Unit(self.wide, (self.wide,)),), gives_skip=True),
+            Stage("deep", (Unit(self.deep, (self.deep,)),)),
+            Stage("join", (Unit(join, (self.up, self.last)),), takes_skip=True),
+        ]
+
+    def forward(self, image):
+        return run_stages(self.stages(), image)
+
+
+class OfStages(Plain):
+    """Another network than a U-Net of segmentation-models-pytorch."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = TwoLevels()
+
+
 class StopsEarly(Plain):
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)
@@ -191,7 +226,9 @@ RUNS = {
     "all_gather in a step": Gathers,
     "dropout": DropsOut,
     "early stopping": StopsEarly,
+    "a network with stages": OfStages,
 }
+CUTS = {"a network with stages": "join"}
 NOT_ONE_DEVICE = {"dropout"}  # whose network draws from streams of its own
 
 
@@ -281,14 +318,12 @@ class WholeState(Callback):
     def _note(self, trainer, module):
         (optimizer,) = trainer.optimizers
         states = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
-        others = [callback for callback in trainer.callbacks if callback is not self]
+        others = {one.state_key: one.state_dict() for one in trainer.callbacks if one is not self}
         self.noted.append(
             {
                 "groups": [{**group, "params": None} for group in optimizer.param_groups],
                 "schedulers": states,
-                "callbacks": {
-                    one.state_key: one.state_dict() for one in others if one.state_dict()
-                },
+                "callbacks": {name: state for name, state in others.items() if state},
                 "metrics": {name: float(v) for name, v in trainer.callback_metrics.items()},
                 "should_stop": trainer.should_stop,
                 "module": [*module.noted, vars(module).get("count"), vars(module).get("last")],
@@ -311,12 +346,48 @@ def fitted(make, pipeline, **options):
     return {"states": whole.noted, "weights": module.state_dict()}
 
 
+class Writes(BasePredictionWriter):
+    """Notes what Lightning lets it write."""
+
+    def __init__(self):
+        super().__init__("batch_and_epoch")
+        self.written = []
+
+    def write_on_batch_end(self, trainer, module, prediction, batch_indices, *_):
+        self.written.append([batch_indices, prediction.total])
+
+    def write_on_epoch_end(self, trainer, module, predictions, batch_indices):
+        self.written.append([batch_indices, [one.total for one in predictions]])
+
+
+@dataclass
+class Prediction:
+    """What a user's own class holds of a batch."""
+
+    total: float
+
+
+class Predicts(Plain):
+    def predict_step(self, batch, batch_idx):
+        return Prediction(float(self(batch[0]).sum()))
+
+
+def predicted(pipeline):
+    """Return what predictions come back, and what a writer gets of them."""
+    writer = Writes()
+    torch.manual_seed(3)
+    loader = DataLoader(TensorDataset(torch.rand(5, 1, 32, 32)), 2)
+    found = trainer(pipeline, callbacks=[writer]).predict(Predicts(), loader)
+    return {"predictions": [one.total for one in found], "written": writer.written}
+
+
 def all_runs(result, pipeline, names):
-    """Fit every case, in one process or in one of two."""
-    saved = {}
+    """Fit every case, in one process or in one of two, and predict."""
+    saved = {"predict": predicted(pipeline)}
     for name in names:
         torch.manual_seed(2)
-        saved[name] = fitted(RUNS[name], pipeline)
+        cut = {"cut": CUTS[name]} if pipeline and name in CUTS else {}
+        saved[name] = fitted(RUNS[name], pipeline | cut)
     torch.save(saved, f"{result}-{os.environ.get('NODE_RANK', '0')}.pt")
     return 0
 

@@ -2,7 +2,8 @@
 
 What the LightningModule has to meet:
 
-1. One of its modules is a `smp.Unet` that is trained; one that is frozen runs in every process.
+1. One module that it trains is a network with stages (`network.stages`), such as a U-Net of
+   segmentation-models-pytorch; one that is frozen runs in every process.
 2. Each of its steps runs that network once, on images that depend on the batch alone.
 3. Parameters outside the network that are trained are used after it, if at all.
 
@@ -19,7 +20,6 @@ from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from radenhance.compat.torch import FakeTensorMode
 from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.network.stages import Stage
-from radenhance.network.unet import DEEPEST_STRIDE
+from radenhance.network.stages import Stage, networks_in, stride_of
 from radenhance.strategies.encoder_decoder.groups import StageName
 from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
 from radenhance.strategies.protocol import SupportsMemoryTechniques
@@ -46,18 +45,15 @@ class NetworkSplit:
     """
 
     def __init__(self, module: LightningModule, split_point: str = FIRST_DECODER_STAGE) -> None:
-        unets = [
-            part
-            for part in module.modules()
-            if isinstance(part, smp.Unet) and any(p.requires_grad for p in part.parameters())
-        ]
-        if len(unets) != 1:
+        networks = networks_in(module)
+        if len(networks) != 1:
             raise UsageError(
-                f"{type(module).__name__} has {len(unets)} modules of type smp.Unet, expected one "
-                f"under the strategies encoder_decoder and fully_sharded; use "
+                f"{type(module).__name__} trains {len(networks)} networks with stages, such as a "
+                f"U-Net of segmentation-models-pytorch, expected one under the strategies "
+                f"encoder_decoder and fully_sharded; give yours the method `stages`, or use "
                 f'Trainer(strategy="auto") or Trainer(strategy="ddp")'
             )
-        self.network = unets[0]
+        self.network = networks[0]
         # a module that knows of none computes what it does on one device, to the last bit
         self.techniques = MemoryTechniques(fused_upsampling=False)
         self._called: tuple[nn.Module, str] = (self.network, "forward")
@@ -74,7 +70,7 @@ class NetworkSplit:
                 expected=f"a stage of this network but the first: {', '.join(names[1:])}",
             )
         self._index = names.index(split_point)
-        self._shapes: smp.Unet | None = None
+        self._shapes: nn.Module | None = None
 
     @property
     def stage_names(self) -> list[str]:
@@ -106,7 +102,7 @@ class NetworkSplit:
         """Return what the encoder sends: the open skips, the deepest last, and the features.
 
         Args:
-            image: Shape (N, 1, H, W), both sides multiples of 32.
+            image: Shape (N, C, H, W), both sides multiples of the network's stride.
         """
         stages = self._stages()
         skips: list[Tensor] = []
@@ -114,7 +110,7 @@ class NetworkSplit:
         return skips if self._ends_with_skip(stages) else [*skips, features]
 
     def decode(self, received: list[Tensor]) -> Tensor:
-        """Return the network's output, shape (N, 1, H, W).
+        """Return the network's output, shape (N, C, H, W).
 
         Args:
             received: What `encode` returned.
@@ -141,7 +137,7 @@ class NetworkSplit:
 
         Raises:
             UsageError: The step does not call the network.
-            ImageSizeError: A side of the image is no multiple of 32.
+            ImageSizeError: A side of the image is no multiple of the network's stride.
         """
 
         def stop(image: Tensor) -> Tensor:
@@ -151,11 +147,11 @@ class NetworkSplit:
             with self._in_place_of_network(stop):
                 returned = step()
         except _ReachedError as call:
-            rows, columns = call.image.shape[-2:]
-            if rows % DEEPEST_STRIDE or columns % DEEPEST_STRIDE:
+            (rows, columns), stride = call.image.shape[-2:], stride_of(self.network)
+            if rows % stride or columns % stride:
                 raise ImageSizeError(
                     f"the network's input is {rows} x {columns}, expected multiples of "
-                    f"{DEEPEST_STRIDE}; pad it before the network"
+                    f"{stride}; pad it before the network"
                 ) from None
             return call.image
         raise UsageError(

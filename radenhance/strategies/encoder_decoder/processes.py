@@ -78,6 +78,11 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         return stage_of(self.global_rank)
 
     @property
+    @override
+    def writes_results(self) -> bool:
+        return self.stage_name == "decoder"
+
+    @property
     def is_distributed(self) -> bool:
         """Whether Lightning divides a loader's samples, which it does between pairs."""
         return self.num_pipelines > 1

@@ -179,7 +179,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     def _leave_writing_to_decoder(self, trainer: Trainer) -> None:
         """Let one process of a pair write predictions, which both have."""
-        if self.stage_name == "encoder":
+        if not self.writes_results:
             callbacks = callbacks_of(trainer)
             callbacks[:] = [one for one in callbacks if not isinstance(one, BasePredictionWriter)]
 

@@ -139,7 +139,7 @@ def test_the_encoders_own_tensors_shrink_and_grow_with_the_split_point():
 
 
 def test_a_module_without_a_unet_is_told_which_strategies_run_it():
-    with pytest.raises(UsageError, match=r'expected one .* use Trainer\(strategy="auto"\)'):
+    with pytest.raises(UsageError, match=r'trains 0 .* use Trainer\(strategy="auto"\)'):
         NetworkSplit(torch.nn.Linear(1, 1))
 
 

@@ -39,6 +39,13 @@ def test_and_it_is_that_of_one_device(two, one, case):
         assert torch.equal(two[0][case]["weights"][name], tensor), name
 
 
+def test_predictions_of_any_class_come_back_in_both_and_are_written_once(two, one):
+    expected = one["predict"]
+    assert len(expected["written"]) == 4  # three batches and the epoch
+    assert two[0]["predict"] == expected
+    assert two[1]["predict"] == {"predictions": expected["predictions"], "written": []}
+
+
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused")
