@@ -1,9 +1,11 @@
 """What a strategy needs of Lightning's loops and launchers, and no documented hook gives."""
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.overrides.distributed import _IndexBatchSamplerWrapper
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 from torch import Tensor
 from torch.distributed import Store
 from torch.optim import Optimizer
@@ -197,6 +200,18 @@ def unified_precision(name: str | int | None) -> str:
 def synchronizes_batchnorm(trainer: Trainer) -> bool:
     """Return whether `Trainer(sync_batchnorm=True)` was given, which its strategy alone knows."""
     return getattr(trainer.strategy, "_layer_sync", None) is not None
+
+
+def note_sigterm(trainer: Trainer, note: Callable[[int, FrameType | None], None]) -> None:
+    """Let SIGTERM call `note` in place of Lightning's notice, besides all handlers that there are.
+
+    Lightning's own handler broadcasts within the signal, which waits for a process that got none.
+    It is put in place after the strategy's setup; another handler that has replaced it stays.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, _HandlersCompose):
+        own = trainer._signal_connector._sigterm_notifier_fn
+        handler.signal_handlers = [note if one == own else one for one in handler.signal_handlers]
 
 
 def take_metrics(trainer: Trainer, told: Mapping[str, Tensor]) -> None:

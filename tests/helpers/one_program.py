@@ -1,14 +1,22 @@
 """LightningModules that keep state, and fits of them in which two processes could drift apart."""
 
 import os
+import signal
+import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
 from foreign import trainer
 from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.callbacks import BasePredictionWriter, EarlyStopping
+from lightning.pytorch.callbacks import (
+    BasePredictionWriter,
+    EarlyStopping,
+    OnExceptionCheckpoint,
+)
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric
@@ -389,6 +397,68 @@ def all_runs(result, pipeline, names):
         cut = {"cut": CUTS[name]} if pipeline and name in CUTS else {}
         saved[name] = fitted(RUNS[name], pipeline | cut)
     torch.save(saved, f"{result}-{os.environ.get('NODE_RANK', '0')}.pt")
+    return 0
+
+
+class Signalled(Callback):
+    """Sends SIGTERM to one process in the third batch of a hook."""
+
+    def __init__(self, rank, hook):
+        self.rank, self.hook, self.num = rank, hook, 0
+
+    def on_train_batch_start(self, trainer, *_):
+        self._count(trainer, "train")
+
+    def on_validation_batch_start(self, trainer, *_):
+        self._count(trainer, "validation")
+
+    def _count(self, trainer, hook):
+        self.num += hook == self.hook
+        if self.num == 3 and trainer.global_rank == self.rank:
+            self.num += 1
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def all_signals(result):
+    """Send SIGTERM to one process at a time; save how both ended, and what was written."""
+    ended = {}
+    for rank, hook in ((0, "train"), (1, "train"), (1, "validation")):
+        folder = Path(f"{result}-{rank}-{hook}")
+        callbacks = [Signalled(rank, hook), OnExceptionCheckpoint(folder)]
+        fit = trainer(
+            {"micro_batch_size": 2, "timeout_s": 20.0},
+            max_epochs=1000,
+            callbacks=callbacks,
+            enable_checkpointing=True,
+        )
+        data = DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2)
+        since = time.monotonic()
+        try:
+            fit.fit(PlateauOnEpochEnd(), data, data)
+        except SIGTERMException:
+            ended[f"{rank} in {hook}"] = [time.monotonic() - since, fit.global_step]
+    torch.save(ended, f"{result}-{os.environ['NODE_RANK']}.pt")
+    return 0
+
+
+class FailsOnRankZero(Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.is_global_zero:
+            raise ValueError("\n  \nboom in a callback")
+
+
+def failing(folder):
+    """Fail in one process, under a callback that writes a checkpoint then."""
+    callbacks = [FailsOnRankZero(), OnExceptionCheckpoint(folder)]
+    options = {"callbacks": callbacks, "enable_checkpointing": True}
+    fit = trainer({"micro_batch_size": 2, "timeout_s": 30.0}, **options)
+    data = DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2)
+    try:
+        fit.fit(Plain(), data)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        Path(f"{folder}-{fit.global_rank}.txt").write_text(said)
+        return 1
     return 0
 
 

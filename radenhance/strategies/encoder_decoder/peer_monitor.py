@@ -70,10 +70,10 @@ class PeerMonitor:
     def report(self, error: BaseException) -> None:
         """Tell the other processes why this one stops, which then needs no end by a timer."""
         with self._lock:
-            self._is_ending = True
+            has_told, self._is_ending = self._is_ending, True
             if self._exit_timer is not None:
                 self._exit_timer.cancel()
-        if isinstance(error, StageError):  # then another process has told it, or none listens
+        if has_told or isinstance(error, StageError):  # another process told it, or none listens
             return
         lines = [line for line in str(error).splitlines() if line.strip()]
         what = lines[0] if lines else type(error).__name__

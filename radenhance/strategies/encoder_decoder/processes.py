@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.seed import reset_seed
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero_only
 from torch import Tensor
@@ -51,6 +52,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         self._backend = process_group_backend
         self._doing = "the start"
         self._is_in_step = False
+        self._failed_with: BaseException | None = None
         self._monitor: PeerMonitor | None = None
 
     # what Lightning sets from Trainer(devices=..., num_nodes=...)
@@ -105,6 +107,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
                 f"pairs of them; use Trainer(devices=2) or Trainer(num_nodes=2)"
             )
         self._meet()
+        self._failed_with = None
         self._groups = Groups(self.timeout_s)
         self._peers = PeerGroup(self._groups.pair, self.root_device)
         self._monitor = PeerMonitor(
@@ -138,6 +141,8 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
 
     @override
     def watching(self) -> AbstractContextManager[None]:
+        if self._failed_with is not None:  # nobody answers any more
+            raise self._failed_with
         return self._monitor.watch() if self._monitor is not None else nullcontext()
 
     # between processes
@@ -201,6 +206,18 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         return bool(votes == self.world_size) if all else bool(votes)
 
     # the end
+
+    def fail(self, exception: BaseException) -> None:
+        """Tell the other processes why this one fails, and wait for them no more.
+
+        What stops all of them after the same batch is no failure, and they may still write a
+        checkpoint together.
+        """
+        if self._monitor is not None and not isinstance(
+            exception, SIGTERMException | KeyboardInterrupt
+        ):
+            self._monitor.report(exception)
+            self._failed_with = exception
 
     @override
     def on_exception(self, exception: BaseException) -> None:

@@ -140,6 +140,8 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self.model_to_device()
         if self.options.sharded:
             self._shard()
+        self._agreement = Agreement(self._peers, self.watching, self.fail)
+        callbacks_of(trainer).insert(0, self._agreement)
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
             self._agree_on_training(trainer)
@@ -174,8 +176,6 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         with self.watching():
             everyone = PeerGroup.of_all(self.root_device).gather(training_settings_of(trainer))
         check_agreement(everyone)
-        self._agreement = Agreement(self._peers, self.watching)
-        callbacks_of(trainer).insert(0, self._agreement)
 
     def _leave_writing_to_decoder(self, trainer: Trainer) -> None:
         """Let one process of a pair write predictions, which both have."""
