@@ -210,6 +210,7 @@ def _store(environment: ClusterEnvironment, host: str, timeout: timedelta) -> TC
         environment.world_size(),
         serves,
         timeout,
+        wait_for_workers=False,  # they are waited for by name
         multi_tenant=True,
         master_listen_fd=_listening(host, port) if serves else None,
     )

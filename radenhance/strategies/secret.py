@@ -104,8 +104,8 @@ def check_equal(store: Store, rank: int, num: int, backend: str) -> None:
             _wait_until_all_know(store, rank, num, "refused")
             raise UsageError(
                 f"rank {rank} has process_group_backend {backend}, rank {other} has "
-                f"{one_line(theirs.decode(errors='replace'), 20)}; give all processes the same, and "
-                f"GPUs, or none"
+                f"{one_line(theirs.decode(errors='replace'), 20)}; give all processes the same, "
+                f"and GPUs, or none"
             )
 
 

@@ -7,6 +7,7 @@ import time
 import warnings
 from datetime import timedelta
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch.distributed as dist
@@ -104,7 +105,7 @@ def test_meeting_nobody_says_where_it_waited():
 )
 def test_machines_without_a_secret_are_warned_once(monkeypatch, address, secret, warned):
     monkeypatch.setenv(SECRET, secret)
-    for name in ("_reached", "_take_place", "prove", "check_equal", "connect"):
+    for name in ("_choose_interface", "_reached", "_take_place", "prove", "check_equal", "connect"):
         monkeypatch.setattr(meeting, name, lambda *_, **__: None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -173,9 +174,10 @@ def test_two_processes_of_one_rank_are_told_apart(monkeypatch):
 @on_linux
 def test_the_interface_is_that_which_leads_to_the_first_machine(monkeypatch):
     assert meeting.interface_towards("127.0.0.1", 1) == "lo"
-    assert meeting.interface_towards("no-such-machine.invalid", 1) is None
     meeting._choose_interface("127.0.0.1", 1)
     assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
     meeting._choose_interface("127.0.0.1", 1)
     assert os.environ["GLOO_SOCKET_IFNAME"] == "eth7"
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror))
+    assert meeting.interface_towards("a-machine-without-a-name", 1) is None
