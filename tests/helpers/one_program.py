@@ -212,6 +212,15 @@ class OfStages(Plain):
         self.net = TwoLevels()
 
 
+class OfResnet(Plain):
+    """A U-Net whose first stage both devices can run."""
+
+    def __init__(self):
+        super().__init__()
+        options = NARROW | {"encoder_name": "resnet18"}
+        self.net = smp.Unet(encoder_weights=None, in_channels=1, classes=1, **options)
+
+
 class StopsEarly(Plain):
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)
@@ -235,9 +244,16 @@ RUNS = {
     "dropout": DropsOut,
     "early stopping": StopsEarly,
     "a network with stages": OfStages,
+    "a stem on both": OfResnet,
 }
-CUTS = {"a network with stages": "join"}
-NOT_ONE_DEVICE = {"dropout"}  # whose network draws from streams of its own
+OPTIONS_OF = {
+    "a network with stages": {"cut": "join"},
+    "a stem on both": {"stem_on_both": True},
+}
+NOT_EXACT = {
+    "dropout",  # whose network draws from streams of its own
+    "a stem on both",  # whose gradients are added in another order
+}
 
 
 class Backward(Plain):
@@ -394,8 +410,8 @@ def all_runs(result, pipeline, names):
     saved = {"predict": predicted(pipeline)}
     for name in names:
         torch.manual_seed(2)
-        cut = {"cut": CUTS[name]} if pipeline and name in CUTS else {}
-        saved[name] = fitted(RUNS[name], pipeline | cut)
+        options = OPTIONS_OF.get(name, {}) if pipeline else {}
+        saved[name] = fitted(RUNS[name], pipeline | options)
     torch.save(saved, f"{result}-{os.environ.get('NODE_RANK', '0')}.pt")
     return 0
 

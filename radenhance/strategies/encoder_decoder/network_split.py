@@ -39,12 +39,20 @@ class NetworkSplit:
     Args:
         module: LightningModule that keeps its network whole; both stages run parts of it.
         split_point: Name of the first stage of the second device, such as decoder0.
+        stem_on_both: Whether both devices run the first stage, whose skip is then not sent.
 
     Raises:
-        UsageError: The module has not exactly one U-Net, or no such stage to split at.
+        UsageError: The module has not exactly one network, no such stage to split at, or none that
+            both devices could run.
     """
 
-    def __init__(self, module: LightningModule, split_point: str = FIRST_DECODER_STAGE) -> None:
+    def __init__(
+        self,
+        module: LightningModule,
+        split_point: str = FIRST_DECODER_STAGE,
+        *,
+        stem_on_both: bool = False,
+    ) -> None:
         networks = networks_in(module)
         if len(networks) != 1:
             raise UsageError(
@@ -70,6 +78,16 @@ class NetworkSplit:
                 expected=f"a stage of this network but the first: {', '.join(names[1:])}",
             )
         self._index = names.index(split_point)
+        self.stem_on_both = stem_on_both
+        if stem_on_both and not (self._stages()[0].gives_skip and self._index > 1):
+            raise ParameterError(
+                "EncoderDecoderStrategy.stem_on_both",
+                got=True,
+                expected=f"False for this network, whose first device runs "
+                f"{', '.join(names[: self._index])}",
+                remedy="the first stage must give a skip, as that of a ResNet, and be followed by "
+                "others there",
+            )
         self._shapes: nn.Module | None = None
 
     @property
@@ -107,30 +125,41 @@ class NetworkSplit:
         stages = self._stages()
         skips: list[Tensor] = []
         features = self.techniques.run_stages(stages[: self._index], image, skips)
+        if self.stem_on_both:
+            del skips[0]
         return skips if self._ends_with_skip(stages) else [*skips, features]
 
-    def decode(self, received: list[Tensor]) -> Tensor:
+    def decode(self, received: list[Tensor], image: Tensor | None = None) -> Tensor:
         """Return the network's output, shape (N, C, H, W).
 
         Args:
             received: What `encode` returned.
+            image: The network's input, for a stem on both devices.
         """
         stages = self._stages()
         features = received[-1]
-        skips = received if self._ends_with_skip(stages) else received[:-1]
-        return self.techniques.run_stages(stages[self._index :], features, list(skips))
+        skips = list(received if self._ends_with_skip(stages) else received[:-1])
+        if self.stem_on_both:
+            assert image is not None
+            skips.insert(0, self.techniques.run_stages(stages[:1], image, []))
+        return self.techniques.run_stages(stages[self._index :], features, skips)
 
     def encoder_tensors(self) -> set[int]:
         """Return the ids of the parameters and buffers that only the encoder uses."""
         encoder = self._tensors(slice(0, self._index))
-        return encoder - self._tensors(slice(self._index, None))
+        return encoder - self._tensors(slice(self._index, None)) - self.tensors_of_both()
+
+    def tensors_of_both(self) -> set[int]:
+        """Return the ids of the parameters and buffers of the stage that both devices run."""
+        return self._tensors(slice(0, 1)) if self.stem_on_both else set()
 
     def tensors_elsewhere(self, stage: StageName) -> set[int]:
         """Return the ids of the parameters and buffers that only the other stage uses."""
         encoder = self.encoder_tensors()
         if stage == "decoder":
             return encoder
-        return {id(t) for t in (*self.network.parameters(), *self.network.buffers())} - encoder
+        every = {id(t) for t in (*self.network.parameters(), *self.network.buffers())}
+        return every - encoder - self.tensors_of_both()
 
     def input_of(self, step: Callable[[], Any]) -> Tensor:
         """Return the image with which `step` calls the network; the step goes no further.

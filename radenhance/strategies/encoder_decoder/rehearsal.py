@@ -66,7 +66,7 @@ class StagePasses:
     ) -> None:
         self._run = run
         self._phase_ended: PhaseEnded = ignore_phase
-        self.split = NetworkSplit(run.module, options.cut)
+        self.split = NetworkSplit(run.module, options.cut, stem_on_both=options.stem_on_both)
         self.elsewhere = self.split.tensors_elsewhere(stage)
         peers = LoopbackPeers(pair, DEVICE)
         self._step = SharedStep(

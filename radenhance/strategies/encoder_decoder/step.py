@@ -217,6 +217,7 @@ class SharedStep:
         """Run the network; return its outputs, and finish the steps, on the decoder alone."""
         source = GROUP_RANK["encoder"]
         outputs: list[Tensor] = []
+        images: list[Tensor] = []
         if self._stage == "encoder":
             with self._tried():
                 spec, images = self._spec(steps, trains=trains)
@@ -228,8 +229,11 @@ class SharedStep:
             outputs.append(output.detach().clone())  # a step may work in place
             return finish(self._result(steps[number], output))
 
+        if self._split.stem_on_both:
+            with self._tried(), self._precision.forward_context():
+                images = [self._split.input_of(step) for step in steps]
         spec = BatchSpec.from_json(self._peers.broadcast(None, source=source))
-        self._schedules.decode(spec, finish_one)
+        self._schedules.decode(spec, finish_one, images)
         return outputs
 
     def _follow(self, steps: Steps, output: Tensor, finish: Callable[[Any], Tensor]) -> None:

@@ -97,6 +97,8 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             auto, `radenhance fit` takes the one with which the fuller GPU needs least.
         bfloat16_transfer: Whether float32 features and gradients are sent as bfloat16: half the
             bytes, not exact.
+        stem_on_both: Whether the decoder's device runs the first stage of a ResNet, too, whose skip
+            is two thirds of the bytes; the sum of its gradients is rounded in another order.
         sharded: Whether parameters, gradients and optimizer state are sharded over the pipelines,
             of which there must be several (FSDP2): less memory, more traffic between them.
         process_group_backend: nccl or gloo, or null for the one that suits the device.
@@ -113,11 +115,14 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         cut: str = FIRST_DECODER_STAGE,
         bfloat16_transfer: bool = False,
         sharded: bool = False,
+        stem_on_both: bool = False,
         process_group_backend: str | None = None,
         timeout_s: float = 600.0,
     ) -> None:
         super().__init__(process_group_backend, timeout_s)
-        self.options = PipelineOptions(micro_batch_size, schedule, cut, bfloat16_transfer, sharded)
+        self.options = PipelineOptions(
+            micro_batch_size, schedule, cut, bfloat16_transfer, stem_on_both, sharded
+        )
 
     # before a fit
 
@@ -128,7 +133,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self.accelerator.setup(trainer)
         refuse_unsupported(trainer, module)
         self.options.check(self.num_pipelines)
-        self._split = NetworkSplit(module, self.options.cut)
+        self._split = NetworkSplit(module, self.options.cut, stem_on_both=self.options.stem_on_both)
         with self.watching():
             settings = settings_of(self.options, self._split.techniques, trainer, module)
             check_agreement(PeerGroup.of_all(self.root_device).gather(settings))
@@ -184,11 +189,12 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             callbacks[:] = [one for one in callbacks if not isinstance(one, BasePredictionWriter)]
 
     def _of_both(self) -> set[int]:
-        """Return the ids of parameters outside the network, where the decoder counts them."""
+        """Return the ids of parameters with gradients in both, which the decoder counts."""
         if self.stage_name == "decoder":
             return set()
         inside = {id(parameter) for parameter in self._split.network.parameters()}
-        return {id(parameter) for parameter in self._module.parameters()} - inside
+        outside = {id(parameter) for parameter in self._module.parameters()} - inside
+        return outside | self._split.tensors_of_both()
 
     def _shard(self) -> None:
         refuse_unsharded_techniques(self._split.techniques)
@@ -259,6 +265,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             with self._in_step():
                 result = self._step.train(batch, batch_idx, *more, num_accumulated=num)
             if not is_accumulating(trainer):
+                self._add_gradients_of_both()
                 self._average_gradients()
                 self._agreement.share_groups(self.optimizers)
         loss = result["loss"] if isinstance(result, dict) else result
@@ -282,6 +289,15 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self._doing = f"{kind} batch {batch_idx}"
         with self.watching(), self._in_step():
             return self._step.evaluate(f"{kind}_step", batch, batch_idx, *more)
+
+    def _add_gradients_of_both(self) -> None:
+        """Add up what each device's later stages give for the stage that both run."""
+        both = self._split.tensors_of_both()
+        for parameter in self._module.parameters():
+            if id(parameter) in both and parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = parameter.new_zeros(parameter.shape)
+                dist.all_reduce(parameter.grad, group=self._groups.pair)
 
     def _average_gradients(self) -> None:
         if self.num_pipelines == 1:
