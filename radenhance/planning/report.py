@@ -161,7 +161,7 @@ def _breakdown(stages: Mapping[str, StepPlan]) -> list[str]:
 def _traffic(answer: Answer, plan: PipelinePlan) -> str:
     return (
         f"sent in a step: features {in_mib(plan.features_bytes)}, gradients "
-        f"{in_mib(plan.gradients_bytes)}, images {in_mib(plan.batch_bytes)}; "
+        f"{in_mib(plan.gradients_bytes)}, images {in_mib(plan.batch_bytes + plan.output_bytes)}; "
         f"{answer.network_seconds:.2f} s at {answer.network_gbit:g} Gbit/s"
     )
 

@@ -1,9 +1,24 @@
 """Two processes are one program: whatever users keep and decide is the same in both, or refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from one_program import NOT_EXACT, REFUSED, RUNS, all_refusals, all_runs
 from processes import run, run_nodes
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_documentation_has_a_row_for_each_case_and_no_other():
+    text = (ROOT / "docs/reference/strategies.md").read_text()
+    _, _, table = text.partition(
+        "| behaviour | one device | encoder | decoder |\n|---|---|---|---|\n"
+    )
+    rows = [line.split(" | ") for line in table.split("\n\n")[0].splitlines()]
+    assert [row[0].removeprefix("| ") for row in rows] == [*RUNS, *REFUSED]
+    refused = {row[0].removeprefix("| ") for row in rows if row[-1].startswith("refused")}
+    assert refused == REFUSED.keys()
 
 
 @pytest.fixture(scope="module")
