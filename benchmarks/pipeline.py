@@ -82,7 +82,8 @@ def encoder_share_and_bytes(encoder: str, size: int, steps: int) -> tuple[float,
     forward = split.encode(batch["raw"])
     features = sum(tensor.nbytes for tensor in forward)
     gradients = sum(tensor.nbytes for tensor in forward if tensor.requires_grad)
-    return share, features + gradients + 2 * batch["raw"].nbytes  # raw and target, from the decoder
+    # raw, target and output, from the decoder
+    return share, features + gradients + 3 * batch["raw"].nbytes
 
 
 def print_times(encoder: str, size: int, steps: int) -> None:

@@ -1,9 +1,11 @@
 """What a strategy needs of Lightning's loops and launchers, and no documented hook gives."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
@@ -13,8 +15,11 @@ from lightning.fabric.utilities.distributed import _init_dist_connection
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.overrides.distributed import _IndexBatchSamplerWrapper
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
+from torch import Tensor
 from torch.distributed import Store
 from torch.optim import Optimizer
 from typing_extensions import override
@@ -252,3 +257,49 @@ def unified_precision(name: str | int | None) -> str:
     The trainer alone knows them, and tells only what plugin it makes of one.
     """
     return str(_convert_precision_to_unified_args(name or "32-true"))  # type: ignore[arg-type]
+
+
+def synchronizes_batchnorm(trainer: Trainer) -> bool:
+    """Return whether `Trainer(sync_batchnorm=True)` was given, which its strategy alone knows."""
+    return getattr(trainer.strategy, "_layer_sync", None) is not None
+
+
+def note_sigterm(trainer: Trainer, note: Callable[[int, FrameType | None], None]) -> None:
+    """Let SIGTERM call `note` in place of Lightning's notice, besides all handlers that there are.
+
+    Lightning's own handler broadcasts within the signal, which waits for a process that got none.
+    It is put in place after the strategy's setup; another handler that has replaced it stays.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, _HandlersCompose):
+        own = trainer._signal_connector._sigterm_notifier_fn
+        handler.signal_handlers = [note if one == own else one for one in handler.signal_handlers]
+
+
+def take_metrics(trainer: Trainer, told: Mapping[str, Tensor]) -> None:
+    """Let monitors and progress bars see values of another process's `trainer.callback_metrics`.
+
+    That property is computed from what was logged, each time it is read.
+    """
+    connector, results = trainer._logger_connector, trainer._results
+    if results is not None:
+        for metric in results.values():
+            _, name = results._forked_name(metric, on_step=False)
+            if name in told and metric._computed is not None:
+                metric._computed = told[name]
+    connector._callback_metrics.update(told)
+    logged = connector._logged_metrics
+    logged.update({name: told[name] for name in logged.keys() & told.keys()})
+
+
+def samples_seen(loader: Any) -> list[list[int]] | None:
+    """Return the list in which Lightning notes each batch's samples for prediction writers.
+
+    It wraps the loader's sampler for that, in predictions alone, and makes the list when the loader
+    is read. None in other runs.
+    """
+    sampler = getattr(loader, "batch_sampler", None)
+    if not isinstance(sampler, _IndexBatchSamplerWrapper):
+        return None
+    seen: list[list[int]] = vars(sampler).setdefault("seen_batch_indices", [])
+    return seen

@@ -13,12 +13,14 @@ A unit is a residual block, or convolution, BatchNorm and ReLU. What has no para
 (pooling, upsampling, concatenation) is what the unit after it does first, so that its output need
 not live longer than that unit. An encoder that is not a ResNet is one stage of one unit.
 
-A network with a part for which there is no stage is refused. That the others are the library's
-operations is not taken on trust: `comparison.py` compares both.
+A network of another kind names its stages itself (`Staged`). A U-Net with a part for which there is
+no stage is refused. That the others are the library's operations is not taken on trust:
+`comparison.py` compares both.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import segmentation_models_pytorch as smp
 import torch
@@ -146,6 +148,20 @@ class SkipsAndFeatures:
         return tuple(self.encoder(image)[1:])
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """A network that names its stages itself.
+
+    Its `forward(image)` returns `run_stages(self.stages(), image)`.
+    """
+
+    stride: int
+    """Input pixels per pixel of its smallest map; sides of images must be multiples of it."""
+
+    def stages(self) -> list[Stage]:
+        """Return the stages in the order in which they run, each skip given and taken once."""
+
+
 def run_stages(
     stages: Sequence[Stage], features: Tensor, skips: list[Tensor] | None = None
 ) -> Tensor:
@@ -171,12 +187,34 @@ def run_stages(
     return features
 
 
-def stages_of(unet: smp.Unet) -> list[Stage]:
-    """Return the stages of a U-Net in the order in which they run.
+def networks_in(module: nn.Module) -> list[nn.Module]:
+    """Return the networks that can be taken apart and are trained, none within another one."""
+    found: list[nn.Module] = []
+    for part in module.modules():
+        inside = any(part is one for network in found for one in network.modules())
+        trained = any(parameter.requires_grad for parameter in part.parameters())
+        if isinstance(part, Staged | smp.Unet) and trained and not inside:
+            found.append(part)
+    return found
+
+
+def stride_of(network: nn.Module) -> int:
+    """Return of what the sides of a network's images must be multiples."""
+    return network.stride if isinstance(network, Staged) else 2**NUM_LEVELS
+
+
+def stages_of(unet: nn.Module) -> list[Stage]:
+    """Return the stages of a network in the order in which they run.
+
+    Args:
+        unet: A `Staged` network, or a U-Net of segmentation-models-pytorch.
 
     Raises:
         UsageError: It has a part for which there is no stage.
     """
+    if isinstance(unet, Staged):
+        return unet.stages()
+    assert isinstance(unet, smp.Unet)
     _refuse_other_parts(unet)
     encoder, center = unet.encoder, unet.decoder.center
     known = isinstance(encoder, ResNetEncoder)

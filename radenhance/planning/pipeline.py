@@ -23,6 +23,8 @@ class PipelinePlan:
         features_bytes: Bytes from the encoder to the decoder.
         gradients_bytes: Bytes back.
         batch_bytes: Bytes of the batch, which the decoder's process reads and broadcasts.
+        output_bytes: Bytes of the network's output, with which both processes finish the step.
+        num_micro_batches: Micro-batches of the batch.
     """
 
     cut: str
@@ -30,6 +32,17 @@ class PipelinePlan:
     features_bytes: int
     gradients_bytes: int
     batch_bytes: int
+    output_bytes: int
+    num_micro_batches: int
+
+    @property
+    def computing_seconds(self) -> float:
+        """Time of a step's computing on the card that `traffic` describes.
+
+        One micro-batch goes through the quicker stage while the other one has nothing to do.
+        """
+        quicker, slower = sorted(plan.seconds for plan in self.stages.values())
+        return slower + quicker / self.num_micro_batches
 
     @property
     def fuller(self) -> StepPlan:
@@ -49,7 +62,7 @@ class PipelinePlan:
     @property
     def sent_bytes(self) -> int:
         """Bytes that cross the network in a step."""
-        return self.features_bytes + self.gradients_bytes + self.batch_bytes
+        return self.features_bytes + self.gradients_bytes + self.batch_bytes + self.output_bytes
 
 
 def strategy_of(run: PlannedRun) -> EncoderDecoderStrategy | None:
@@ -95,7 +108,8 @@ def _best(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> Pipe
     best = _plan(run, strategy.cut_before(FIRST_DECODER_STAGE), size)
     encoder_is_fuller = best.fuller is best.stages["encoder"]
     index = names.index(FIRST_DECODER_STAGE)
-    candidates = names[index - 1 : 0 : -1] if encoder_is_fuller else names[index + 1 : -1]
+    first = 1 if strategy.options.stem_on_both else 0  # which is no cut for a stem on both devices
+    candidates = names[index - 1 : first : -1] if encoder_is_fuller else names[index + 1 : -1]
     for name in candidates:
         plan = _plan(run, strategy.cut_before(name), size)
         if plan.peak_bytes >= best.peak_bytes:
@@ -125,4 +139,6 @@ def _plan(run: PlannedRun, strategy: EncoderDecoderStrategy, size: Size) -> Pipe
         features_bytes=num * spec.skips.num_bytes,
         gradients_bytes=num * spec.skips.num_gradient_bytes,
         batch_bytes=sum(tensor.nbytes for tensor in batch),
+        output_bytes=num * spec.image.on_meta().nbytes,  # one channel in and out
+        num_micro_batches=num,
     )

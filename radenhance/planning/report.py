@@ -8,9 +8,15 @@ from radenhance.planning.pipeline import PipelinePlan
 from radenhance.planning.planned_run import Size
 from radenhance.planning.search import Candidate
 from radenhance.planning.step_plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan
+from radenhance.planning.traffic import OPERATIONS_PER_SECOND
 from radenhance.units import in_mib
 
 PAPER_NETWORK_GBIT = 10.0
+
+MUCH_WAITING = 1 / 3
+"""Share of a step from which on the network is warned of."""
+
+LESS_TO_SEND = "--trainer.strategy.stem_on_both true and --trainer.strategy.bfloat16_transfer true"
 
 MEANING = {
     "weights": "weights and statistics",
@@ -48,6 +54,13 @@ class Answer:
         sent = self.plan.sent_bytes if isinstance(self.plan, PipelinePlan) else 0
         return sent * 8 / (self.network_gbit * 1e9)
 
+    @property
+    def network_share(self) -> float:
+        """Share of a step's time in which devices wait for the network, on a card of `traffic`."""
+        if not isinstance(self.plan, PipelinePlan):
+            return 0.0
+        return self.network_seconds / (self.network_seconds + self.plan.computing_seconds)
+
 
 def as_text(answer: Answer, title: str) -> str:
     """Return the plan as a table, the verdict, and the recipes that were searched."""
@@ -58,6 +71,8 @@ def as_text(answer: Answer, title: str) -> str:
         stages = {str(stage): of_stage for stage, of_stage in plan.stages.items()}
         lines = [f"{'':<30}" + "".join(f"{stage:>12}" for stage in stages), *_breakdown(stages)]
         lines += ["", _traffic(answer, plan)]
+        if answer.network_share > MUCH_WAITING:
+            lines.append(_waiting(answer, plan))
     else:
         stages = {"": plan}
         lines = _breakdown(stages)
@@ -80,6 +95,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
             "stages": stages,
             "sent_bytes": plan.sent_bytes,
             "network_seconds": answer.network_seconds,
+            "network_share": answer.network_share,
             "needed_bytes": plan.needed_bytes,
         }
     found = [
@@ -145,8 +161,20 @@ def _breakdown(stages: Mapping[str, StepPlan]) -> list[str]:
 def _traffic(answer: Answer, plan: PipelinePlan) -> str:
     return (
         f"sent in a step: features {in_mib(plan.features_bytes)}, gradients "
-        f"{in_mib(plan.gradients_bytes)}, images {in_mib(plan.batch_bytes)}; "
+        f"{in_mib(plan.gradients_bytes)}, images {in_mib(plan.batch_bytes + plan.output_bytes)}; "
         f"{answer.network_seconds:.2f} s at {answer.network_gbit:g} Gbit/s"
+    )
+
+
+def _waiting(answer: Answer, plan: PipelinePlan) -> str:
+    """Say how much of a step is waiting for the network, and what shortens it."""
+    wait, whole = (
+        1000 * seconds
+        for seconds in (answer.network_seconds, answer.network_seconds + plan.computing_seconds)
+    )
+    return (
+        f"waiting for the network: {wait:.0f} of about {whole:.0f} ms a step (a card of "
+        f"{OPERATIONS_PER_SECOND / 1e12:g} TFLOP/s); less is sent with {LESS_TO_SEND}"
     )
 
 

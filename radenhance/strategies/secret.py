@@ -18,6 +18,7 @@ from datetime import timedelta
 from torch.distributed import Store
 
 from radenhance.errors import UsageError
+from radenhance.foreign_text import one_line
 
 SECRET = "RADENHANCE_SECRET"  # pragma: allowlist secret
 """Environment variable with the secret of a run, the same on all machines."""
@@ -84,6 +85,30 @@ def prove(store: Store, rank: int, num: int, secret: str | None) -> None:
     store.set(_key("done", rank), "")
 
 
+def check_equal(store: Store, rank: int, num: int, backend: str) -> None:
+    """Refuse processes that would connect in different ways; every process calls it.
+
+    Args:
+        store: Where the processes meet.
+        rank: Rank of this process.
+        num: Number of processes.
+        backend: Name of the backend of this process.
+
+    Raises:
+        UsageError: On every process; some have another backend.
+        RuntimeError: Another process did not come.
+    """
+    backends = _exchanged(store, "backend", rank, num, backend)
+    for other, theirs in enumerate(backends):
+        if theirs != backend.encode():
+            _wait_until_all_know(store, rank, num, "refused")
+            raise UsageError(
+                f"rank {rank} has process_group_backend {backend}, rank {other} has "
+                f"{one_line(theirs.decode(errors='replace'), 20)}; give all processes the same, "
+                f"and GPUs, or none"
+            )
+
+
 def _proof(secret: str | None, rank: int, nonces: list[bytes]) -> str:
     if secret is None:
         return NONE
@@ -98,11 +123,11 @@ def _exchanged(store: Store, name: str, rank: int, num: int, content: str) -> li
     return [*before, content.encode(), *after]
 
 
-def _wait_until_all_know(store: Store, rank: int, num: int) -> None:
+def _wait_until_all_know(store: Store, rank: int, num: int, name: str = "done") -> None:
     """Wait, as the process that serves the store would take it from those that still read."""
     with suppress(RuntimeError):  # a stranger does not say that it has read
-        store.set(_key("done", rank), "")
-        store.wait([_key("done", other) for other in range(num)], FAREWELL)
+        store.set(_key(name, rank), "")
+        store.wait([_key(name, other) for other in range(num)], FAREWELL)
 
 
 def _key(name: str, rank: int) -> str:

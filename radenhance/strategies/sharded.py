@@ -72,7 +72,7 @@ class FullyShardedStrategy(PartitionedStrategy, ReplicatedStrategy):
         wanted = {id(parameter) for parameter in module.parameters()}
         assert dist.group.WORLD is not None
         mesh = mesh_of(dist.group.WORLD, self.root_device)
-        shard(NetworkSplit(module).unet, wanted, mesh)
+        shard(NetworkSplit(module).network, wanted, mesh)
 
     @property
     def _module(self) -> LightningModule:
@@ -100,7 +100,7 @@ class FullyShardedStrategy(PartitionedStrategy, ReplicatedStrategy):
             assert dist.group.WORLD is not None
             mesh = mesh_of(dist.group.WORLD, torch.device("cpu"))
             with run.mode:
-                shard(split.unet, {id(p) for p in run.module.parameters()}, mesh)
+                shard(split.network, {id(p) for p in run.module.parameters()}, mesh)
             yield WholePasses(run.module, run.precision)
 
     @override

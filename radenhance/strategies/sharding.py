@@ -12,7 +12,6 @@ scattered, so that each has its own shard:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import ParallelStrategy
@@ -56,7 +55,7 @@ def mesh_of(group: ProcessGroup, device: torch.device) -> DeviceMesh:
     return DeviceMesh.from_group(group, device.type, mesh_dim_names=("replica",))
 
 
-def shard(unet: smp.Unet, wanted: set[int], mesh: DeviceMesh) -> None:
+def shard(unet: nn.Module, wanted: set[int], mesh: DeviceMesh) -> None:
     """Shard the parameters of a network's parts, but for parts that are sharded already.
 
     Args:
@@ -141,7 +140,7 @@ def end_in_place(strategy: ParallelStrategy) -> None:
     strategy.checkpoint_io.teardown()
 
 
-def _parts(unet: smp.Unet) -> list[nn.Module]:
+def _parts(unet: nn.Module) -> list[nn.Module]:
     units = [unit for stage in MemoryTechniques().stages_of(unet) for unit in stage.units]
     modules = [module for unit in units for module in unit.modules]
     return [module for module in modules if next(module.parameters(), None) is not None]

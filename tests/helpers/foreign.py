@@ -96,16 +96,14 @@ def loader(num, batch_size, size=32):
 
 def trainer(pipeline, **options):
     """A silent trainer of one device, or of two with the strategy."""
+    silent = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     two = {"strategy": EncoderDecoderStrategy(**pipeline), "num_nodes": 2} if pipeline else {}
-    return Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{**two, **options},
-    )
+    return Trainer(accelerator="cpu", devices=1, **{**silent, **two, **options})
 
 
 def everything(result, pipeline):

@@ -49,6 +49,7 @@ CASES = {
     "gpipe": ["--trainer.strategy.cut=decoder1", "--trainer.strategy.schedule=gpipe"],
     "64-true": ["--trainer.strategy.cut=layer4", "--trainer.precision=64-true"],
     "checkpointing": ["--trainer.precision=bf16-mixed", "--model.memory.checkpointing=unit"],
+    "stem on both": ["--trainer.strategy.stem_on_both=true"],
     "correction": ["--model.output=correction", "--model.l1_share=0.16"],
 }
 
@@ -83,7 +84,19 @@ def test_bytes_that_are_sent_are_those_of_the_skips(plain):
     per_pixel = 64 / 4 + 64 / 16 + 128 / 64 + 256 / 256 + 512 / 1024  # channels / stride squared
     assert plain.features_bytes == plain.gradients_bytes == 3 * 4 * 128**2 * per_pixel
     assert plain.batch_bytes == 3 * (2 * 4 + 1) * 128**2  # raw and target, and the field in bytes
-    assert plain.sent_bytes == 2 * plain.features_bytes + plain.batch_bytes
+    assert plain.output_bytes == 3 * 4 * 128**2
+    assert plain.sent_bytes == 2 * plain.features_bytes + plain.batch_bytes + plain.output_bytes
+
+
+def test_a_stem_on_both_devices_leaves_a_third_to_send(plain):
+    stem = plan_of("--data.batch_size=3", "--trainer.strategy.stem_on_both=true")
+    assert plain.features_bytes / stem.features_bytes == pytest.approx(23.5 / 7.5)
+    assert plain.gradients_bytes / stem.gradients_bytes == pytest.approx(23.5 / 7.5)
+
+
+def test_no_cut_is_chosen_at_which_there_is_no_stem_to_run_on_both():
+    run = run_of("--trainer.strategy.cut=auto", "--trainer.strategy.stem_on_both=true")
+    assert best_cut(run, strategy_of(run), (32, 32)) != "layer1"
 
 
 def test_bfloat16_transfer_halves_what_is_sent(plain):

@@ -26,7 +26,7 @@ def plan_of(peak_mib, host_mib=0, seconds=1.0):
 
 
 ONE = plan_of(100)
-TWO = PipelinePlan("decoder1", {"encoder": ONE, "decoder": plan_of(200)}, 30, 20, 10)
+TWO = PipelinePlan("decoder1", {"encoder": ONE, "decoder": plan_of(200)}, 30, 20, 10, 0, 1)
 NEEDED = 105 * MIB + CONTEXT_BYTES
 
 
@@ -47,6 +47,14 @@ def test_two_devices_have_a_column_each_and_what_they_send():
     assert f"  backward{'100 MiB':>32}{'200 MiB':>12}" in text
     assert f"  rise in the backward phase{'45 MiB':>14}{'145 MiB':>12}" in text
     assert "480.00 s at 1e-09 Gbit/s" in text
+
+
+def test_a_slow_network_is_warned_of_with_what_sends_less():
+    slow = as_text(Answer((64, 64), TWO, None, network_gbit=60 * 8 / 1.5e9), "resnet18")
+    assert "waiting for the network: 1500 of about 3500 ms a step (a card of 10 TFLOP/s)" in slow
+    assert "--trainer.strategy.stem_on_both true" in slow
+    quick = as_text(Answer((64, 64), TWO, None, network_gbit=60 * 8 / 0.9e9), "resnet18")
+    assert "waiting" not in quick
 
 
 def test_each_device_gets_its_verdict():

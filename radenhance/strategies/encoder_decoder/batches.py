@@ -34,10 +34,21 @@ def micro_batches(batch: Any, size: int) -> list[Any]:
     Args:
         batch: Dicts, lists and tuples of tensors.
         size: Samples of a part, a divisor of the batch's length.
+
+    Raises:
+        UsageError: Images of the batch are not as many as its first tensor has.
     """
     num = num_samples(batch)
     if num == size:
         return [batch]
+    lengths = {len(tensor) for tensor in leaves_in(batch, Tensor) if tensor.ndim > 2} | {num}
+    if len(lengths) > 1:
+        numbers = " and ".join(map(str, sorted(lengths)))
+        raise UsageError(
+            f"the images of a batch are {numbers}, expected as many in each of its parts, which "
+            f"are divided into micro-batches; use loaders of one batch size, or "
+            f"EncoderDecoderStrategy(micro_batch_size={num})"
+        )
     return [_part(batch, num, slice(i, i + size)) for i in range(0, num, size)]
 
 

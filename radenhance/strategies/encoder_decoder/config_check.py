@@ -1,5 +1,6 @@
 """Whether all processes were started alike, found out before anything is trained."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -7,13 +8,26 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import (
+    OnExceptionCheckpoint,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.optim import Optimizer
 
 from radenhance import __version__
-from radenhance.compat.lightning import callbacks_of
+from radenhance.compat.lightning import callbacks_of, synchronizes_batchnorm
 from radenhance.errors import UsageError
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.strategies.encoder_decoder.options import PipelineOptions
+
+DECIDED_HERE = {
+    "backward": "forward and backward passes of both processes are one",
+    "configure_gradient_clipping": "each process has gradients of one half of the network; use "
+    "Trainer(gradient_clip_val=...), which takes the norm of both",
+}
+"""Methods of a LightningModule that are not called, or would see one half -> why."""
 
 
 def refuse_unsupported(trainer: Trainer, module: LightningModule) -> None:
@@ -22,19 +36,77 @@ def refuse_unsupported(trainer: Trainer, module: LightningModule) -> None:
     Raises:
         UsageError: The message names it, and what to use instead.
     """
-    fits = trainer.state.fn == "fit"
-    if fits and not module.automatic_optimization:
+    if trainer.state.fn != "fit":
+        return
+    name = type(module).__name__
+    if not module.automatic_optimization:
         raise UsageError(
-            f"{type(module).__name__}.automatic_optimization is False, expected True: the strategy "
+            f"{name}.automatic_optimization is False, expected True: the strategy "
             f"encoder_decoder runs the backward pass itself"
+        )
+    for method, why in DECIDED_HERE.items():
+        if getattr(type(module), method) is not getattr(LightningModule, method):
+            raise UsageError(
+                f"{name} overrides {method}, which it cannot under the strategy encoder_decoder: "
+                f"{why}"
+            )
+    if synchronizes_batchnorm(trainer):
+        raise UsageError(
+            "Trainer(sync_batchnorm=True) is not for the strategy encoder_decoder, whose BatchNorm "
+            "sees one micro-batch; use EncoderDecoderStrategy(micro_batch_size=...)"
         )
     averaging = (StochasticWeightAveraging, WeightAveraging)
     for callback in callbacks_of(trainer):
-        if fits and isinstance(callback, averaging):
+        if isinstance(callback, averaging):
             raise UsageError(
                 f"the strategy encoder_decoder cannot run {type(callback).__name__}, which would "
                 f"average the weights of one device only; use WeightAverage.kind"
             )
+
+
+def refuse_joint_optimizer(optimizer: Optimizer) -> None:
+    """Refuse an optimizer whose step of a parameter depends on the gradients of others.
+
+    Each process has one half of the parameters. What the optimizer does is tried out on two numbers
+    of its own.
+
+    Raises:
+        UsageError: It is such an optimizer.
+    """
+    name = type(optimizer).__name__
+    if isinstance(optimizer, torch.optim.LBFGS):
+        alone = False
+    else:
+        try:
+            alone = _stepped(optimizer, 1.0) == _stepped(optimizer, 100.0)
+        except Exception as error:  # any optimizer's own
+            rank_zero_warn(
+                f"whether {name} treats each parameter by itself cannot be found out ({error}); "
+                f"under the strategy encoder_decoder each process has one half of them"
+            )
+            return
+    if not alone:
+        raise UsageError(
+            f"{name} computes with all gradients together, and under the strategy encoder_decoder "
+            f"each process has those of one half of the network; use an optimizer that treats each "
+            f"parameter by itself, such as AdamW or SGD"
+        )
+
+
+def _stepped(optimizer: Optimizer, other: float) -> float:
+    """Return where steps take a parameter beside another one with the gradient `other`."""
+    speed = ("foreach", "fused", "capturable", "differentiable")
+    options = {name: value for name, value in optimizer.defaults.items() if name not in speed}
+    accepted = inspect.signature(type(optimizer)).parameters
+    options = {name: value for name, value in options.items() if name in accepted}
+    here, there = (torch.nn.Parameter(torch.ones(1)) for _ in range(2))
+    tried = type(optimizer)([here, there], **options)
+    for group in tried.param_groups:
+        group["lr"] = 0.1
+    for gradient in (1.0, 0.5):
+        here.grad, there.grad = torch.tensor([gradient]), torch.tensor([other * gradient])
+        tried.step()
+    return here.item()
 
 
 def settings_of(
@@ -70,6 +142,39 @@ def settings_of(
     return {name: str(value) for name, value in together.items()}
 
 
+def training_settings_of(trainer: Trainer) -> dict[str, str]:
+    """Return by name what all processes must have in common of optimizers and schedules.
+
+    It is known once they are made.
+    """
+    settings: dict[str, Any] = {}
+    for number, optimizer in enumerate(trainer.optimizers):
+        settings[f"optimizer {number}"] = type(optimizer).__qualname__
+        for i, group in enumerate(optimizer.param_groups):
+            of_group = {"parameters": [tuple(p.shape) for p in group["params"]], **plain(group)}
+            settings |= {f"param_groups[{i}] {name}": value for name, value in of_group.items()}
+    for config in trainer.lr_scheduler_configs:
+        name = f"lr_scheduler {type(config.scheduler).__qualname__}"
+        settings |= {f"{name} {key}": value for key, value in plain(vars(config)).items()}
+        settings |= {
+            f"{name} {key}": value for key, value in plain(config.scheduler.state_dict()).items()
+        }
+    return {name: str(value) for name, value in settings.items()}
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are numbers, strings, None, or lists, tuples and dicts of these."""
+    return {name: value for name, value in values.items() if name != "params" and _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, [*value.keys(), *value.values()]))
+    if isinstance(value, list | tuple):
+        return not hasattr(value, "_fields") and all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
+
+
 def check_agreement(everyone: Sequence[Mapping[str, str]]) -> None:
     """Refuse processes with different settings; every process of the run calls it.
 
@@ -91,6 +196,13 @@ def check_agreement(everyone: Sequence[Mapping[str, str]]) -> None:
 
 
 def _settings_of(callback: Callback) -> str:
-    name = type(callback).__name__
-    # Lightning's own name folders in theirs, which may differ
-    return callback.state_key if type(callback).__module__.startswith("radenhance.") else name
+    if isinstance(callback, OnExceptionCheckpoint):  # names a folder, which may differ
+        return type(callback).__name__
+    # a user's own may note the time or the host
+    of_library = type(callback).__module__.startswith("lightning.")
+    known = {
+        name: value
+        for name, value in vars(callback).items()
+        if not name.startswith("_") and type(value) in (bool, int, float)
+    }
+    return f"{callback.state_key} {known}" if of_library and known else callback.state_key

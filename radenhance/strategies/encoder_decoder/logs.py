@@ -1,7 +1,9 @@
-"""What the decoder's step logs, logged by both processes.
+"""What a step logs, logged by both processes with the decoder's values.
 
 Schedulers, checkpoints, early stopping and progress bars of both processes then see what they would
-see on one device. Values of a batch's micro-batches are reduced as `self.log` reduces steps.
+see on one device, whatever the arithmetic of the other device. Values of a batch's micro-batches
+are reduced as `self.log` reduces steps. A metric is updated by both processes, which both run the
+step to its end.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +15,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torchmetrics import Metric
 
-from radenhance.compat.torchmetrics import metric_state, set_metric_state
 from radenhance.errors import UsageError
 from radenhance.strategies.tensor_meta import not_understood
 
 Entry = tuple[str, Any, dict[str, Any]]
 """Name, value and options of one call of `self.log`."""
+
+METRIC = "metric"
+"""Key of the attribute's name, in place of a value that is a metric."""
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
@@ -56,14 +60,15 @@ def capture_logs(module: LightningModule) -> Iterator[list[Entry]]:
 
 
 def combined(entries: Sequence[Entry], module: LightningModule) -> list[Entry]:
-    """Return one entry for each name; its value is a number or the state of a metric.
+    """Return one entry for each name; its value is a number or names a metric.
 
     Args:
         entries: What the steps of all micro-batches logged.
         module: Owner of the metrics among the values.
 
     Raises:
-        UsageError: A value's reduce_fx is not mean, sum, min or max.
+        UsageError: A value's reduce_fx is not mean, sum, min or max; or a metric is not the
+            module's.
     """
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -74,7 +79,7 @@ def combined(entries: Sequence[Entry], module: LightningModule) -> list[Entry]:
 def log_all(entries: Sequence[Entry], module: LightningModule) -> None:
     """Log entries that `combined` returned here or in another process."""
     for name, value, options in entries:
-        logged = _restored(value, module) if isinstance(value, dict) else value
+        logged = _metric(value, module) if isinstance(value, dict) else value
         module.log(name, logged, **options)
 
 
@@ -83,7 +88,7 @@ def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
     wanted = options.get("reduce_fx", "mean")
     reduce_fx = NAMES.get(wanted)
     if isinstance(last, Metric):  # which reduces itself, whatever is wanted
-        return name, _state_of(last, module), {**options, "reduce_fx": "mean"}
+        return name, {METRIC: _attribute(name, last, module)}, {**options, "reduce_fx": "mean"}
     if reduce_fx is None:
         raise UsageError(
             f"{name} is logged with reduce_fx={wanted!r}, expected mean, sum, min or max under "
@@ -96,14 +101,18 @@ def _combined(entries: Sequence[Entry], module: LightningModule) -> Entry:
     return name, REDUCTIONS[reduce_fx](values).item(), options
 
 
-def _state_of(metric: Metric, module: LightningModule) -> dict[str, Any]:
-    attribute = next(name for name, part in module.named_modules() if part is metric)
-    return {"attribute": attribute, **metric_state(metric)}
+def _attribute(name: str, metric: Metric, module: LightningModule) -> str:
+    for attribute, part in module.named_modules():
+        if part is metric:
+            return str(attribute)
+    raise UsageError(
+        f"{name} is logged as a {type(metric).__name__} that is no attribute of "
+        f"{type(module).__name__}; make it in __init__, as self.NAME"
+    )
 
 
-def _restored(value: dict[str, Any], module: LightningModule) -> Metric:
-    metric = module.get_submodule(value["attribute"])
-    if not isinstance(metric, Metric) or value["state"].keys() != metric.metric_state.keys():
-        raise not_understood("the state of another metric")
-    set_metric_state(metric, value)
-    return metric
+def _metric(value: dict[str, Any], module: LightningModule) -> Metric:
+    found = dict(module.named_modules()).get(value.get(METRIC, ""))
+    if not isinstance(found, Metric):
+        raise not_understood("the name of no metric")
+    return found

@@ -2,7 +2,8 @@
 
 What the LightningModule has to meet:
 
-1. One of its modules is a `smp.Unet` that is trained; one that is frozen runs in every process.
+1. One module that it trains is a network with stages (`network.stages`), such as a U-Net of
+   segmentation-models-pytorch; one that is frozen runs in every process.
 2. Each of its steps runs that network once, on images that depend on the batch alone.
 3. Parameters outside the network that are trained are used after it, if at all.
 
@@ -19,7 +20,6 @@ from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from radenhance.compat.torch import FakeTensorMode
 from radenhance.errors import ImageSizeError, ParameterError, UsageError
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.network.stages import Stage
-from radenhance.network.unet import DEEPEST_STRIDE
+from radenhance.network.stages import Stage, networks_in, stride_of
 from radenhance.strategies.encoder_decoder.groups import StageName
 from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
 from radenhance.strategies.protocol import SupportsMemoryTechniques
@@ -40,27 +39,32 @@ class NetworkSplit:
     Args:
         module: LightningModule that keeps its network whole; both stages run parts of it.
         split_point: Name of the first stage of the second device, such as decoder0.
+        stem_on_both: Whether both devices run the first stage, whose skip is then not sent.
 
     Raises:
-        UsageError: The module has not exactly one U-Net, or no such stage to split at.
+        UsageError: The module has not exactly one network, no such stage to split at, or none that
+            both devices could run.
     """
 
-    def __init__(self, module: LightningModule, split_point: str = FIRST_DECODER_STAGE) -> None:
-        unets = [
-            part
-            for part in module.modules()
-            if isinstance(part, smp.Unet) and any(p.requires_grad for p in part.parameters())
-        ]
-        if len(unets) != 1:
+    def __init__(
+        self,
+        module: LightningModule,
+        split_point: str = FIRST_DECODER_STAGE,
+        *,
+        stem_on_both: bool = False,
+    ) -> None:
+        networks = networks_in(module)
+        if len(networks) != 1:
             raise UsageError(
-                f"{type(module).__name__} has {len(unets)} modules of type smp.Unet, expected one "
-                f"under the strategies encoder_decoder and fully_sharded; use "
+                f"{type(module).__name__} trains {len(networks)} networks with stages, such as a "
+                f"U-Net of segmentation-models-pytorch, expected one under the strategies "
+                f"encoder_decoder and fully_sharded; give yours the method `stages`, or use "
                 f'Trainer(strategy="auto") or Trainer(strategy="ddp")'
             )
-        self.unet = unets[0]
+        self.network = networks[0]
         # a module that knows of none computes what it does on one device, to the last bit
         self.techniques = MemoryTechniques(fused_upsampling=False)
-        self._called: tuple[nn.Module, str] = (self.unet, "forward")
+        self._called: tuple[nn.Module, str] = (self.network, "forward")
         if isinstance(module, SupportsMemoryTechniques) and isinstance(
             module.memory, MemoryTechniques
         ):
@@ -74,7 +78,17 @@ class NetworkSplit:
                 expected=f"a stage of this network but the first: {', '.join(names[1:])}",
             )
         self._index = names.index(split_point)
-        self._shapes: smp.Unet | None = None
+        self.stem_on_both = stem_on_both
+        if stem_on_both and not (self._stages()[0].gives_skip and self._index > 1):
+            raise ParameterError(
+                "EncoderDecoderStrategy.stem_on_both",
+                got=True,
+                expected=f"False for this network, whose first device runs "
+                f"{', '.join(names[: self._index])}",
+                remedy="the first stage must give a skip, as that of a ResNet, and be followed by "
+                "others there",
+            )
+        self._shapes: nn.Module | None = None
 
     @property
     def stage_names(self) -> list[str]:
@@ -83,7 +97,7 @@ class NetworkSplit:
 
     def keep_shapes(self) -> None:
         """Copy the network's shapes for fake tensors, before its parameters are sharded."""
-        self._shapes = deepcopy(self.unet).to("meta")
+        self._shapes = deepcopy(self.network).to("meta")
 
     def for_fake_tensors(self, mode: FakeTensorMode, device: torch.device) -> "NetworkSplit":
         """Return the split without what fake tensors must not reach: host memory, other processes.
@@ -95,53 +109,64 @@ class NetworkSplit:
         split = copy(self)
         split.techniques = replace(self.techniques, offload_mib=0)
         if self._shapes is not None:
-            split.unet = deepcopy(self._shapes)
-            for copied, module in zip(split.unet.modules(), self.unet.modules(), strict=True):
+            split.network = deepcopy(self._shapes)
+            for copied, module in zip(split.network.modules(), self.network.modules(), strict=True):
                 copied.training = module.training
             with mode:
-                split.unet.to_empty(device=device)
+                split.network.to_empty(device=device)
         return split
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Return what the encoder sends: the open skips, the deepest last, and the features.
 
         Args:
-            image: Shape (N, 1, H, W), both sides multiples of 32.
+            image: Shape (N, C, H, W), both sides multiples of the network's stride.
         """
         stages = self._stages()
         skips: list[Tensor] = []
         features = self.techniques.run_stages(stages[: self._index], image, skips)
+        if self.stem_on_both:
+            del skips[0]
         return skips if self._ends_with_skip(stages) else [*skips, features]
 
-    def decode(self, received: list[Tensor]) -> Tensor:
-        """Return the network's output, shape (N, 1, H, W).
+    def decode(self, received: list[Tensor], image: Tensor | None = None) -> Tensor:
+        """Return the network's output, shape (N, C, H, W).
 
         Args:
             received: What `encode` returned.
+            image: The network's input, for a stem on both devices.
         """
         stages = self._stages()
         features = received[-1]
-        skips = received if self._ends_with_skip(stages) else received[:-1]
-        return self.techniques.run_stages(stages[self._index :], features, list(skips))
+        skips = list(received if self._ends_with_skip(stages) else received[:-1])
+        if self.stem_on_both:
+            assert image is not None
+            skips.insert(0, self.techniques.run_stages(stages[:1], image, []))
+        return self.techniques.run_stages(stages[self._index :], features, skips)
 
     def encoder_tensors(self) -> set[int]:
         """Return the ids of the parameters and buffers that only the encoder uses."""
         encoder = self._tensors(slice(0, self._index))
-        return encoder - self._tensors(slice(self._index, None))
+        return encoder - self._tensors(slice(self._index, None)) - self.tensors_of_both()
+
+    def tensors_of_both(self) -> set[int]:
+        """Return the ids of the parameters and buffers of the stage that both devices run."""
+        return self._tensors(slice(0, 1)) if self.stem_on_both else set()
 
     def tensors_elsewhere(self, stage: StageName) -> set[int]:
         """Return the ids of the parameters and buffers that only the other stage uses."""
         encoder = self.encoder_tensors()
         if stage == "decoder":
             return encoder
-        return {id(t) for t in (*self.unet.parameters(), *self.unet.buffers())} - encoder
+        every = {id(t) for t in (*self.network.parameters(), *self.network.buffers())}
+        return every - encoder - self.tensors_of_both()
 
     def input_of(self, step: Callable[[], Any]) -> Tensor:
         """Return the image with which `step` calls the network; the step goes no further.
 
         Raises:
             UsageError: The step does not call the network.
-            ImageSizeError: A side of the image is no multiple of 32.
+            ImageSizeError: A side of the image is no multiple of the network's stride.
         """
 
         def stop(image: Tensor) -> Tensor:
@@ -149,18 +174,19 @@ class NetworkSplit:
 
         try:
             with self._in_place_of_network(stop):
-                step()
+                returned = step()
         except _ReachedError as call:
-            rows, columns = call.image.shape[-2:]
-            if rows % DEEPEST_STRIDE or columns % DEEPEST_STRIDE:
+            (rows, columns), stride = call.image.shape[-2:], stride_of(self.network)
+            if rows % stride or columns % stride:
                 raise ImageSizeError(
                     f"the network's input is {rows} x {columns}, expected multiples of "
-                    f"{DEEPEST_STRIDE}; pad it before the network"
+                    f"{stride}; pad it before the network"
                 ) from None
             return call.image
         raise UsageError(
-            "the step never called the network, expected one call under the strategy "
-            "encoder_decoder"
+            f"a step returned {type(returned).__name__} and never called the network, expected one "
+            f"call under the strategy encoder_decoder: with several processes a batch cannot be "
+            f"skipped; leave it out of the dataset"
         )
 
     def with_output(self, output: Tensor, step: Callable[[], Any]) -> Any:
@@ -183,7 +209,7 @@ class NetworkSplit:
             return step()
 
     def _stages(self) -> list[Stage]:
-        return self.techniques.stages_of(self.unet)
+        return self.techniques.stages_of(self.network)
 
     def _ends_with_skip(self, stages: list[Stage]) -> bool:
         """Return whether the last features are the deepest skip too, so that they are sent once."""

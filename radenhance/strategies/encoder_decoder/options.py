@@ -24,6 +24,7 @@ class PipelineOptions:
         schedule: Order of the micro-batches' forward and backward passes.
         cut: First stage of the decoder's device, or auto.
         bfloat16_transfer: Whether float32 is sent as bfloat16.
+        stem_on_both: Whether the decoder computes the first skip itself.
         sharded: Whether parameters are sharded over several pipelines.
     """
 
@@ -31,6 +32,7 @@ class PipelineOptions:
     schedule: ScheduleName = "auto"
     cut: str = FIRST_DECODER_STAGE
     bfloat16_transfer: bool = False
+    stem_on_both: bool = False
     sharded: bool = False
 
     def __post_init__(self) -> None:
@@ -54,7 +56,8 @@ class PipelineOptions:
             num_pipelines: Number of pipelines of the run.
 
         Raises:
-            ParameterError: There is nothing to shard over, or no stage is named.
+            ParameterError: There is nothing to shard over, options exclude each other, or no stage
+                is named.
         """
         if self.sharded and num_pipelines == 1:
             raise ParameterError(
@@ -62,6 +65,12 @@ class PipelineOptions:
                 got=True,
                 expected="False where there is one pipeline",
                 remedy="it shards parameters over several pipelines: use four processes or more",
+            )
+        if self.sharded and self.stem_on_both:
+            raise ParameterError(
+                "EncoderDecoderStrategy.stem_on_both",
+                got=True,
+                expected="False where EncoderDecoderStrategy.sharded is True",
             )
         if self.cut == AUTO_CUT:
             raise ParameterError(

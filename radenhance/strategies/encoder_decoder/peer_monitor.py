@@ -58,6 +58,7 @@ class PeerMonitor:
         self._lock = threading.Lock()
         self._heard = threading.Event()
         self._reason = ""
+        self._is_ending = False
         self._exit_timer: threading.Timer | None = None
         self._listeners = [
             threading.Thread(target=self._listen, args=(rank,), daemon=True)
@@ -67,10 +68,15 @@ class PeerMonitor:
             listener.start()
 
     def report(self, error: BaseException) -> None:
-        """Tell the other processes why this one stops."""
-        if isinstance(error, StageError):  # then another process has told it, or none listens
+        """Tell the other processes why this one stops, which then needs no end by a timer."""
+        with self._lock:
+            has_told, self._is_ending = self._is_ending, True
+            if self._exit_timer is not None:
+                self._exit_timer.cancel()
+        if has_told or isinstance(error, StageError):  # another process told it, or none listens
             return
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        what = lines[0] if lines else type(error).__name__
         self._send(f"{self._here} stopped at {self._moment()}: {what}")
 
     def end(self) -> None:
@@ -129,9 +135,10 @@ class PeerMonitor:
         with self._lock:
             if reason and not self._reason:  # the first one is the cause of the others
                 self._reason = reason
-                self._exit_timer = threading.Timer(GRACE_S, self._exit)
-                self._exit_timer.daemon = True
-                self._exit_timer.start()
+                if not self._is_ending:
+                    self._exit_timer = threading.Timer(GRACE_S, self._exit)
+                    self._exit_timer.daemon = True
+                    self._exit_timer.start()
                 self._heard.set()
 
     def _exit(self) -> None:

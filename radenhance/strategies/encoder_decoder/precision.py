@@ -4,7 +4,7 @@ A stage that clipped by the norm of its own gradients, or skipped a step because
 overflowed, would leave the network that one device trains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 
 import torch
 import torch.distributed as dist
@@ -19,7 +19,10 @@ from radenhance.strategies.sharding import full_tensor
 
 
 def norm_over_stages(
-    parameters: Sequence[nn.Parameter], group: ProcessGroup, device: torch.device
+    parameters: Sequence[nn.Parameter],
+    group: ProcessGroup,
+    device: torch.device,
+    left_out: Set[int] = frozenset(),
 ) -> Tensor:
     """Return the 2-norm of the gradients of both stages, as one device computes it, bit for bit.
 
@@ -32,8 +35,13 @@ def norm_over_stages(
             stage that runs here has gradients.
         group: The two processes of the pipeline.
         device: Device of the result.
+        left_out: Ids of parameters whose gradients the other process has, too.
     """
-    own = {i: p.grad for i, p in enumerate(parameters) if p.grad is not None}
+    own = {
+        i: parameter.grad
+        for i, parameter in enumerate(parameters)
+        if parameter.grad is not None and id(parameter) not in left_out
+    }
     norms = torch.zeros(len(parameters), dtype=parameters[0].dtype, device=device)
     if own:
         norms[list(own)] = torch.stack([full_tensor(n) for n in norms_of(list(own.values()))])
@@ -48,7 +56,11 @@ def norm_over_stages(
 
 
 def decide_together(
-    plugin: Precision, group: ProcessGroup, device: torch.device, everyone: ProcessGroup | None
+    plugin: Precision,
+    group: ProcessGroup,
+    device: torch.device,
+    everyone: ProcessGroup | None,
+    left_out: Callable[[], Set[int]] = frozenset,
 ) -> None:
     """Make a precision plugin clip by the norm over both stages, and skip overflows on both.
 
@@ -58,11 +70,12 @@ def decide_together(
         device: This process's device.
         everyone: The processes that decide on overflows: the two, or all where gradients are
             sharded.
+        left_out: Function that returns the ids of parameters that the other process counts.
     """
 
     def clip_grad_by_norm(optimizer: Optimizer, clip_val: float) -> None:
         parameters = list(plugin.main_params(optimizer))
-        norm = norm_over_stages(parameters, group, device)
+        norm = norm_over_stages(parameters, group, device, left_out())
         own = [parameter for parameter in parameters if parameter.grad is not None]
         torch.nn.utils.clip_grads_with_norm_(own, clip_val, norm)
 
@@ -73,9 +86,3 @@ def decide_together(
         shared = ShardedGradScaler(device.type, process_group=everyone)
         shared.load_state_dict(plugin.scaler.state_dict())
         plugin.scaler = shared
-
-
-def start_scaler(plugin: Precision, device: torch.device) -> None:
-    """Initialize the scale in the encoder's process, which never scales a loss."""
-    if isinstance(plugin, MixedPrecision) and plugin.scaler is not None:
-        plugin.scaler.scale(torch.ones((), device=device))

@@ -5,13 +5,15 @@ Lightning's replicas: it gets its own part of the samples, and values are reduce
 the two processes of a pair have the same values.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.seed import reset_seed
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_utilities.core.rank_zero import rank_zero_only as utils_rank_zero_only
 from torch import Tensor
@@ -49,6 +51,8 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         self.num_nodes = 1
         self._backend = process_group_backend
         self._doing = "the start"
+        self._is_in_step = False
+        self._failed_with: BaseException | None = None
         self._monitor: PeerMonitor | None = None
 
     # what Lightning sets from Trainer(devices=..., num_nodes=...)
@@ -76,6 +80,11 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         return stage_of(self.global_rank)
 
     @property
+    @override
+    def writes_results(self) -> bool:
+        return self.stage_name == "decoder"
+
+    @property
     def is_distributed(self) -> bool:
         """Whether Lightning divides a loader's samples, which it does between pairs."""
         return self.num_pipelines > 1
@@ -98,6 +107,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
                 f"pairs of them; use Trainer(devices=2) or Trainer(num_nodes=2)"
             )
         self._meet()
+        self._failed_with = None
         self._groups = Groups(self.timeout_s)
         self._peers = PeerGroup(self._groups.pair, self.root_device)
         self._monitor = PeerMonitor(
@@ -131,16 +141,48 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
 
     @override
     def watching(self) -> AbstractContextManager[None]:
+        if self._failed_with is not None:  # nobody answers any more
+            raise self._failed_with
         return self._monitor.watch() if self._monitor is not None else nullcontext()
 
     # between processes
+
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """Refuse what waits for the other process in the block, where that one waits for this."""
+        self._is_in_step = True
+        try:
+            yield
+        finally:
+            self._is_in_step = False
+
+    def _refuse_in_step(self, method: str) -> None:
+        if self._is_in_step:
+            raise UsageError(
+                f"a step calls {method} of its strategy, which waits for the other process while "
+                f"that one waits for this step; call it in a hook, such as on_train_batch_end"
+            )
 
     @override
     def barrier(self, name: str | None = None) -> None:
         if not dist.is_initialized():
             return
+        self._refuse_in_step("barrier")
         with self.watching():
             dist.all_reduce(torch.zeros(1, device=self.root_device))
+
+    @override
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        self._refuse_in_step("broadcast")
+        return super().broadcast(obj, src)
+
+    @override
+    def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
+        """Gather over pipelines, as the two processes of a pipeline have the same values."""
+        everyone = group is None or group is dist.group.WORLD
+        with self.watching():
+            own = self._groups.replicas if everyone else group
+            return super().all_gather(tensor, group=own, sync_grads=sync_grads)
 
     @override
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
@@ -157,12 +199,25 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
 
     @override
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        self._refuse_in_step("reduce_boolean_decision")
         votes = torch.tensor(int(decision), device=self.root_device)
         with self.watching():
             dist.all_reduce(votes)
         return bool(votes == self.world_size) if all else bool(votes)
 
     # the end
+
+    def fail(self, exception: BaseException) -> None:
+        """Tell the other processes why this one fails, and wait for them no more.
+
+        What stops all of them after the same batch is no failure, and they may still write a
+        checkpoint together.
+        """
+        if self._monitor is not None and not isinstance(
+            exception, SIGTERMException | KeyboardInterrupt
+        ):
+            self._monitor.report(exception)
+            self._failed_with = exception
 
     @override
     def on_exception(self, exception: BaseException) -> None:

@@ -66,7 +66,7 @@ class StagePasses:
     ) -> None:
         self._run = run
         self._phase_ended: PhaseEnded = ignore_phase
-        self.split = NetworkSplit(run.module, options.cut)
+        self.split = NetworkSplit(run.module, options.cut, stem_on_both=options.stem_on_both)
         self.elsewhere = self.split.tensors_elsewhere(stage)
         peers = LoopbackPeers(pair, DEVICE)
         self._step = SharedStep(
@@ -124,9 +124,9 @@ def rehearsed_stage(
         if options.sharded:
             refuse_unsharded_techniques(passes.split.techniques)
             mesh = mesh_of(replicas, DEVICE)
-            here = {id(p) for p in passes.split.unet.parameters()} - passes.elsewhere
+            here = {id(p) for p in passes.split.network.parameters()} - passes.elsewhere
             with run.mode:
-                shard(passes.split.unet, here, mesh)
+                shard(passes.split.network, here, mesh)
         yield passes
 
 

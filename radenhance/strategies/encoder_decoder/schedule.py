@@ -43,7 +43,7 @@ def skip_specs(split: NetworkSplit, image: Tensor, *, trains: bool) -> tuple[Ten
         trains: Whether with gradients.
     """
     # BatchNorm's counters count in fake mode too
-    buffers = unchanged_buffers([split.unet])
+    buffers = unchanged_buffers([split.network])
     mode, fake = _as_fake(image)
     fake_split = split.for_fake_tensors(mode, image.device)
     with buffers, mode, torch.set_grad_enabled(trains):
@@ -96,27 +96,34 @@ class Schedules:
         self._kept: dict[bool, tuple[BatchSpec, PipelineScheduleSingle]] = {}
         self._finish: Callable[[Tensor, int], Tensor] = _nothing_to_finish
         self._numbers: Iterator[int] = count()
+        self._images: Iterator[Tensor] = iter(())
 
     def encode(self, spec: BatchSpec, images: Sequence[Tensor]) -> None:
         """Run the encoder on the network's inputs, one for each micro-batch."""
         run = self._run(spec)
         run(torch.cat(list(images)), return_outputs=False)
 
-    def decode(self, spec: BatchSpec, finish: Callable[[Tensor, int], Tensor]) -> None:
+    def decode(
+        self,
+        spec: BatchSpec,
+        finish: Callable[[Tensor, int], Tensor],
+        images: Sequence[Tensor] = (),
+    ) -> None:
         """Run the decoder.
 
         Args:
             spec: The encoder's description of the batch.
+            images: The network's inputs, for a stem on both devices.
             finish: Function from a micro-batch's output and number to its loss; its result is
                 ignored where no gradients go back.
         """
         run = self._run(spec)
         targets = torch.arange(spec.num_micro_batches)
-        self._finish, self._numbers = finish, count()
+        self._finish, self._numbers, self._images = finish, count(), iter(images)
         try:
             run(target=targets, losses=[], return_outputs=False)
         finally:
-            self._finish = _nothing_to_finish
+            self._finish, self._images = _nothing_to_finish, iter(())
 
     def _run(self, spec: BatchSpec) -> Callable[..., Any]:
         self._phase = "forward"
@@ -162,7 +169,8 @@ class Schedules:
 
         def decode(*received: Tensor) -> Tensor:
             with self._autocast():
-                return self._split.decode(skips.unpack(received))
+                # micro-batches come in order
+                return self._split.decode(skips.unpack(received), next(self._images, None))
 
         return encode if self._stage == "encoder" else decode
 

@@ -7,11 +7,12 @@
 
 The whole module is in both processes, and only the tensors of the stage that runs there are on its
 device: weights are little beside activations. Optimizers, schedulers and checkpoints are then those
-of one device. Three things differ from Lightning's other strategies, for this reason:
+of one device. Four things differ from Lightning's other strategies, for this reason:
 
 - Forward and backward passes are one (`schedule.py`), so Lightning's own backward pass is left out,
   and gradients are set to zero here.
-- Both processes do a step together, and both get its losses, logs and results.
+- Both processes do a step together, and both run all of it but for the network (`step.py`).
+- What hooks of rank 0 decide, rules in both (`agreement.py`).
 - Both decide together on norms and overflows of gradients (`precision.py`).
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.trainer.states import TrainerFn
@@ -34,16 +36,20 @@ from torchmetrics import Metric
 from typing_extensions import override
 
 from radenhance.compat.lightning import (
+    callbacks_of,
     is_accumulating,
     leave_out_backward,
     seed_workers,
     zero_gradients,
 )
 from radenhance.errors import UsageError
+from radenhance.strategies.encoder_decoder.agreement import Agreement
 from radenhance.strategies.encoder_decoder.config_check import (
     check_agreement,
+    refuse_joint_optimizer,
     refuse_unsupported,
     settings_of,
+    training_settings_of,
 )
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.loader import BroadcastLoader, broadcast_loader
@@ -56,9 +62,9 @@ from radenhance.strategies.encoder_decoder.options import (
 from radenhance.strategies.encoder_decoder.precision import (
     decide_together,
     norm_over_stages,
-    start_scaler,
 )
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
+from radenhance.strategies.encoder_decoder.random_numbers import OwnStream
 from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
 from radenhance.strategies.leaves import map_leaves
@@ -91,6 +97,8 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             auto, `radenhance fit` takes the one with which the fuller GPU needs least.
         bfloat16_transfer: Whether float32 features and gradients are sent as bfloat16: half the
             bytes, not exact.
+        stem_on_both: Whether the decoder's device runs the first stage of a ResNet, too, whose skip
+            is two thirds of the bytes; the sum of its gradients is rounded in another order.
         sharded: Whether parameters, gradients and optimizer state are sharded over the pipelines,
             of which there must be several (FSDP2): less memory, more traffic between them.
         process_group_backend: nccl or gloo, or null for the one that suits the device.
@@ -107,11 +115,14 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         cut: str = FIRST_DECODER_STAGE,
         bfloat16_transfer: bool = False,
         sharded: bool = False,
+        stem_on_both: bool = False,
         process_group_backend: str | None = None,
         timeout_s: float = 600.0,
     ) -> None:
         super().__init__(process_group_backend, timeout_s)
-        self.options = PipelineOptions(micro_batch_size, schedule, cut, bfloat16_transfer, sharded)
+        self.options = PipelineOptions(
+            micro_batch_size, schedule, cut, bfloat16_transfer, stem_on_both, sharded
+        )
 
     # before a fit
 
@@ -122,7 +133,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self.accelerator.setup(trainer)
         refuse_unsupported(trainer, module)
         self.options.check(self.num_pipelines)
-        self._split = NetworkSplit(module, self.options.cut)
+        self._split = NetworkSplit(module, self.options.cut, stem_on_both=self.options.stem_on_both)
         with self.watching():
             settings = settings_of(self.options, self._split.techniques, trainer, module)
             check_agreement(PeerGroup.of_all(self.root_device).gather(settings))
@@ -134,12 +145,17 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self.model_to_device()
         if self.options.sharded:
             self._shard()
+        self._agreement = Agreement(self._peers, self.watching, self.fail)
+        callbacks_of(trainer).insert(0, self._agreement)
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
+            self._agree_on_training(trainer)
             leave_out_backward(trainer)
         self.setup_precision_plugin()
         everyone = dist.group.WORLD if self.options.sharded else self._groups.pair
-        decide_together(self.precision_plugin, self._groups.pair, self.root_device, everyone)
+        decide_together(
+            self.precision_plugin, self._groups.pair, self.root_device, everyone, self._of_both
+        )
         if trainer.state.fn == TrainerFn.FITTING:
             for optimizer in self.optimizers:  # an earlier fit may have left its state on the CPU
                 optimizer.load_state_dict(optimizer.state_dict())
@@ -153,15 +169,38 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             pre_backward=lambda loss: self.precision_plugin.pre_backward(loss, module),
             phase_ended=lambda phase: self.phase_ended(phase),
         )
+        self._step.stream = OwnStream(self.root_device, STAGES.index(self.stage_name))
+        self._leave_writing_to_decoder(trainer)
         self._let_metrics_reduce_over(self._groups.replicas)
         if self.num_pipelines == 1:  # what is logged is the same on both processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
 
+    def _agree_on_training(self, trainer: Trainer) -> None:
+        for optimizer in self.optimizers:
+            refuse_joint_optimizer(optimizer)
+        with self.watching():
+            everyone = PeerGroup.of_all(self.root_device).gather(training_settings_of(trainer))
+        check_agreement(everyone)
+
+    def _leave_writing_to_decoder(self, trainer: Trainer) -> None:
+        """Let one process of a pair write predictions, which both have."""
+        if not self.writes_results:
+            callbacks = callbacks_of(trainer)
+            callbacks[:] = [one for one in callbacks if not isinstance(one, BasePredictionWriter)]
+
+    def _of_both(self) -> set[int]:
+        """Return the ids of parameters with gradients in both, which the decoder counts."""
+        if self.stage_name == "decoder":
+            return set()
+        inside = {id(parameter) for parameter in self._split.network.parameters()}
+        outside = {id(parameter) for parameter in self._module.parameters()} - inside
+        return outside | self._split.tensors_of_both()
+
     def _shard(self) -> None:
         refuse_unsharded_techniques(self._split.techniques)
         self._split.keep_shapes()
-        here = {id(p) for p in self._split.unet.parameters()} - self._elsewhere
-        shard(self._split.unet, here, mesh_of(self._groups.replicas, self.root_device))
+        here = {id(p) for p in self._split.network.parameters()} - self._elsewhere
+        shard(self._split.network, here, mesh_of(self._groups.replicas, self.root_device))
 
     def _let_metrics_reduce_over(self, group: ProcessGroup | None) -> None:
         """Reduce metrics over replicas: the two of a pipeline have the same states."""
@@ -215,20 +254,24 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     # steps
 
     @override
-    def training_step(self, batch: Any, batch_idx: int, *more: Any) -> Tensor:
-        """Run forward and backward passes of a batch on both devices; return its mean loss."""
+    def training_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
+        """Run forward and backward passes of a batch on both devices; return its result."""
         trainer = self._module.trainer
         self._doing = f"training batch {batch_idx} of epoch {trainer.current_epoch}"
         if batch_idx % trainer.accumulate_grad_batches == 0:
             zero_gradients(trainer, trainer.optimizers[0], batch_idx)
-        start_scaler(self.precision_plugin, self.root_device)
         with self.watching():
             num = trainer.accumulate_grad_batches
-            loss = self._step.train(batch, batch_idx, *more, num_accumulated=num)
+            with self._in_step():
+                result = self._step.train(batch, batch_idx, *more, num_accumulated=num)
             if not is_accumulating(trainer):
+                self._add_gradients_of_both()
                 self._average_gradients()
+                self._agreement.share_groups(self.optimizers)
+        loss = result["loss"] if isinstance(result, dict) else result
         # of the base class, as a scaler has scaled the loss already
-        return Precision.post_backward(self.precision_plugin, loss, self._module)
+        Precision.post_backward(self.precision_plugin, loss, self._module)
+        return result
 
     @override
     def validation_step(self, batch: Any, batch_idx: int, *more: Any) -> Any:
@@ -244,8 +287,17 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
 
     def _evaluate(self, kind: str, batch: Any, batch_idx: int, *more: Any) -> Any:
         self._doing = f"{kind} batch {batch_idx}"
-        with self.watching():
+        with self.watching(), self._in_step():
             return self._step.evaluate(f"{kind}_step", batch, batch_idx, *more)
+
+    def _add_gradients_of_both(self) -> None:
+        """Add up what each device's later stages give for the stage that both run."""
+        both = self._split.tensors_of_both()
+        for parameter in self._module.parameters():
+            if id(parameter) in both and parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = parameter.new_zeros(parameter.shape)
+                dist.all_reduce(parameter.grad, group=self._groups.pair)
 
     def _average_gradients(self) -> None:
         if self.num_pipelines == 1:
@@ -276,7 +328,10 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         """Return the 2-norm of the gradients of both stages."""
         with self.watching():
             return norm_over_stages(
-                list(self._module.parameters()), self._groups.pair, self.root_device
+                list(self._module.parameters()),
+                self._groups.pair,
+                self.root_device,
+                self._of_both(),
             )
 
     @override
@@ -313,7 +368,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         every: dict[int, Any] = {}
         with self.watching():
             state = map_leaves(full_on_cpu, own["state"])
-            for rank in GROUP_RANK.values():
+            for rank in reversed(GROUP_RANK.values()):  # the decoder's of what both have
                 every.update(map_leaves(full_on_cpu, self._peers.broadcast(state, source=rank)))
         return {**own, "state": dict(sorted(every.items()))}
 
@@ -349,6 +404,8 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     def teardown(self) -> None:
         super().teardown()
         if self.lightning_module is not None:
+            callbacks = callbacks_of(self._module.trainer)
+            callbacks[:] = [one for one in callbacks if not isinstance(one, Agreement)]
             self._let_metrics_reduce_over(None)  # a group cannot be pickled with the module
 
 

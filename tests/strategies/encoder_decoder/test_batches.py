@@ -65,3 +65,15 @@ def test_results_are_averaged_where_they_have_no_samples():
 
 def test_steps_that_return_nothing_return_nothing_together():
     assert joined([None, None]) is None
+
+
+def test_parts_with_other_numbers_of_images_are_not_divided_by_the_first():
+    batch = {"labelled": torch.rand(4, 1, 8, 8), "other": torch.rand(2, 1, 8, 8)}
+    with pytest.raises(UsageError, match=r"are 2 and 4, .*\(micro_batch_size=4\)"):
+        micro_batches(batch, 2)
+    assert micro_batches(batch, 4) == [batch]  # whole, as on one device
+
+
+def test_all_micro_batches_have_a_table_of_another_length():
+    parts = micro_batches([torch.rand(4, 1, 8, 8), torch.arange(3.0)], 2)
+    assert [len(table) for _, table in parts] == [3, 3]

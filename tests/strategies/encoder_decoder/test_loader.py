@@ -28,7 +28,7 @@ def test_files_are_read_once(both):
 
 
 def test_every_exchange_is_watched_that_of_the_end_too(both):
-    assert [of_rank["exchanges"] for of_rank in both] == [6, 6]
+    assert [of_rank["exchanges"] for of_rank in both] == [8, 8]
 
 
 def test_lightning_finds_the_loaders_attributes_and_position():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from foreign import Foreign
+from torchmetrics import MeanMetric
 
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.strategies.encoder_decoder.logs import capture_logs, combined, log_all
@@ -60,20 +61,19 @@ def test_another_reduction_is_refused_by_name():
         combined(entries, module)
 
 
-def test_a_metric_arrives_in_the_other_process_with_its_state():
-    here, entries = captured(
-        lambda m: m.accuracy.update(torch.tensor([1.0, 0.0, 1.0])),
-        lambda m: m.log("accuracy", m.accuracy),
-    )
-    sent = combined(entries, here)
+def test_a_metric_is_logged_by_the_other_process_as_its_own():
+    here, entries = captured(lambda m: m.log("accuracy", m.accuracy))
     there = Foreign()
     logged = []
     there.log = lambda name, value, **_: logged.append((name, value))
-    log_all(sent, there)
-    ((name, metric),) = logged
-    assert name == "accuracy"
-    assert metric is there.accuracy
-    assert metric.compute() == pytest.approx(2 / 3)
+    log_all(combined(entries, here), there)
+    assert logged == [("accuracy", there.accuracy)]
+
+
+def test_a_metric_that_is_made_in_the_step_is_refused():
+    module, entries = captured(lambda m: m.log("loss", MeanMetric()))
+    with pytest.raises(UsageError, match="loss is logged as a MeanMetric that is no attribute of"):
+        combined(entries, module)
 
 
 def test_what_is_logged_can_be_sent():
@@ -87,9 +87,7 @@ def test_what_is_logged_can_be_sent():
     assert encode([state, of_metric, of_number], [])
 
 
-def test_a_state_of_other_names_is_not_given_to_a_metric():
-    module, entries = captured(lambda m: m.log("accuracy", m.accuracy))
-    ((name, state, options),) = combined(entries, module)
-    hostile = state | {"state": {**state["state"], "compute": torch.zeros(1)}}
-    with pytest.raises(RadenhanceError, match="does not send: the state of another metric"):
-        log_all([(name, hostile, options)], module)
+@pytest.mark.parametrize("named", ["net", "nothing", "__class__", "accuracy.compute"])
+def test_nothing_but_a_metric_is_found_by_a_name_from_elsewhere(named):
+    with pytest.raises(RadenhanceError, match="does not send: the name of no metric"):
+        log_all([("accuracy", {"metric": named}, {})], Foreign())

@@ -36,7 +36,7 @@ def test_a_frozen_network_beside_the_trained_one_is_not_split():
     module = ContrastEnhancer("resnet18", output="correction")
     module.coarse = CoarseCorrection("resnet18", 64)
     split = NetworkSplit(module)
-    assert split.unet is module.unet
+    assert split.network is module.unet
     raw = torch.rand(1, 1, 64, 64)
     image = split.input_of(lambda: module(raw))
     assert torch.equal(image, raw + module.coarse(raw))
@@ -139,7 +139,7 @@ def test_the_encoders_own_tensors_shrink_and_grow_with_the_split_point():
 
 
 def test_a_module_without_a_unet_is_told_which_strategies_run_it():
-    with pytest.raises(UsageError, match=r'expected one .* use Trainer\(strategy="auto"\)'):
+    with pytest.raises(UsageError, match=r'trains 0 .* use Trainer\(strategy="auto"\)'):
         NetworkSplit(torch.nn.Linear(1, 1))
 
 

@@ -96,3 +96,20 @@ def test_an_odd_number_of_processes_is_told_how_to_start_two(size, monkeypatch):
     expected = rf"has {size} processes, expected two .* use Trainer\(devices=2\)"
     with pytest.raises(UsageError, match=expected):
         strategy.setup_environment()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda strategy: strategy.barrier(),
+        lambda strategy: strategy.broadcast(1),
+        lambda strategy: strategy.reduce_boolean_decision(True),
+    ],
+)
+def test_what_waits_for_the_other_process_is_refused_in_a_step(one_process, wait):
+    strategy = strategy_of(rank=0, size=1)
+    wait(strategy)
+    expected = "a step calls .* which waits for the other process"
+    with pytest.raises(UsageError, match=expected), strategy._in_step():
+        wait(strategy)
+    wait(strategy)

@@ -115,3 +115,22 @@ def test_images_of_different_sizes_are_refused(alone):
     steps = [lambda size=size: module(images(1, size)[0]) for size in (32, 64)]
     with pytest.raises(ImageSizeError, match=r"differ in size; use .*batch_size=1"):
         step._spec(steps, trains=True)
+
+
+def test_layers_that_are_trained_before_the_network_are_refused(alone):
+    module = Foreign()
+    before = torch.nn.Conv2d(1, 1, 1)
+    step, _ = step_of(module)
+    steps = [lambda: module(before(images(1)[0]))]
+    with pytest.raises(UsageError, match="freeze the layers before the network, or move them"):
+        step._spec(steps, trains=True)
+
+
+def test_what_is_trained_may_change_between_steps(alone):
+    module = Foreign()
+    step, _ = step_of(module)
+    batch = images(1)
+    module.net.encoder.requires_grad_(False)
+    assert step.spec_of(batch, 0).skips.num_gradient_bytes == 0
+    module.net.encoder.requires_grad_(True)
+    assert step.spec_of(batch, 0).skips.num_gradient_bytes > 0
