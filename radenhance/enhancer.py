@@ -247,6 +247,11 @@ class ContrastEnhancer(LightningModule):
         """
         rows, columns = raw.shape[-2:]
         if self.coarse is not None:
+            if self.share is not WHOLE:
+                raise UsageError(
+                    "ContrastEnhancer.coarse has to see whole images, and the strategy rows gives "
+                    "each process some of their rows; use another strategy"
+                )
             raw = raw + self.coarse(raw)
         enhanced: Tensor = self.network(pad_to_stride(raw))[..., :rows, :columns]
         if self.output == "correction":

@@ -14,6 +14,7 @@ from radenhance.dataset.field import OPAQUE
 from radenhance.dicom.write import write_png
 from radenhance.prepare.passed_over import Failure
 from radenhance.strategies.peers import PeerGroup
+from radenhance.strategies.protocol import PartitionedStrategy
 
 
 class PredictionWriter(Callback):
@@ -50,6 +51,9 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write the images of one batch, in the folders that their raw files lie in."""
+        strategy = getattr(trainer, "strategy", None)
+        if isinstance(strategy, PartitionedStrategy) and not strategy.writes_results:
+            return
         for name, image in zip(batch["name"], outputs, strict=True):
             path = self.folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,7 @@ class Geometry:
 
     def edges(self, num_rows: int) -> tuple["Edge", "Edge"]:
         """Return where the rows above and below a share contribute to its output."""
-        (above, below), stride, padding = self.reach, self.stride[0], self.padding[0]
+        above, stride, padding = self.reach[0], self.stride[0], self.padding[0]
         last = self._last_tap
         if self.transposed:
             num_out = num_rows * stride

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -29,20 +28,22 @@ from radenhance.rows.pooling import max_pool, upsample_bilinear
 from radenhance.rows.share import RowShare
 from radenhance.rows.statistics import batch_norm, group_norm, mean_of_maps
 
-OF_EACH_PIXEL = frozenset(
-    """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ celu selu gelu silu silu_
-    mish mish_ hardswish hardswish_ hardsigmoid sigmoid sigmoid_ tanh tanh_ softplus prelu
-    add add_ sub sub_ mul mul_ div div_ true_divide __add__ __iadd__ __radd__ __sub__ __isub__
-    __rsub__ __mul__ __imul__ __rmul__ __truediv__ __itruediv__ __neg__ neg square sqrt rsqrt pow
-    __pow__ exp log abs clamp clamp_ clip maximum minimum where lerp addcmul le lt ge gt eq ne
-    logical_not masked_fill masked_fill_ round floor remainder fmod trunc sign long int bool
-    zeros_like ones_like empty_like zero_ fill_
-    contiguous clone detach to float half double bfloat16 type type_as dim size __get__ __set__
-    is_contiguous is_floating_point numel element_size stride data_ptr get_device requires_grad_
-    expand_as is_complex nelement storage_offset register_hook _is_view
-    """.split()
-)
+# fmt: off
+OF_EACH_PIXEL = frozenset({
+    "__add__", "__get__", "__iadd__", "__imul__", "__isub__", "__itruediv__", "__mul__", "__neg__",
+    "__pow__", "__radd__", "__rmul__", "__rsub__", "__set__", "__sub__", "__truediv__", "abs",
+    "add", "add_", "addcmul", "bfloat16", "bool", "celu", "clamp", "clamp_", "clip", "clone",
+    "contiguous", "detach", "dim", "div", "div_", "double", "elu", "elu_", "empty_like", "eq",
+    "exp", "expand_as", "fill_", "float", "floor", "fmod", "ge", "gelu", "gt", "half",
+    "hardsigmoid", "hardswish", "hardswish_", "hardtanh", "hardtanh_", "int", "is_complex",
+    "is_contiguous", "is_floating_point", "le", "leaky_relu", "leaky_relu_", "lerp", "log",
+    "logical_not", "long", "lt", "masked_fill", "masked_fill_", "maximum", "minimum", "mish",
+    "mish_", "mul", "mul_", "ne", "neg", "numel", "ones_like", "pow", "prelu", "relu", "relu6",
+    "relu_", "remainder", "requires_grad_", "round", "rsqrt", "selu", "sigmoid", "sigmoid_", "sign",
+    "silu", "silu_", "size", "softplus", "sqrt", "square", "sub", "sub_", "tanh", "tanh_", "to",
+    "true_divide", "trunc", "type", "type_as", "where", "zero_", "zeros_like",
+})
+# fmt: on
 """Names of functions that compute each pixel of their output from the same pixel of their inputs,
 or tell what a tensor is."""
 
@@ -165,7 +166,7 @@ def _keeps_pixels(index: Any) -> bool:
 
 def _conv2d(
     share: RowShare,
-    input: Tensor,  # noqa: A002  as PyTorch calls it
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -184,9 +185,9 @@ def _conv2d(
     return convolve(share, input, weight, bias, geometry)
 
 
-def _conv_transpose2d(
+def _conv_transpose2d(  # noqa: PLR0913
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -205,7 +206,7 @@ def _conv_transpose2d(
 
 def _max_pool2d(
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -223,7 +224,7 @@ def _max_pool2d(
 
 def _avg_pool2d(
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -237,7 +238,7 @@ def _avg_pool2d(
     return F.avg_pool2d(input, kernel, steps, 0, *options, **named)
 
 
-def _adaptive_avg_pool2d(share: RowShare, input: Tensor, output_size: Any) -> Tensor:  # noqa: A002
+def _adaptive_avg_pool2d(share: RowShare, input: Tensor, output_size: Any) -> Tensor:
     if _pair(output_size) != (1, 1):
         raise not_by_rows(f"adaptive_avg_pool2d to {output_size}")
     return mean_of_maps(share, input)
@@ -245,7 +246,7 @@ def _adaptive_avg_pool2d(share: RowShare, input: Tensor, output_size: Any) -> Te
 
 def _mean(
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *axes: Any,
     dim: Any = None,
     keepdim: bool = False,
@@ -267,9 +268,9 @@ def _refuse_mean(dim: Any) -> Tensor:
     raise not_by_rows(f"mean over {dim}")
 
 
-def _batch_norm(
+def _batch_norm(  # noqa: PLR0913
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -284,7 +285,7 @@ def _batch_norm(
 
 def _group_norm(
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
@@ -295,7 +296,7 @@ def _group_norm(
 
 def _interpolate(
     share: RowShare,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     size: Any = None,
     scale_factor: Any = None,
     mode: str = "nearest",

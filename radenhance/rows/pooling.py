@@ -55,6 +55,7 @@ class _MaxPool(torch.autograd.Function):
         result, places = torch.ops.aten.max_pool2d_with_indices(joined, *window)
         ctx.save_for_backward(places)
         ctx.halo, ctx.window, ctx.shape, ctx.pads = halo, window, joined.shape, pads
+        assert isinstance(result, Tensor)
         return result
 
     @staticmethod

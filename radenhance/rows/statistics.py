@@ -28,7 +28,9 @@ def combined(link: Link, mean: Tensor, variance: Tensor, num_values: int) -> tup
         num_values: Their number.
     """
     num = mean.new_full(mean.shape, num_values, dtype=torch.float64)
-    nums, means, variances = link.gather(torch.stack([num, mean.double(), variance.double()])).unbind(1)
+    nums, means, variances = link.gather(
+        torch.stack([num, mean.double(), variance.double()])
+    ).unbind(1)
     shares = nums / nums.sum(dim=0)
     total = (shares * means).sum(dim=0)
     return total, (shares * (variances + (means - total).square())).sum(dim=0)
@@ -36,7 +38,7 @@ def combined(link: Link, mean: Tensor, variance: Tensor, num_values: int) -> tup
 
 def num_values_of_all(share: RowShare, features: Tensor) -> int:
     """Return how many values each channel of a map has over all rows."""
-    rows = share.bounds_at(share.stride_of(features))[-1]
+    rows: int = share.bounds_at(share.stride_of(features))[-1]
     return features.shape[0] * rows * features.shape[3]
 
 
@@ -72,6 +74,7 @@ def batch_norm(
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             unbiased = variance * num / (num - 1)
             running_variance.lerp_(unbiased.to(running_variance.dtype), momentum)
+    assert isinstance(result, Tensor)
     return result
 
 

@@ -78,6 +78,11 @@ class PartitionedStrategy(ABC):
         """The stage of the network that this process runs, None where it runs all of them."""
         return None
 
+    @property
+    def writes_results(self) -> bool:
+        """Whether this process writes what steps return; False where another one has the same."""
+        return True
+
     def holds(self, tensor: Tensor) -> bool:
         """Return whether this process trains a parameter or buffer of the module."""
         return True
