@@ -15,7 +15,6 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics.functional.image import peak_signal_noise_ratio
 from typing_extensions import override
 
 from radenhance import metric_names
@@ -55,6 +54,7 @@ from radenhance.resuming import (
     refuse_other_form,
     refuse_other_progress,
 )
+from radenhance.rows.share import WHOLE, Share
 from radenhance.starting import Fit, started_from, weights_of
 from radenhance.strategies.protocol import PartitionedStrategy
 
@@ -152,6 +152,7 @@ class ContrastEnhancer(LightningModule):
         self.output = output
         self.l1_share = l1_share
         self.memory = memory
+        self.share: Share = WHOLE
         self.unet = build_unet(encoder, encoder_weights=encoder_weights)
         if output == "correction":
             start_at_zero(self.unet)
@@ -246,6 +247,11 @@ class ContrastEnhancer(LightningModule):
         """
         rows, columns = raw.shape[-2:]
         if self.coarse is not None:
+            if self.share is not WHOLE:
+                raise UsageError(
+                    "ContrastEnhancer.coarse has to see whole images, and the strategy rows gives "
+                    "each process some of their rows; use another strategy"
+                )
             raw = raw + self.coarse(raw)
         enhanced: Tensor = self.network(pad_to_stride(raw))[..., :rows, :columns]
         if self.output == "correction":
@@ -361,7 +367,11 @@ class ContrastEnhancer(LightningModule):
         self._cases = batch["case"]
         enhanced = self.enhanced(batch)
         loss = streamed_loss(
-            enhanced, batch["target"], num_scales=self.num_scales, l1_share=self.l1_share
+            enhanced,
+            batch["target"],
+            num_scales=self.num_scales,
+            l1_share=self.l1_share,
+            share=self.share,
         )
         self.log(metric_names.TRAIN_LOSS_STEP, loss, prog_bar=True)
         self.log(
@@ -540,7 +550,9 @@ class ContrastEnhancer(LightningModule):
         return {"enhanced": enhanced, metric_names.MS_SSIM: measures[metric_names.MS_SSIM]}
 
     def _measure(self, image: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return measure(image, target, num_scales=self.num_scales, l1_share=self.l1_share)
+        return measure(
+            image, target, num_scales=self.num_scales, l1_share=self.l1_share, share=self.share
+        )
 
     def _gradient_norm(self) -> Tensor:
         strategy = self.trainer.strategy
@@ -583,22 +595,29 @@ def _int8_network(file: Path) -> Callable[[Tensor], Tensor]:
 
 
 def measure(
-    enhanced: Tensor, target: Tensor, *, num_scales: NumScales, l1_share: float = 0.0
+    enhanced: Tensor,
+    target: Tensor,
+    *,
+    num_scales: NumScales,
+    l1_share: float = 0.0,
+    share: Share = WHOLE,
 ) -> dict[str, Tensor]:
     """Return the measures of each image, every one of shape (N,).
 
     loss is what training minimizes; psnr is in decibels for a data range of 1; mae is in [0, 1]
-    units.
+    units. They are those of all rows, also where the tensors have a share of them.
     """
-    similarity = ms_ssim(enhanced, target, num_scales=num_scales)
-    error = (enhanced - target).abs().mean(dim=(1, 2, 3))
+    similarity = ms_ssim(enhanced, target, num_scales=num_scales, share=share)
+    difference = enhanced - target
+    error, squared = (
+        share.mean(one, 0, one.dtype).mean(dim=(1, 2, 3))
+        for one in (difference.abs(), difference.square())
+    )
     return {
         metric_names.LOSS: 100 * ((1 - l1_share) * (1 - similarity) + l1_share * error),
         metric_names.MS_SSIM: similarity,
-        metric_names.SSIM: ssim(enhanced, target),
-        metric_names.PSNR: peak_signal_noise_ratio(
-            enhanced, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
-        ),
+        metric_names.SSIM: ssim(enhanced, target, share=share),
+        metric_names.PSNR: -10 * squared.log10(),
         metric_names.MAE: error,
     }
 

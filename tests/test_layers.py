@@ -35,6 +35,7 @@ ROOMS = (
     "phantoms",
     "prepare",
     "datamodule",
+    "rows",
     "network",
     "loss",
     "memory",

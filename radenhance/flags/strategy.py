@@ -3,7 +3,7 @@
 import torch
 from jsonargparse import Namespace
 
-from radenhance.strategies import EncoderDecoderStrategy
+from radenhance.strategies import EncoderDecoderStrategy, RowsStrategy
 from radenhance.strategies.sharded import FULLY_SHARDED
 
 LIGHTNINGS_DDP = "lightning.pytorch.strategies.DDPStrategy"
@@ -15,6 +15,7 @@ OTHER_NAMES = {
     # a path without further flags stays a word, which Lightning would not know
     "radenhance.strategies.EncoderDecoderStrategy": EncoderDecoderStrategy.strategy_name,
     "radenhance.strategies.FullyShardedStrategy": FULLY_SHARDED,
+    "radenhance.strategies.RowsStrategy": RowsStrategy.strategy_name,
     DDP: "ddp",
     LIGHTNINGS_DDP: "ddp",
 }

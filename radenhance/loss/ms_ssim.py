@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from radenhance.errors import ImageSizeError, ParameterError
+from radenhance.rows.share import WHOLE, Share
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, fine to coarse (Wang et al. 2003, section 3.2)."""
@@ -67,6 +68,7 @@ def ms_ssim(
     *,
     num_scales: NumScales = NUM_SCALES,
     data_range: float = 1.0,
+    share: Share = WHOLE,
 ) -> Tensor:
     """Return the MS-SSIM of each image, shape (N,), in (0, 1]; 1 for equal images.
 
@@ -76,12 +78,14 @@ def ms_ssim(
         num_scales: 1 to 5, or "auto" for as many as the image has room for. With fewer than five
             the weights are those of the finest scales, divided by their sum.
         data_range: Largest minus smallest value that a pixel can have.
+        share: Which rows of the images the tensors have; the MS-SSIM is that of all rows.
 
     Raises:
         ImageSizeError: The coarsest scale would be smaller than the window.
     """
     check_same_shape(enhanced, target)
-    weights = scale_weights(min(enhanced.shape[-2:]), num_scales)
+    side = min(share.num_rows(enhanced, 0), enhanced.shape[-1])
+    weights = scale_weights(side, num_scales)
     with torch.autocast(enhanced.device.type, enabled=False):
         dtype = full_precision(enhanced, target)
         enhanced, target = enhanced.to(dtype), target.to(dtype)
@@ -89,26 +93,29 @@ def ms_ssim(
         for scale, weight in enumerate(weights):
             if scale > 0:
                 enhanced, target = halve(enhanced), halve(target)
-            similarity, contrast_structure = ssim_means(enhanced, target, data_range)
+            similarity, contrast_structure = ssim_means(enhanced, target, data_range, share, scale)
             last = scale == len(weights) - 1
             product = product * keep_positive(similarity if last else contrast_structure) ** weight
     return product.mean(dim=1)
 
 
-def ssim(enhanced: Tensor, target: Tensor, *, data_range: float = 1.0) -> Tensor:
+def ssim(
+    enhanced: Tensor, target: Tensor, *, data_range: float = 1.0, share: Share = WHOLE
+) -> Tensor:
     """Return the single-scale SSIM of each image, shape (N,), in [-1, 1].
 
     Args:
         enhanced: Shape (N, C, H, W).
         target: Shape (N, C, H, W).
         data_range: Largest minus smallest value that a pixel can have.
+        share: As for `ms_ssim`.
     """
     check_same_shape(enhanced, target)
-    scale_weights(min(enhanced.shape[-2:]), 1)
+    scale_weights(min(share.num_rows(enhanced, 0), enhanced.shape[-1]), 1)
     with torch.autocast(enhanced.device.type, enabled=False):
         dtype = full_precision(enhanced, target)
         enhanced, target = enhanced.to(dtype), target.to(dtype)
-        similarity, _ = ssim_means(enhanced, target, data_range)
+        similarity, _ = ssim_means(enhanced, target, data_range, share)
     return similarity.mean(dim=1)
 
 
@@ -146,8 +153,12 @@ def scale_weights(side: int, num_scales: NumScales) -> list[float]:
     return [weight / total for weight in WEIGHTS[:chosen]]
 
 
-def ssim_means(enhanced: Tensor, target: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
+def ssim_means(
+    enhanced: Tensor, target: Tensor, data_range: float, share: Share = WHOLE, scale: int = 0
+) -> tuple[Tensor, Tensor]:
     """Return spatial means of SSIM and of its contrast-structure factor, each of shape (N, C)."""
+    margin = WINDOW_SIZE - 1
+    enhanced, target = (share.below(image, margin, scale) for image in (enhanced, target))
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     middle = data_range / 2
     x, y = enhanced - middle, target - middle
@@ -158,12 +169,18 @@ def ssim_means(enhanced: Tensor, target: Tensor, data_range: float) -> tuple[Ten
     mean_x, mean_y = mean_x + middle, mean_y + middle
     contrast_structure = (2 * covariance + c2) / (var_x + var_y + c2)
     luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
-    return (luminance * contrast_structure).mean(dim=(2, 3)), contrast_structure.mean(dim=(2, 3))
+    both = (luminance * contrast_structure, contrast_structure)
+    similarity, structure = (
+        share.mean(one, scale, one.dtype, margin=margin)[:, :, 0, 0] for one in both
+    )
+    return similarity, structure
 
 
 def blur(image: Tensor) -> Tensor:
     """Return the Gaussian mean of every full window, shape (N, C, H - 10, W - 10)."""
     channels = image.shape[1]
+    if image.shape[2] < WINDOW_SIZE:  # of a share at the image's end, in which no window begins
+        return image.new_zeros((*image.shape[:2], 0, image.shape[3] - WINDOW_SIZE + 1))
     window = gaussian_window(image).expand(channels, 1, 1, WINDOW_SIZE)
     rows = F.conv2d(image, window, groups=channels)
     return F.conv2d(rows, window.transpose(2, 3), groups=channels)

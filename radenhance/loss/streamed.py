@@ -25,6 +25,7 @@ from radenhance.loss.ms_ssim import (
     scale_weights,
 )
 from radenhance.loss.streamed_ms_ssim import Images, distances_of_scales, gradient_of_image
+from radenhance.rows.share import WHOLE, Share
 
 MOST_BANDS = 2
 """Bands of rows in which the absolute error is added up at most."""
@@ -37,6 +38,7 @@ def streamed_loss(
     num_scales: NumScales = NUM_SCALES,
     l1_share: float = 0.0,
     data_range: float = 1.0,
+    share: Share = WHOLE,
 ) -> Tensor:
     """Return 100 * ((1 - share) * (1 - MS-SSIM) + share * mean absolute error), a scalar.
 
@@ -49,15 +51,18 @@ def streamed_loss(
         num_scales: 1 to 5, or "auto" for as many as the image has room for.
         l1_share: Share of the absolute error, in [0, 1).
         data_range: Largest minus smallest value that a pixel can have.
+        share: Which rows of the images the tensors have; the loss is that of all rows, and equal in
+            all processes.
 
     Raises:
         ImageSizeError: The coarsest scale would be smaller than the window.
     """
     check_same_shape(enhanced, target)
-    exponents = scale_weights(min(enhanced.shape[-2:]), num_scales)
+    side = min(share.num_rows(enhanced, 0), enhanced.shape[-1])
+    exponents = scale_weights(side, num_scales)
     with torch.autocast(enhanced.device.type, enabled=False):
         result: Tensor = _StreamedLoss.apply(
-            enhanced, target.detach(), exponents, l1_share, data_range
+            enhanced, target.detach(), exponents, l1_share, data_range, share
         )
     return result
 
@@ -72,17 +77,18 @@ class _StreamedLoss(torch.autograd.Function):
         exponents: list[float],
         l1_share: float,
         data_range: float,
+        share: Share,
     ) -> Tensor:
         dtype = full_precision(enhanced, target)
         x, y = (image.reshape(1, -1, *image.shape[-2:]) for image in (enhanced, target))
-        images = Images(x, y, data_range, dtype)
+        images = Images(x, y, data_range, dtype, share)
         distances, maps = distances_of_scales(images, len(exponents))
-        share = 1 - l1_share
-        loss, weights = _ms_ssim_loss(distances, [one.shape for one in maps], exponents, share)
+        sides = [(share.num_rows(one, i), one.shape[-1]) for i, one in enumerate(maps)]
+        loss, weights = _ms_ssim_loss(distances, sides, exponents, 1 - l1_share)
         gradient = gradient_of_image(maps, weights)
         if l1_share:
             loss += _add_absolute_error(images, 100 * l1_share, gradient)
-        ctx.save_for_backward(gradient.view(enhanced.shape))
+        ctx.save_for_backward(gradient.reshape(enhanced.shape))
         ctx.dtype = enhanced.dtype
         return loss.to(dtype)
 
@@ -91,21 +97,21 @@ class _StreamedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient.mul_(gradients[0]).to(ctx.dtype), None, None, None, None
+        return gradient.mul_(gradients[0]).to(ctx.dtype), None, None, None, None, None
 
 
 def _ms_ssim_loss(
-    distances: Tensor, shapes: list[torch.Size], exponents: list[float], share: float
+    distances: Tensor, sides: list[tuple[int, int]], exponents: list[float], share: float
 ) -> tuple[Tensor, Tensor]:
     """Return 100 * share * (1 - mean MS-SSIM), a scalar, and its derivative for each distance.
 
     Args:
         distances: Those of `distances_of_scales`, shape (scales, M).
-        shapes: Shapes of the scales, (..., H, W).
+        sides: Rows and columns of the scales.
         exponents: Exponents of the scales.
         share: Share of MS-SSIM in the loss.
     """
-    halves = [(rows - MARGIN) * (columns - MARGIN) / 2 for *_, rows, columns in shapes]
+    halves = [(rows - MARGIN) * (columns - MARGIN) / 2 for rows, columns in sides]
     with torch.inference_mode(False), torch.enable_grad():
         numbers = distances.new_tensor([halves, exponents])[:, :, None]
         distances = distances.clone().requires_grad_()
@@ -123,7 +129,7 @@ def _add_absolute_error(images: Images, factor: float, gradient: Tensor) -> Tens
         factor: Factor.
         gradient: Map, shape (1, M, H, W).
     """
-    factor /= gradient.numel()
+    factor /= gradient.numel() // gradient.shape[2] * images.share.num_rows(gradient, 0)
     height = -(-gradient.shape[2] // MOST_BANDS)
     bands = (
         torch.split(maps, height, dim=2) for maps in (images.enhanced, images.target, gradient)
@@ -133,4 +139,4 @@ def _add_absolute_error(images: Images, factor: float, gradient: Tensor) -> Tens
         difference = x - y.to(images.dtype)
         sums.append(torch.linalg.vector_norm(difference, 1, dim=3))
         part.add_(difference.sign_(), alpha=factor)
-    return torch.cat(sums, dim=2).sum(dtype=torch.float64) * factor
+    return images.share.add_up(torch.cat(sums, dim=2).sum(dtype=torch.float64)) * factor

@@ -27,7 +27,7 @@ nor this gradient change with a number that is added to s or d.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -35,6 +35,7 @@ from torch import Tensor
 
 from radenhance.loss.blur import MARGIN, blur_for
 from radenhance.loss.ms_ssim import K1, K2, halve
+from radenhance.rows.share import WHOLE, Share
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,20 @@ class Images:
         target: Shape (1, M, H, W).
         data_range: Largest minus smallest value that a pixel can have.
         dtype: Type of the arithmetic.
+        share: Which of their rows this process has.
     """
 
     enhanced: Tensor
     target: Tensor
     data_range: float
     dtype: torch.dtype
+    share: Share = WHOLE
+
+    def with_rows_below(self) -> "Images":
+        """Return the images with the rows below this process's that its windows reach."""
+        pair = torch.cat([self.enhanced.to(self.dtype), self.target.to(self.dtype)])
+        x, y = self.share.below(pair, MARGIN, 0).unsqueeze(1)
+        return replace(self, enhanced=x, target=y)
 
     def pair(self, rows: slice) -> Tensor:
         """Return sum and difference of some rows, shape (1, 2 M, rows, W)."""
@@ -64,10 +73,7 @@ class Images:
 
     def mean_pair(self) -> Tensor:
         """Return the means of sum and difference of the images, shape (1, 2 M, 1, 1)."""
-        x, y = (
-            image.mean(dim=(2, 3), keepdim=True, dtype=self.dtype)
-            for image in (self.enhanced, self.target)
-        )
+        x, y = (self.share.mean(image, 0, self.dtype) for image in (self.enhanced, self.target))
         return self._pair(x, y)
 
     def _pair(self, x: Tensor, y: Tensor) -> Tensor:
@@ -91,22 +97,26 @@ def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[T
         Both are fine to coarse.
     """
     pairs = [images.halved_pair()] if num_scales > 1 else []
-    middle = pairs[0].mean(dim=(2, 3), keepdim=True) if pairs else images.mean_pair()
+    share = images.share
+    middle = share.mean(pairs[0], 1, images.dtype) if pairs else images.mean_pair()
     if pairs:
         pairs[0].sub_(middle)
     while len(pairs) < num_scales - 1:
         pairs.append(halve(pairs[-1]))
+    if share is not WHOLE:
+        images = images.with_rows_below()
     bands = _Bands(images, middle)
     distances, gradients = [], []
     for scale in reversed(range(num_scales)):
-        pair = pairs.pop() if scale > 0 else None
+        pair = share.below(pairs.pop(), MARGIN, scale) if scale > 0 else None
         size = (images.enhanced if pair is None else pair).shape[-2:]
         shape = (*images.enhanced.shape[:2], *size)
-        gradients.append(torch.zeros(shape, dtype=images.dtype, device=images.enhanced.device))
+        gradient = torch.zeros(shape, dtype=images.dtype, device=images.enhanced.device)
         bright = scale == num_scales - 1
-        distances.append(bands.distance(pair, gradients[-1], bright=bright))
-        del pair
-    return torch.stack(distances[::-1]), gradients[::-1]
+        distances.append(bands.distance(pair, gradient, bright=bright))
+        gradients.append(share.returned(gradient, MARGIN, scale))
+        del pair, gradient
+    return share.add_up(torch.stack(distances[::-1])), gradients[::-1]
 
 
 def gradient_of_image(gradients: list[Tensor], weights: Tensor) -> Tensor:
@@ -156,6 +166,8 @@ class _Bands:
             part = gradient[:, :, seen].addcmul_(difference, of_sum, value=2)
             part.addcmul_(total, of_difference, value=-2).add_(of_means, alpha=2)
             del band, spread, of_sum, of_difference, of_means, total, difference
+        if not sums:  # of a share that ends less than a window above the image's end
+            return gradient.new_zeros(self._num, dtype=torch.float64)
         return torch.cat(sums, dim=-1).sum(dim=(0, -1))
 
     def _bands_of(self, scale: Tensor) -> Iterator[slice]:

@@ -21,7 +21,7 @@ it got, what it gave, the gradient of that, and the gradient that it makes. What
 its sign alone, as the unit after it has its own copy; here it keeps the sign, a byte for a value.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
@@ -34,6 +34,7 @@ from typing_extensions import override
 
 from radenhance.memory.technique import Technique, refuse_other_than
 from radenhance.network.stages import Part, Sequential, Stage, Unit
+from radenhance.rows.operators import again
 
 CheckpointingMode = Literal["none", "stage", "unit"]
 
@@ -131,9 +132,17 @@ def recomputed(part: Part, modules: Sequence[nn.Module]) -> Part:
         return result
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), unchanged_buffers(modules)
+        return nullcontext(), _recomputing(modules, again())
 
     return run
+
+
+@contextmanager
+def _recomputing(
+    modules: Sequence[nn.Module], as_before: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    with unchanged_buffers(modules), as_before():
+        yield
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from typing_extensions import override
 from radenhance.memory.banding.convolution import upsampling_kernel
 from radenhance.memory.technique import Technique
 from radenhance.network.stages import Sequential, Stage, Unit, Upsampling, is_plain
+from radenhance.rows.operators import by_hand
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class UpsampledConvolution:
         """
         weight, bias = self.convolution.weight, self.convolution.bias
         num_small = features.shape[1]
-        kernel = upsampling_kernel(weight[:, :num_small])
+        with by_hand():  # of weights, which are no map
+            kernel = upsampling_kernel(weight[:, :num_small])
         result = F.conv_transpose2d(features, kernel, bias, stride=2, padding=1)
         # some encoders have no map of this size and give one of no channels
         if skip is not None and skip.shape[1]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from pydoc import locate
@@ -23,10 +24,12 @@ from radenhance.dicom.read import read_shape
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
 from radenhance.planning.fake_module import fake_copy, fake_mode
-from radenhance.planning.step_plan import StepPlan, measure_step
+from radenhance.planning.step_plan import StepPlan, Wire, measure_step
 from radenhance.planning.training_step import Batch, TrainingStep
-from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
+from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy, RowsStrategy
 from radenhance.strategies.protocol import Passes, RehearsedRun
+from radenhance.strategies.rows.rehearsal import RowPasses
+from radenhance.strategies.rows.steps import BUCKET_VALUES
 from radenhance.strategies.whole import WholePasses
 
 LARGEST_SIDE = 4188
@@ -68,10 +71,27 @@ class PlannedRun:
         """
         with self.planning(size):
             run, strategy = self.rehearsed(size), self.strategy()
+            if isinstance(strategy, RowsStrategy):
+                return self._plan_by_rows(run, strategy, size)
             if isinstance(strategy, FullyShardedStrategy) and run.num_processes > 1:
                 with strategy.rehearse(run, None) as passes:
                     return self.measured(run, passes, size)
             return self.measured(run, WholePasses(run.module, run.precision), size)
+
+    def _plan_by_rows(self, run: RehearsedRun, strategy: RowsStrategy, size: Size) -> StepPlan:
+        with strategy.rehearse(run, None) as passes:
+            assert isinstance(passes, RowPasses)
+            plan = self.measured(run, passes, size)
+        link = passes.link
+        gradients = [p.numel() * p.element_size() for p in run.module.parameters()]
+        buckets = -(-sum(p.numel() for p in run.module.parameters()) // BUCKET_VALUES)
+        wire = Wire(
+            num_processes=run.num_processes,
+            rows_bytes=link.sent_bytes,
+            sums_bytes=link.summed_bytes + sum(gradients),
+            num_messages=link.num_messages + buckets,
+        )
+        return replace(plan, wire=wire)
 
     def step(self, device: str = "cpu") -> TrainingStep:
         """Return the training step of `fit` on one device; a batch is moved to it by hand."""
@@ -137,13 +157,14 @@ class PlannedRun:
                 num_averages=self.num_averages,
                 has_buckets=self._has_buckets,
             )
-            return measure_step(step, lambda: self.batch(size))
+            rows_of = passes.rows_of if isinstance(passes, RowPasses) else _unchanged
+            return measure_step(step, lambda: rows_of(self.batch(size)))
 
-    def strategy(self) -> EncoderDecoderStrategy | FullyShardedStrategy | None:
+    def strategy(self) -> EncoderDecoderStrategy | FullyShardedStrategy | RowsStrategy | None:
         """Return the strategy that the flags name, if it is one of ours."""
         chosen = self.settings.trainer.strategy
         name = getattr(chosen, "class_path", chosen)
-        for kind in (EncoderDecoderStrategy, FullyShardedStrategy):
+        for kind in (EncoderDecoderStrategy, FullyShardedStrategy, RowsStrategy):
             if name == kind.strategy_name or str(name).endswith(f".{kind.__name__}"):
                 return kind(**vars(getattr(chosen, "init_args", SimpleNamespace())))
         return None
@@ -219,6 +240,10 @@ class PlannedRun:
     def typed(self) -> tuple[str, ...]:
         """The flags as they were typed, recipes as paths."""
         return self._flags.typed
+
+
+def _unchanged(batch: Batch) -> Batch:
+    return batch
 
 
 def num_devices(devices: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from radenhance.planning.pipeline import PipelinePlan
 from radenhance.planning.planned_run import Size
 from radenhance.planning.search import Candidate
-from radenhance.planning.step_plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan
+from radenhance.planning.step_plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan, Wire
 from radenhance.planning.traffic import OPERATIONS_PER_SECOND
 from radenhance.units import in_mib
 
@@ -51,7 +51,9 @@ class Answer:
     @property
     def network_seconds(self) -> float:
         """Time in which a step's bytes cross the network, if it does nothing else."""
-        sent = self.plan.sent_bytes if isinstance(self.plan, PipelinePlan) else 0
+        if isinstance(self.plan, StepPlan):
+            return self.plan.wire.seconds(self.network_gbit) if self.plan.wire else 0.0
+        sent = self.plan.sent_bytes
         return sent * 8 / (self.network_gbit * 1e9)
 
     @property
@@ -76,6 +78,8 @@ def as_text(answer: Answer, title: str) -> str:
     else:
         stages = {"": plan}
         lines = _breakdown(stages)
+        if plan.wire is not None:
+            lines += ["", _rows_traffic(answer, plan.wire)]
     if limit is not None:
         lines += ["", *(verdict(of_stage, limit, stage) for stage, of_stage in stages.items())]
     if answer.found:
@@ -175,6 +179,15 @@ def _waiting(answer: Answer, plan: PipelinePlan) -> str:
     return (
         f"waiting for the network: {wait:.0f} of about {whole:.0f} ms a step (a card of "
         f"{OPERATIONS_PER_SECOND / 1e12:g} TFLOP/s); less is sent with {LESS_TO_SEND}"
+    )
+
+
+def _rows_traffic(answer: Answer, wire: Wire) -> str:
+    return (
+        f"by rows over {wire.num_processes} processes, each sends in a step: rows "
+        f"{in_mib(wire.rows_bytes)}, statistics and gradients "
+        f"{in_mib(wire.sent_bytes - wire.rows_bytes)}, in {wire.num_messages} messages; "
+        f"{answer.network_seconds:.2f} s at {answer.network_gbit:g} Gbit/s"
     )
 
 

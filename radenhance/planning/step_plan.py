@@ -38,6 +38,38 @@ KINDS = ("weights", "gradients", "optimizer", "input", "activations", "loss", "b
 """What the bytes of a step are: `backward` are those that only the backward pass makes."""
 
 
+LATENCY_S = 50e-6
+"""Time that a message between two machines takes beside its bytes, on Ethernet."""
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What a process of an image divided by rows sends in a step.
+
+    Args:
+        num_processes: Processes of the run.
+        rows_bytes: Rows that it sends to its neighbours.
+        sums_bytes: Statistics and gradients, which are summed over all.
+        num_messages: Messages that it waits for, one after the other.
+    """
+
+    num_processes: int
+    rows_bytes: int
+    sums_bytes: int
+    num_messages: int
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that it sends, sums in a ring of processes."""
+        return (
+            self.rows_bytes + 2 * self.sums_bytes * (self.num_processes - 1) // self.num_processes
+        )
+
+    def seconds(self, gbit: float) -> float:
+        """Return the time on a network of a bandwidth in Gbit/s, if nothing else is done."""
+        return self.sent_bytes * 8 / (gbit * 1e9) + self.num_messages * LATENCY_S
+
+
 @dataclass(frozen=True)
 class StepPlan:
     """What one training step needs on one device.
@@ -52,6 +84,7 @@ class StepPlan:
         backward_bytes: Rise in the backward phase above the end of the forward phase before it.
         host_bytes: Most bytes of activations that wait in host memory.
         seconds: Time of a step on the card that `traffic` describes, to compare with others.
+        wire: What the process sends, where an image is divided by rows.
     """
 
     phases: dict[str, int]
@@ -62,6 +95,7 @@ class StepPlan:
     backward_bytes: int
     host_bytes: int = 0
     seconds: float = 0.0
+    wire: Wire | None = None
 
     @property
     def peak_bytes(self) -> int:

@@ -1,0 +1,1 @@
+"""The strategy that divides each image by rows over several processes."""

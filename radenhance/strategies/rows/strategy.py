@@ -1,0 +1,313 @@
+"""One image over several processes by rows, under an ordinary LightningModule.
+
+    trainer = Trainer(strategy="rows", devices=2)
+
+    rank 0   rows 0 ... of every map    |  the same weights, loss and step
+    rank 1   the rows below             |  in each process
+
+Each process reads the image and keeps its rows, asks its neighbours for the rows that a kernel
+reaches, and sums what is of all rows: BatchNorm's statistics, the loss, and at the end of a step
+the gradients (docs/explanation/rows.md). All of them then take the same step with the same numbers,
+so that whatever Lightning decides - accumulation, clipping, float16's overflows, schedules, early
+stopping - it decides alike everywhere, and checkpoints are those of one device.
+
+With more processes than an image has, several images are trained at a time, as under DDP.
+"""
+
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.strategies import StrategyRegistry
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from typing_extensions import override
+
+from radenhance.compat.lightning import is_accumulating, seed_workers
+from radenhance.errors import ParameterError
+from radenhance.rows.link import Link, ProcessLink
+from radenhance.rows.share import WHOLE, Share
+from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
+from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
+from radenhance.strategies.replicated import ReplicatedStrategy
+from radenhance.strategies.rows.batches import (
+    refuse_other_images,
+    rows_of,
+    share_of,
+    whole_results,
+)
+from radenhance.strategies.rows.rehearsal import RowPasses
+from radenhance.strategies.rows.steps import (
+    buckets_of,
+    module_by_rows,
+    refuse_if_unequal,
+    refuse_unsupported,
+)
+from radenhance.strategies.sharding import broadcast_from_first
+
+NAME = "rows"
+
+
+class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
+    """Divides each image by rows over several processes.
+
+    Args:
+        processes_per_image: Processes that share an image; by default (null) all of them. With
+            fewer, the others train on other images at the same time, as under DDP.
+        process_group_backend: nccl or gloo, or null for the one that suits the device.
+        timeout_s: Seconds without a sign of another process after which a run ends.
+    """
+
+    strategy_name = NAME
+
+    def __init__(
+        self,
+        processes_per_image: int | None = None,
+        process_group_backend: str | None = None,
+        timeout_s: float = 600.0,
+    ) -> None:
+        super().__init__(process_group_backend, timedelta(seconds=timeout_s))
+        self.processes_per_image = processes_per_image
+        self.timeout_s = timeout_s
+        self._share: Share = WHOLE
+        self._whole: Any = None
+        self._monitor: PeerMonitor | None = None
+        self._doing = "the start"
+
+    # the processes
+
+    @override
+    def setup_distributed(self) -> None:
+        super().setup_distributed()
+        per_image = num_per_image(self.processes_per_image, self.world_size)
+        self.num_replicas = self.world_size // per_image
+        shape = (self.num_replicas, per_image)
+        kind = self.root_device.type
+        mesh: DeviceMesh = init_device_mesh(kind, shape, mesh_dim_names=("replica", "rows"))
+        self._replicas = mesh.get_group("replica")
+        self._link: Link = ProcessLink(mesh.get_group("rows"))
+        listening = dist.new_group(backend="gloo", timeout=timedelta(days=365))
+        assert isinstance(listening, dist.ProcessGroup)
+        self._monitor = PeerMonitor(
+            listening,
+            [f"rank {rank}" for rank in range(self.world_size)],
+            timeout_s=self.timeout_s,
+            moment=lambda: self._doing,
+        )
+
+    @override
+    def watching(self) -> AbstractContextManager[None]:
+        return self._monitor.watch() if self._monitor is not None else nullcontext()
+
+    @property
+    def replica(self) -> int:
+        """Number of the image that this process has a share of, among those of a step."""
+        return self.global_rank // self._link.num_processes
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether Lightning divides a loader's samples, which it does between replicas."""
+        return self.num_replicas > 1
+
+    @property
+    @override
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        return {"num_replicas": self.num_replicas, "rank": self.replica}
+
+    @property
+    @override
+    def writes_results(self) -> bool:
+        """Whether it is the first process of its image; all of them have the same results."""
+        return self._link.rank == 0
+
+    @override
+    def barrier(self, *names: Any, **options: Any) -> None:
+        with self.watching():
+            super().barrier(*names, **options)
+
+    @override
+    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
+        """Reduce over replicas, as the processes of an image have the same values."""
+        if not isinstance(tensor, Tensor) or self.num_replicas == 1:
+            return tensor
+        with self.watching():
+            return super().reduce(tensor, self._replicas, reduce_op)
+
+    @override
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        votes = torch.tensor(int(decision), device=self.root_device)
+        with self.watching():
+            dist.all_reduce(votes)
+        return bool(votes == self.world_size) if all else bool(votes)
+
+    # before a run
+
+    @override
+    def setup(self, trainer: Trainer) -> None:
+        refuse_unsupported(self._module)
+        with self.watching():
+            super().setup(trainer)
+            step = self.precision_plugin.train_step_context()
+            refuse_if_unequal(self._module, self._link, self.root_device, step)
+        if self.num_replicas == 1:  # what is logged is the same in all processes
+            warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+
+    @override
+    def configure_ddp(self) -> None:
+        """Let all processes begin with the same module, instead of wrapping it."""
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            dist.broadcast(tensor.data, 0)
+
+    @property
+    def _module(self) -> LightningModule:
+        assert self.lightning_module is not None
+        return self.lightning_module
+
+    # data
+
+    @override
+    def process_dataloader(self, dataloader: object) -> object:
+        seed_workers(dataloader, self.replica)  # Lightning would seed by rank
+        return super().process_dataloader(dataloader)
+
+    @override
+    def batch_to_device(
+        self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
+    ) -> Any:
+        """Keep this process's rows of a batch, and move those."""
+        with self.watching():
+            refuse_other_images(batch, self._link, self.root_device)
+        self._whole, self._share = batch, share_of(batch, self._link)
+        return super().batch_to_device(rows_of(batch, self._share), device, dataloader_idx)
+
+    # steps
+
+    @override
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        self._doing = f"training batch {args[1]} of epoch {self._module.trainer.current_epoch}"
+        self._whole = None
+        with self.watching(), module_by_rows(self._module, self._share):
+            return super().training_step(*args, **kwargs)
+
+    @override
+    def backward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Go backward, and sum the gradients when the optimizer is to step."""
+        with self.watching():
+            loss = super().backward(*args, **kwargs)
+            if not is_accumulating(self._module.trainer):
+                self._sum_gradients()
+        return loss
+
+    def _sum_gradients(self) -> None:
+        for bucket in buckets_of(list(self._module.parameters())):
+            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+            dist.all_reduce(flat)
+            if self.num_replicas > 1:
+                flat /= self.num_replicas
+            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    @override
+    def validation_step(self, *args: Any, **kwargs: Any) -> Any:
+        with self._evaluating("validation", args):
+            results = super().validation_step(*args, **kwargs)
+        return self._completed(results, args[0])
+
+    @override
+    def test_step(self, *args: Any, **kwargs: Any) -> Any:
+        with self._evaluating("test", args):
+            results = super().test_step(*args, **kwargs)
+        return self._completed(results, args[0])
+
+    @override
+    def predict_step(self, *args: Any, **kwargs: Any) -> Any:
+        with self._evaluating("predict", args):
+            results = super().predict_step(*args, **kwargs)
+        return self._completed(results, args[0])
+
+    def _evaluating(self, kind: str, args: tuple[Any, ...]) -> AbstractContextManager[Any]:
+        self._doing = f"{kind} batch {args[1]}"
+        return module_by_rows(self._module, self._share)
+
+    def _completed(self, results: Any, batch: Any) -> Any:
+        """Return whole results, and give callbacks the whole batch."""
+        with self.watching():
+            results = whole_results(results, self._share)
+        if isinstance(batch, dict) and self._share is not WHOLE:
+            batch.update(self._whole)
+        self._whole = None
+        return results
+
+    @override
+    def on_validation_start(self) -> None:
+        """Make buffers equal, so that the network is validated that a checkpoint contains."""
+        if self.num_replicas > 1:
+            broadcast_from_first(self._module.buffers(), self._replicas)
+
+    @override
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        self.on_validation_start()
+        return super().lightning_module_state_dict()
+
+    @override
+    def gradient_norm(self) -> Tensor:
+        """Return the 2-norm of the gradient, which is the same in all processes."""
+        gradients = [p.grad for p in self._module.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
+    # plans
+
+    @override
+    def rehearse(self, run: RehearsedRun, stage: str | None) -> AbstractContextManager[Passes]:
+        """Return the passes of the process that needs most; its `link` says what is sent."""
+        refuse_unsupported(run.module)
+        per_image = num_per_image(self.processes_per_image, run.num_processes)
+        return nullcontext(RowPasses(run, per_image))
+
+    # the end
+
+    @override
+    def on_exception(self, exception: BaseException) -> None:
+        monitor, self._monitor = self._monitor, None
+        if monitor is None:
+            return
+        monitor.report(exception)
+        explained = monitor.explain(exception)
+        if explained is not None:  # a callback's own collective failed
+            raise explained from exception
+
+    @override
+    def teardown(self) -> None:
+        if self._monitor is not None:
+            self._monitor.end()
+            self._monitor = None
+        super().teardown()
+
+
+def num_per_image(wanted: int | None, num_processes: int) -> int:
+    """Return the number of processes that share an image.
+
+    Args:
+        wanted: Number that a user asked for, None for all.
+        num_processes: Number of processes.
+
+    Raises:
+        ParameterError: The processes cannot be divided so.
+    """
+    per_image = num_processes if wanted is None else wanted
+    if per_image < 2 or num_processes % per_image:
+        raise ParameterError(
+            "RowsStrategy.processes_per_image",
+            got=wanted,
+            expected=f"2 or more, of which the {num_processes} processes of the run are a multiple",
+            remedy="use Trainer(devices=2) or Trainer(num_nodes=2), or more of them",
+        )
+    return per_image
+
+
+StrategyRegistry.register(NAME, RowsStrategy, description="each image by rows on several devices")

@@ -1,0 +1,28 @@
+"""Steps by rows are those of one device, in float64, whatever the shares."""
+
+import pytest
+from by_rows import measured_by_rows, trained_by_rows
+from processes import run_nodes
+
+SMALL = "tu-mobilenetv3_small_050"
+
+CASES = {
+    2: [
+        ("resnet18", (102, 64), {}),
+        ("resnet18", (150, 70), {"checkpointing": "unit", "fused_upsampling": False}),
+        (SMALL, (224, 128), {"checkpointing": "stage"}),
+    ],
+    3: [("resnet34", (140, 70), {})],
+    4: [(SMALL, (250, 128), {})],
+}
+"""Number of processes -> encoder, rows and columns, and memory techniques."""
+
+
+@pytest.mark.parametrize("num", CASES)
+def test_weights_gradients_and_statistics_are_those_of_one_device(tmp_path, num):
+    run_nodes(trained_by_rows, num, CASES[num], folder=tmp_path / "run", num=num)
+
+
+def test_measures_are_those_of_whole_images(tmp_path):
+    sizes = [(96, 70), (133, 200), (330, 180)]
+    run_nodes(measured_by_rows, 3, sizes, folder=tmp_path / "run", num=3)
