@@ -28,6 +28,8 @@ BANDS = {"model.memory.band_rows": "auto"}
 BEYOND_RECIPES: dict[str, dict[str, Any]] = {
     "chkp by stage": {"model.memory.checkpointing": "stage"},
     "chkp + quant": CHECKPOINTING | {"model.memory.quantization": "qat"},
+    "compile": {"model.memory.compile": "auto"},
+    "compile + amp": {"model.memory.compile": "auto", "trainer.precision": "bf16-mixed"},
     "offload 8192": {"model.memory.offload_mib": 8192},
     "band": BANDS,
     "amp + chkp + band": CHECKPOINTING | BANDS | {"trainer.precision": "bf16-mixed"},

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from radenhance.memory.banding.stages import Banding, BandRows
 from radenhance.memory.checkpointing import Checkpointing, CheckpointingMode
+from radenhance.memory.compilation.stages import Compilation, CompileMode
 from radenhance.memory.fused_upsampling import FusedUpsampling
 from radenhance.memory.momentum import Momentum
 from radenhance.memory.offload.hooks import Offloading
@@ -24,7 +25,8 @@ from radenhance.network.stages import Stage, run_stages, stages_of
 class MemoryTechniques:
     """What to do about memory.
 
-    Techniques combine, but for quantization with momentum or bands. Only momentum and quantization
+    Techniques combine, but for quantization with momentum or bands, and compiling with both of
+    momentum and quantization. Only momentum and quantization
     change losses and gradients. Mixed precision is Trainer(precision="16-mixed") or
     Trainer(precision="bf16-mixed").
 
@@ -48,6 +50,10 @@ class MemoryTechniques:
             skip by itself, so that neither the upsampled map nor the concatenation is made: the
             same function in less memory and time. A decoder that cannot, and one that is quantized
             or sharded, runs as without it.
+        compile: default to let PyTorch compile the network in training, which takes minutes for
+            each size of images and makes the same function of fewer kernels; auto to let it also
+            keep what needs the least memory for the backward pass, and recompute the rest, which is
+            cheap; none for no compiler. It needs a C++ compiler on a CPU and Triton on a GPU.
         tf32: Let Ampere and later GPUs multiply float32 with the 10-bit mantissa of TensorFloat-32:
             less exact, faster by PyTorch's documentation (not measured here), and no memory saved.
             Off means true float32, in convolutions too, where PyTorch's own default is
@@ -64,6 +70,7 @@ class MemoryTechniques:
     offload_mib: int = 0
     band_rows: BandRows = 0
     fused_upsampling: bool = True
+    compile: CompileMode = "none"
     tf32: bool = False
 
     def __post_init__(self) -> None:
@@ -74,7 +81,8 @@ class MemoryTechniques:
         """All techniques, on or off, in the order in which they are folded.
 
         Contexts are entered in this order: what quantization does not keep as codes is saved as
-        offloading saves it. Checkpointing is last, so that it sees what banding runs by itself.
+        offloading saves it. Checkpointing is last, so that it sees what banding runs by itself,
+        and recomputes what is compiled.
         """
         return [
             Offloading(self.offload_mib),
@@ -82,6 +90,7 @@ class MemoryTechniques:
             Quantization(self.quantization),
             Banding(self.band_rows),
             FusedUpsampling(self.fused_upsampling),
+            Compilation(self.compile, by_units=self.checkpointing != "none"),
             Checkpointing(self.checkpointing),
         ]
 

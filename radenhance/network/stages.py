@@ -92,6 +92,20 @@ class Stage:
         """Return the stage's output: features, or skips and features."""
         return Sequential(self.units)(*inputs)
 
+    def run(self, features: Tensor, skips: list[Tensor]) -> Tensor:
+        """Return its features; take a skip from the open ones, and leave there what it gives.
+
+        Args:
+            features: What the stage before gave.
+            skips: The open skips, the deepest last.
+        """
+        result = self(features, skips.pop()) if self.takes_skip else self(features)
+        *more, features = result if isinstance(result, tuple) else (result,)
+        skips.extend(more)
+        if self.gives_skip:
+            skips.append(features)
+        return features
+
 
 @dataclass(frozen=True)
 class Sequential:
@@ -176,14 +190,7 @@ def run_stages(
     """
     skips = [] if skips is None else skips
     for stage in stages:
-        result = stage(features, skips.pop()) if stage.takes_skip else stage(features)
-        if isinstance(result, tuple):
-            *more, features = result
-            skips.extend(more)
-        else:
-            features = result
-        if stage.gives_skip:
-            skips.append(features)
+        features = stage.run(features, skips)
     return features
 
 

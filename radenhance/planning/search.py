@@ -64,7 +64,8 @@ def techniques_of_recipes() -> dict[str, Flags]:
     """Return the flags of memory and precision of each recipe that is for one device.
 
     Techniques that a recipe does not name are off in it. Of recipes with the same techniques there
-    is one.
+    is one. Those that compile are left out: what time that saves is not planned, and not every
+    machine can.
     """
     named = {}
     for name, path in sorted(recipes().items()):
@@ -74,6 +75,7 @@ def techniques_of_recipes() -> dict[str, Flags]:
             memory = content.get("model", {}).get("memory", {})
             named[name] = (memory, trainer.get("precision", "32-true"))
     known = {technique for memory, _ in named.values() for technique in memory}
+    named = {name: one for name, one in named.items() if one[0].get("compile", "none") == "none"}
     defaults = {technique: getattr(MemoryTechniques(), technique) for technique in sorted(known)}
     found: dict[str, Flags] = {}
     for name, (memory, precision) in named.items():

@@ -36,6 +36,7 @@ def refuse_unsharded_techniques(techniques: MemoryTechniques) -> None:
         ("band_rows", techniques.band_rows != 0),
         ("momentum", techniques.momentum is not None),
         ("quantization", techniques.quantization != "none"),
+        ("compile", techniques.compile != "none"),
     ):
         if is_on:
             raise UsageError(

@@ -1,0 +1,1 @@
+"""Stages that PyTorch's compiler turns into fewer kernels, and into fewer kept activations."""
