@@ -278,6 +278,10 @@ def test_a_turned_and_shifted_twin_is_turned_and_moved_back_by_flags():
     assert "is shifted by +2.00 rows and -3.00 columns" in reasons["b"]
     pairs, reasons = prepared("--turn-targets", "--register-targets")
     assert (pairs, reasons) == ({"a": ("png", "image")}, {})
+    (made,) = listed_pairs(OUT)
+    assert prepared() == (pairs, {}), "what was undone once is not refused later"
+    assert prepared("--turn-targets") == (pairs, {})
+    assert listed_pairs(OUT) == [made]
 
 
 def test_a_study_of_thousands_is_not_compared_with_itself(monkeypatch):
