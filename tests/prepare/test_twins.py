@@ -173,7 +173,9 @@ def test_a_twin_that_names_no_raw_image_is_found_and_its_evidence_told(archive, 
     assert {how for _, how in pairs.values()} <= {*EVIDENCE}
     files = {path.relative_to(EXPORT).as_posix() for path in EXPORT.rglob("*") if path.is_file()}
     assert {*reasons} == files - {*expected} - {*expected.values()}
-    told = f"paired within their study, and compared: {len(expected)}, by {len(expected)}"
+    told = (
+        f"{len(expected)} targets name no raw image and were found within their study by what both"
+    )
     assert told in capsys.readouterr().out
 
 
