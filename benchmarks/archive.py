@@ -5,7 +5,8 @@
 
 Half of the images are raw, and each has a processed twin that names it. All are one phantom with
 other noise, other UIDs and other patients, who do not exist. `prepare` copies and compares the
-pairs, `check` reads and compares them again. With --alone no image has a twin, so that the
+pairs, `check` reads and compares them again. With --unnamed no twin names its raw image, so that
+`prepare` looks for it in the study. With --alone no image has a twin, so that the
 reference enhancer makes the targets of as many raw images. Memory is that of the command and of its
 processes together, the highest of what is seen every 0.2 s. CPU seconds are those of all processes;
 they tell what an idle machine would take, whatever else runs on this one. 500 images take a minute
@@ -39,7 +40,9 @@ PERIOD_S = 0.2
 TARGET_BITS = 10
 
 
-def make_archive(folder: Path, num_images: int, *, spacing_mm: float, alone: bool) -> None:
+def make_archive(
+    folder: Path, num_images: int, *, spacing_mm: float, alone: bool = False, unnamed: bool = False
+) -> None:
     """Write raw images and, unless they are alone, as many twins, `num_images` files in all."""
     folder.mkdir(parents=True)
     raw = dataset_of(phantom(ANIMAL, spacing_mm=spacing_mm))
@@ -54,15 +57,17 @@ def make_archive(folder: Path, num_images: int, *, spacing_mm: float, alone: boo
             moved = plain[id(image)] + noise.integers(-2, 3, plain[id(image)].shape)
             image.PixelData = moved.clip(0, 2**image.BitsStored - 1).astype("<u2").tobytes()
             identify(image, number, kind)
-            processed.SourceImageSequence[0].ReferencedSOPInstanceUID = raw.SOPInstanceUID
+            source = generate_uid() if unnamed else raw.SOPInstanceUID
+            processed.SourceImageSequence[0].ReferencedSOPInstanceUID = source
             image.save_as(folder / f"{number:05d}{kind}", enforce_file_format=True)
 
 
 def identify(dataset: Dataset, number: int, kind: str) -> None:
-    """Give a dataset identifiers that no other one has."""
+    """Give a dataset identifiers that no other one has, but for the study of its twin."""
     dataset.PatientID = f"{number:05d}"
     dataset.PatientName = f"Phantom^{number:05d}"
-    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", str(number)])
+    for name in ("SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, name, generate_uid(entropy_srcs=[name, kind, str(number)]))
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
 
@@ -123,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--images", type=int, default=500, help="number of files")
     flags.add_argument("--spacing-mm", type=float, default=0.8, help="pixel size")
     flags.add_argument("--alone", action="store_true", help="make no twins")
+    flags.add_argument("--unnamed", action="store_true", help="make twins that name no raw image")
     flags.add_argument("--processes", type=int, default=2, help="as --processes of the commands")
     flags.add_argument("--out", type=Path, help="folder to make and keep; else one that is removed")
     return flags
@@ -134,7 +140,13 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         export, root = out / "export", out / "radiographs"
-        make_archive(export, options.images, spacing_mm=options.spacing_mm, alone=options.alone)
+        make_archive(
+            export,
+            options.images,
+            spacing_mm=options.spacing_mm,
+            alone=options.alone,
+            unnamed=options.unnamed,
+        )
         columns = ("s", "CPU s", "CPU ms per image", "peak MiB of all processes")
         with harness.table("command", *columns, names=["prepare"]) as row:
             for command, folders in (("prepare", (export, root)), ("check", (root,))):

@@ -35,6 +35,7 @@ def header_facts(attributes: Attributes, syntax: str = "") -> Header:
     def text(keyword: str) -> str:
         return or_unknown(attributes.text, keyword, "")
 
+    date = text("AcquisitionDate") or text("StudyDate")  # with dots before DICOM of 1993
     return Header(
         sop_class_uid=text("SOPClassUID"),
         sop_instance_uid=text("SOPInstanceUID"),
@@ -44,7 +45,7 @@ def header_facts(attributes: Attributes, syntax: str = "") -> Header:
         event_uid=text("IrradiationEventUID"),
         acquired_s=_acquired_s(
             text("AcquisitionDateTime"),
-            (text("AcquisitionDate") or text("StudyDate")) + text("AcquisitionTime"),
+            date.replace(".", "") + text("AcquisitionTime"),
         ),
         acquisition_number=or_unknown(attributes.integer, "AcquisitionNumber", None),
         instance_number=or_unknown(attributes.integer, "InstanceNumber", None),

@@ -34,6 +34,8 @@ _NATIVE = {
     DeflatedExplicitVRLittleEndian,
 }
 _PIXEL_DATA = 0x7FE00010
+_TELLING = 16
+"""Line feeds that chance does not put behind as many carriage returns."""
 
 
 def containers(dicom: DicomFile, layout: PixelFormat) -> Stored:
@@ -104,6 +106,7 @@ def _native(dicom: DicomFile, element: PixelElement, layout: PixelFormat) -> Sto
         raise dicom.attributes.error(
             "PixelData", f"is cut off after {len(data)} of {element.length} bytes"
         )
+    _check_is_binary(dicom, element, data)
     big_endian = dicom.syntax == ExplicitVRBigEndian
     shape = layout.rows, layout.columns
     if layout.allocated == 16:
@@ -113,3 +116,15 @@ def _native(dicom: DicomFile, element: PixelElement, layout: PixelFormat) -> Sto
     if big_endian and element.vr == "OW":  # PS3.5 A.3: bytes come in swapped pairs
         samples = samples[: even // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
     return samples[:expected].reshape(shape).astype(np.uint16)
+
+
+def _check_is_binary(dicom: DicomFile, element: PixelElement, data: bytes) -> None:
+    """Refuse pixels that were sent as text, by FTP say: each line feed got a carriage return."""
+    line_feeds = data.count(b"\n")
+    behind = (dicom.file.size or 0) - element.offset - element.length
+    if _TELLING <= line_feeds <= behind and data.count(b"\r\n") == line_feeds:
+        raise dicom.attributes.error(
+            "PixelData",
+            f"has {line_feeds} line feeds, each behind a carriage return: the file was sent as "
+            "text; send it again, in binary mode",
+        )

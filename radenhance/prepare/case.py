@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ from radenhance.reference_enhancer.presets import PRESETS
 _Target = tuple[Path, Image]
 """A file, and what it shows, in [0, 1]."""
 
-_OPTIONAL = ("turn_targets", "register_targets")
+_UNDOING = ("turn_targets", "register_targets")
+"""Settings that undo how a target lies."""
 
 MIN_SIDE_PX = 64
 """Smallest number of rows and columns in pixels of what is taken for a radiograph."""
@@ -92,6 +94,22 @@ class CaseJob:
     @property
     def recipe(self) -> str:
         """The first 16 hex digits of a SHA-256 over all that decides both files."""
+        return self._recipe({name for name in _UNDOING if getattr(self.settings, name)})
+
+    def is_made_by(self, recipe: str) -> bool:
+        """Return whether files of a recipe will do: those of this one, or with more undone.
+
+        Args:
+            recipe: The recipe that the files were made by.
+        """
+        undone = {name for name in _UNDOING if getattr(self.settings, name)}
+        return any(
+            recipe == self._recipe(undone | {*more})
+            for number in range(len(_UNDOING) + 1)
+            for more in combinations(_UNDOING, number)
+        )
+
+    def _recipe(self, undone: set[str]) -> str:
         settings = self.settings
         target = self.case.target
         facts = {
@@ -105,8 +123,7 @@ class CaseJob:
             "reference": settings.reference or target is not None,
             "anonymize": settings.anonymize,
         }
-        # Only where they are set, so that earlier recipes stay.
-        facts |= {name: True for name in _OPTIONAL if getattr(settings, name)}
+        facts |= dict.fromkeys(undone, True)  # only those, so that earlier recipes stay
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -266,7 +266,7 @@ def _is_finished(root: Path, job: CaseJob, pair: Pair | None) -> bool:
         return False
     # A target of a person or a device stays, also where this run was not given it again.
     own_target = not pair.target_algo and job.case.target is None
-    return own_target or pair.recipe in ("", job.recipe)
+    return own_target or not pair.recipe or job.is_made_by(pair.recipe)
 
 
 def _sort(made: Sequence[MadeCase], known: _Known) -> tuple[list[Pair], list[Pair], list[Rejected]]:

@@ -84,9 +84,9 @@ def remarks_on_targets(pairs: Sequence[Pair]) -> list[str]:
     found = Counter(pair.paired_by for pair in used if pair.paired_by in EVIDENCE)
     if found:
         lines.append(
-            f"targets that name no raw image were paired within their study, and compared: "
-            f"{found.total()}, by {_listed(found)}; see paired_by in {MANIFEST}, or leave them out "
-            "with prepare --named-twins-only"
+            f"{found.total()} targets name no raw image and were found within their study by what "
+            f"both show ({_listed(found)}): see paired_by in {MANIFEST}, or leave them out with "
+            "prepare --named-twins-only"
         )
     if lossy := sum(bool(pair.lossy) for pair in used):
         lines.append(

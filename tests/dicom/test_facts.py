@@ -1,10 +1,14 @@
 import logging
+from datetime import datetime
+from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom import Dataset
 from saved_files import SAMPLES, save
 
+from radenhance.dicom.attributes import Attributes
+from radenhance.dicom.facts import header_facts
 from radenhance.dicom.radiograph import Header
 from radenhance.dicom.read import read, read_header
 
@@ -142,3 +146,59 @@ def test_spacing_is_that_at_the_detector_first(digital_xray):
     assert read(save(digital_xray, "a.dcm")).spacing_mm == (0.2, 0.3)
     digital_xray.PixelSpacing = [0, 0]
     assert read(save(digital_xray, "a.dcm")).spacing_mm is None
+
+
+JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS = (f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 70))
+JPEG_2000_LOSSLESS, JPEG_2000, NEAR_LOSSLESS, EXPLICIT = (
+    *(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 81)),
+    "1.2.840.10008.1.2.1",
+)
+
+
+@pytest.mark.parametrize(
+    ("declared", "syntax", "lossy"),
+    [
+        ("", EXPLICIT, False),
+        ("00", EXPLICIT, False),
+        ("01", EXPLICIT, True),  # decompressed since
+        ("01", JPEG_LOSSLESS, True),
+        ("", JPEG_LOSSLESS, False),
+        ("", JPEG_2000_LOSSLESS, False),
+        ("", JPEG_BASELINE, True),
+        ("00", JPEG_BASELINE, True),  # which cannot be
+        ("00", JPEG_EXTENDED, True),
+        ("", JPEG_2000, True),
+        ("00", JPEG_2000, False),
+        ("", NEAR_LOSSLESS, True),
+        ("00", NEAR_LOSSLESS, False),
+    ],
+)
+def test_losses_are_told_by_the_header_or_by_the_transfer_syntax(declared, syntax, lossy):
+    header = item(LossyImageCompression=declared) if declared else Dataset()
+    facts = header_facts(Attributes(header, Path("a.dcm"), big_endian=False), syntax)
+    assert facts.lossy == lossy
+
+
+@pytest.mark.parametrize(
+    ("elements", "same"),
+    [
+        ({"AcquisitionDateTime": "20260102101500"}, True),
+        ({"AcquisitionDateTime": "20260102101500.000+0100"}, True),
+        ({"AcquisitionDate": "20260102", "AcquisitionTime": "101500.0"}, True),
+        ({"AcquisitionDate": "2026.01.02", "AcquisitionTime": "10:15:00"}, True),
+        ({"StudyDate": "20260102", "AcquisitionTime": "101500"}, True),
+        ({"AcquisitionDateTime": "2026", "StudyDate": "20260102", "AcquisitionTime": "101500"}, 1),
+        ({"AcquisitionDate": "20260103", "AcquisitionTime": "101500"}, False),
+        ({"AcquisitionDate": "20260102", "AcquisitionTime": "1015"}, None),
+        ({"AcquisitionDate": "20261302", "AcquisitionTime": "101500"}, None),
+        ({"AcquisitionTime": "101500"}, None),
+        ({"StudyDate": "20260102", "StudyTime": "101500"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_the_second_of_the_acquisition_is_found_in_any_notation(elements, same):
+    found = header_facts(Attributes(item(**elements), Path("a.dcm"), big_endian=False)).acquired_s
+    expected = (datetime(2026, 1, 2, 10, 15) - datetime.min).total_seconds()
+    assert (found is not None) == (same is not None)
+    assert (found == expected) == bool(same)

@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from vendor_archive import write_image
 
 from radenhance.dicom.pixel_data import stored_values
 from radenhance.dicom.pixel_format import PixelFormat
+from radenhance.dicom.read import read
+from radenhance.errors import RadiographError
 
 FORMATS = [
     (allocated, stored, high_bit)
@@ -40,3 +45,25 @@ def test_signed_values_keep_their_order(allocated, stored, high_bit):
     signed = layout(allocated, stored, high_bit, signed=True)
     assert np.array_equal(stored_values(container, signed), values - least)
     assert signed.offset == -least
+
+
+@pytest.mark.parametrize("bits_stored", [8, 12, 16])
+@pytest.mark.parametrize("seed", range(4))
+def test_pixels_that_were_sent_as_text_are_refused(bits_stored, seed):
+    image = np.random.default_rng(seed).random((128, 128))
+    bits = {"BitsStored": bits_stored, "HighBit": bits_stored - 1}
+    pixels = (image * (2**bits_stored - 1)).astype("<u2").tobytes()
+    write_image("image", image, "FOR PROCESSING", **bits, PixelData=pixels)
+    head, data = (Path("image").read_bytes().partition(pixels)[i] for i in (0, 1))
+    assert read("image").shape == (128, 128)
+    Path("image").write_bytes(head + data.replace(b"\n", b"\r\n"))
+    with pytest.raises(RadiographError, match="was sent as text; send it again, in binary mode"):
+        read("image")
+
+
+@pytest.mark.parametrize("behind", [b"", bytes(5000), b"\r\n" * 5000])
+def test_pixels_that_look_like_line_feeds_are_read(behind):
+    pixels = np.full((64, 64), 0x0A0D, "<u2").tobytes()
+    write_image("image", np.zeros((64, 64)), "FOR PROCESSING", PixelData=pixels)
+    Path("image").write_bytes(Path("image").read_bytes() + behind[:4000])
+    assert (read("image").pixels == 0x0A0D).all()

@@ -7,6 +7,7 @@ import pytest
 from clinic_files import named_dataset, save
 
 from radenhance.dataset.description import Declarations
+from radenhance.dataset.field import find_field
 from radenhance.dataset.normalize import normalize
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.read import read
@@ -16,6 +17,7 @@ from radenhance.prepare import case as case_module
 from radenhance.prepare.case import CaseJob, Settings, make_case
 from radenhance.prepare.pairing import Case
 from radenhance.prepare.source import FoundFile, identify
+from radenhance.prepare.target import reference_target
 
 WORK = Path("work")
 DARK = Declarations(raw=Declaration(bone="dark", bits=12))
@@ -188,3 +190,21 @@ def test_a_target_that_fits_in_no_way_is_refused(job, kind, turn_targets):
     told = "rows and columns" if "cropped" in kind else "in none of eight orientations"
     assert told in rejected.reason
     assert made.pair.target_algo
+
+
+def test_the_exposed_field_is_looked_for_once_and_the_target_is_the_same(job, monkeypatch):
+    raw = read("in/raw.dcm")
+    expected = reference_target(raw, preset="default")
+    looked = []
+
+    def counted(*arguments, **more):
+        looked.append(1)
+        return find_field(*arguments, **more)
+
+    monkeypatch.setattr("radenhance.dataset.normalize.find_field", counted)
+    monkeypatch.setattr("radenhance.reference_enhancer.enhance.find_field", counted)
+    made = make_case(replace(job, case=Case(job.case.raw)))
+    assert len(looked) == 1
+    np.testing.assert_allclose(
+        normalize(read(WORK / made.pair.target_path)), expected, atol=1 / 65535
+    )

@@ -173,7 +173,9 @@ def test_a_twin_that_names_no_raw_image_is_found_and_its_evidence_told(archive, 
     assert {how for _, how in pairs.values()} <= {*EVIDENCE}
     files = {path.relative_to(EXPORT).as_posix() for path in EXPORT.rglob("*") if path.is_file()}
     assert {*reasons} == files - {*expected} - {*expected.values()}
-    told = f"paired within their study, and compared: {len(expected)}, by {len(expected)}"
+    told = (
+        f"{len(expected)} targets name no raw image and were found within their study by what both"
+    )
     assert told in capsys.readouterr().out
 
 
@@ -278,6 +280,10 @@ def test_a_turned_and_shifted_twin_is_turned_and_moved_back_by_flags():
     assert "is shifted by +2.00 rows and -3.00 columns" in reasons["b"]
     pairs, reasons = prepared("--turn-targets", "--register-targets")
     assert (pairs, reasons) == ({"a": ("png", "image")}, {})
+    (made,) = listed_pairs(OUT)
+    assert prepared() == (pairs, {}), "what was undone once is not refused later"
+    assert prepared("--turn-targets") == (pairs, {})
+    assert listed_pairs(OUT) == [made]
 
 
 def test_a_study_of_thousands_is_not_compared_with_itself(monkeypatch):
