@@ -54,6 +54,8 @@ def main(arguments: Sequence[str]) -> None:
         options.refuse,
     )
     if options.compare:
+        if checkpoints:
+            raise UsageError("--compare is of the reference enhancer, which takes no CHECKPOINT")
         compare(files, options.out)
         return
     batch = Batch(options.out, settings, resume=options.resume)
@@ -132,6 +134,8 @@ def enhancer_of(checkpoints: Sequence[Path], options: argparse.Namespace) -> Enh
         UsageError: The checkpoint cannot be used, or flags do not go together.
     """
     if not checkpoints:
+        if options.at != "auto" or options.symmetric:
+            raise UsageError("--at and --symmetric are of a network; name its CHECKPOINT first")
         return ReferenceEnhancer(options.preset or AUTO)
     if options.preset is not None:
         raise UsageError("--preset is of the reference enhancer, which takes no CHECKPOINT")

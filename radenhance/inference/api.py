@@ -1,8 +1,9 @@
 """One radiograph enhanced from Python, in this process."""
 
 import io
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +61,9 @@ def enhance(  # noqa: PLR0913
         UsageError: The array or a parameter is not as it must be.
         MachineError: Memory ran out.
     """
-    found = _source_of(source, declaration, spacing_mm)
     enhancer = _enhancer_of(checkpoint, preset, at, device)
     output = Output("auto", bits, deidentify)
+    found = _source_of(source, declaration, spacing_mm)
     enhanced = enhancer(found.radiograph)
     if found.header is None:
         return enhanced
@@ -72,11 +73,22 @@ def enhance(  # noqa: PLR0913
 def _enhancer_of(
     checkpoint: str | Path | Enhancer | None, preset: str, at: PredictAt, device: str | None
 ) -> Enhancer:
-    if checkpoint is None:
-        return ReferenceEnhancer(preset)
-    if isinstance(checkpoint, str | Path):
+    if at not in get_args(PredictAt):
+        raise ParameterError("at", got=at, expected=f"one of {', '.join(get_args(PredictAt))}")
+    if checkpoint is not None and preset != AUTO:
+        raise UsageError("preset is of the reference enhancer; leave it out with a checkpoint")
+    if isinstance(checkpoint, str | PathLike):
         return open_enhancer(Path(checkpoint), at=at, device=device)
-    return checkpoint
+    if at != "auto" or (device is not None and checkpoint is not None):
+        raise UsageError(
+            "at and device are of a network in a file; give its checkpoint, or give them to "
+            "open_enhancer"
+        )
+    if checkpoint is not None and not hasattr(checkpoint, "describe"):
+        raise ParameterError(
+            "checkpoint", got=checkpoint, expected="a file, or what open_enhancer returned"
+        )
+    return checkpoint or ReferenceEnhancer(preset)
 
 
 def _source_of(
@@ -89,6 +101,11 @@ def _source_of(
         return read_open(path, _encoded(source), declaration=declaration)
     if isinstance(source, np.ndarray):
         return Source(_radiograph(source, declaration or Declaration(), spacing_mm))
+    if not isinstance(source, str | PathLike):
+        raise UsageError(
+            f"the source is a {type(source).__name__}, expected a path, a pydicom.Dataset, or an "
+            f"array of NumPy, as numpy.asarray makes it"
+        )
     return read_source(source, declaration=declaration)
 
 

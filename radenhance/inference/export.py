@@ -82,6 +82,8 @@ def export(
     opened = Checkpoint.open(checkpoint)
     if int8:
         refuse_unless_for_int8(opened)
+    if not output.parent.is_dir():  # found out after a minute of work otherwise
+        raise UsageError(f"{output}: there is no folder {output.parent}; make it first")
     if opened.num_bytes > MOST_BYTES:
         raise UsageError(f"{opened.name} has more weights than fit into an ONNX file of 2 GiB")
     memory = MemoryTechniques(momentum=opened.memory.momentum)

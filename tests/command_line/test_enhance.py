@@ -52,7 +52,10 @@ def test_a_mistake_in_what_is_named_is_one_sentence(capsys):
     assert "name radiographs or their folder" in fails(capsys, "small.ckpt", "--out=out")
     assert "nowhere: no such file" in fails(capsys, "nowhere", "--out=out")
     assert "CHECKPOINT none.ckpt: no such file" in fails(capsys, "none.ckpt", "in", "--out=out")
-    assert "takes no CHECKPOINT" in fails(capsys, "small.ckpt", "in", "--out=o", "--preset=bone")
+    for flag in ("--preset=bone", "--compare"):
+        assert "takes no CHECKPOINT" in fails(capsys, "small.ckpt", "in", "--out=o", flag)
+    for flag in ("--at=native", "--symmetric"):
+        assert "of a network; name its CHECKPOINT" in fails(capsys, "in", "--out=o", flag)
     assert "--bits is 3, expected 8 to 16" in fails(capsys, "in", "--out=out", "--bits=3")
     assert "best" in fails(capsys, "best", "in", "--out=out")
     device = fails(capsys, "small.ckpt", "in", "--out=out", "--device=abacus")

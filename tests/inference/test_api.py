@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pydicom
 import pytest
+import torch
 from enhancing import real_radiograph, save, small_checkpoint
 from pydicom import Dataset
 
@@ -12,6 +13,7 @@ import radenhance
 from radenhance.dicom.declaration import Declaration
 from radenhance.dicom.write import write
 from radenhance.errors import ParameterError, RadiographError, UsageError
+from radenhance.inference.model import ReferenceEnhancer
 
 
 def waves(rows=80, columns=96):
@@ -103,6 +105,27 @@ def test_other_mistakes_are_sentences_too():
         radenhance.enhance(empty)
     with pytest.raises(ParameterError, match="preset is 'vivid'"):
         radenhance.enhance(stored, preset="vivid")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"at": "trained"}, "at is 'trained', expected one of auto, native, training"),
+        ({"at": "native"}, "at and device are of a network in a file"),
+        ({"checkpoint": 3}, "checkpoint is 3, expected a file"),
+        ({"checkpoint": "a.ckpt", "preset": "bone"}, "preset is of the reference enhancer"),
+        ({"checkpoint": ReferenceEnhancer(), "device": "cpu"}, "give them to open_enhancer"),
+    ],
+)
+def test_no_setting_is_ignored(settings, message):
+    with pytest.raises(UsageError, match=message):
+        radenhance.enhance(waves(), **settings)
+
+
+@pytest.mark.parametrize("source", [None, 7, [[1, 2], [3, 4]], torch.zeros(64, 64)])
+def test_what_is_no_source_is_named(source):
+    with pytest.raises(UsageError, match=f"the source is a {type(source).__name__}, expected a"):
+        radenhance.enhance(source)
 
 
 def test_a_network_is_opened_once_for_many_images_and_no_thread_outlives_it():

@@ -141,6 +141,11 @@ def test_8_bits_need_a_network_that_trained_for_them():
     assert not Path("made.onnx").exists()
 
 
+def test_a_folder_that_is_missing_is_said_before_anything_is_computed():
+    with pytest.raises(UsageError, match="there is no folder nowhere; make it first"):
+        export(small_checkpoint("small.ckpt"), Path("nowhere/made.onnx"))
+
+
 def test_more_weights_than_a_file_holds_are_refused(monkeypatch):
     monkeypatch.setattr(exporting, "MOST_BYTES", 1000)
     with pytest.raises(UsageError, match="more weights than fit into an ONNX file"):
