@@ -19,7 +19,8 @@ def rewind(loggers: Iterable[Logger], rows: Sequence[Mapping[str, str]]) -> None
         loggers: The run's.
         rows: Names and values, empty where a row has none; its step by the name step.
     """
-    logged = {(row["step"], name) for row in rows for name, value in row.items() if value}
+    steps = [row for row in rows if (row.get("step") or "").isdecimal()]  # anyone may edit a table
+    logged = {(row["step"], name) for row in steps for name, value in row.items() if value}
     if not logged:
         return
     for logger in loggers:

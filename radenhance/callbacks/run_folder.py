@@ -257,9 +257,10 @@ class MetricsFile(Logger):
         Args:
             num_rows: How many to leave.
         """
+        if not self.path.is_file():
+            return []
         rows = self._read()
-        if rows[num_rows:]:
-            self._write(rows[:num_rows])
+        self._write(rows[:num_rows])  # also where only half a row is too many
         return rows[num_rows:]
 
     def _widen(self, new: Sequence[str]) -> None:

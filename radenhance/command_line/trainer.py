@@ -6,6 +6,7 @@ on without it. Commands that train nothing make no run; a logger that is asked f
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,24 @@ def make_trainer(flags: ParsedFlags, made: Namespace) -> Trainer:
     if not any(isinstance(plugin, CheckpointIO) for plugin in options["plugins"]):
         options["plugins"].append(WholeFileCheckpointIO())
     try:
-        return Trainer(**options)
+        trainer = Trainer(**options)
     except (ValueError, TypeError) as error:  # Lightning's words for a wrong flag of the trainer
         raise UsageError(f"a flag of the trainer is wrong: {error}") from error
+    _refuse_clocks(trainer, options["val_check_interval"])
+    return trainer
+
+
+def _refuse_clocks(trainer: Trainer, interval: object) -> None:
+    """Refuse a validation by the clock, where that of each process would decide for itself.
+
+    Raises:
+        UsageError: One would validate while the others wait for it to train.
+    """
+    if trainer.world_size > 1 and isinstance(interval, str | dict | timedelta):
+        raise UsageError(
+            f"Trainer.val_check_interval {interval} is a time, which {trainer.world_size} "
+            f"processes do not reach at the same batch; give a number of batches"
+        )
 
 
 def has_bars(flags: ParsedFlags) -> bool:

@@ -107,7 +107,7 @@ EVERY = dict.fromkeys(CUTS, "--last_checkpoint.every_n_steps=1") | {
 """Where -> how often last.ckpt is written."""
 
 
-def test_a_run_that_goes_on_has_the_rows_of_one_that_was_not_cut_once(fit, tiny_flags):
+def test_a_run_that_goes_on_has_the_rows_of_one_that_was_not_cut_once(tiny_flags):
     code, expected = fit([*tiny_flags, "--run_name=whole"], "whole", Server())
     assert code == 0
     assert set(expected[2].values()) == {1}

@@ -201,6 +201,26 @@ def test_a_table_keeps_its_rows_where_a_run_goes_on(tmp_path):
     assert path.read_text().splitlines() == ["step,a,b", "0,1.0,", "1,,2.0", "2,3.0,4.0"]
 
 
+@pytest.mark.parametrize("half", ["", "3"])
+def test_a_table_counts_its_rows_however_often_a_run_goes_on(tmp_path, half):
+    path = tmp_path / "metrics.csv"
+    first = MetricsFile(path)
+    for step in range(3):
+        first.log_metrics({"a": 1.0}, step=step)
+    known = first.num_rows
+    for step in (3, 4):
+        with path.open("a") as file:
+            file.write(half)  # and killed
+        resumed = MetricsFile(path)
+        assert resumed.cut(known) == []
+        resumed.log_metrics({"a": 1.0}, step=step)
+        known = resumed.num_rows
+    assert path.read_text().split() == ["step,a", *(f"{step},1.0" for step in range(5))]
+    again = MetricsFile(path)
+    assert [row["step"] for row in again.cut(3)] == ["3", "4"]
+    assert (again.num_rows, path.read_text().split()) == (3, ["step,a", "0,1.0", "1,1.0", "2,1.0"])
+
+
 def test_a_table_that_gets_a_column_is_whole_whenever_the_run_is_killed(tmp_path, monkeypatch):
     path = tmp_path / "metrics.csv"
     MetricsFile(path).log_metrics({"a": 1.0}, step=0)

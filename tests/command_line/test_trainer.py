@@ -63,6 +63,14 @@ def test_a_flag_that_the_trainer_refuses_is_told_in_a_sentence():
         trainer_of("--trainer.accelerator=abacus")
 
 
+def test_several_processes_do_not_validate_by_the_clock_of_each():
+    clock, nodes = "--trainer.val_check_interval=00:00:10:00", "--trainer.num_nodes=2"
+    with pytest.raises(UsageError, match="is a time, which 2 processes do not"):
+        trainer_of(clock, nodes, "--trainer.strategy=ddp")
+    trainer_of(clock)
+    trainer_of("--trainer.val_check_interval=0.5", nodes, "--trainer.strategy=ddp")
+
+
 @pytest.mark.parametrize("root", [".", "elsewhere"])
 def test_only_a_run_that_goes_on_from_its_last_checkpoint_keeps_its_folder(root):
     former = Path(root) / "lightning_logs/version_3"

@@ -415,6 +415,13 @@ def page() -> str:
             "Ctrl-C, SIGTERM or SIGHUP waits for that; after a kill the run goes on from the file "
             "that was written last.",
             "",
+            "Curves are those of a run that was not stopped, too: a step is logged before its "
+            "checkpoint is written, and what was",
+            "logged after it is taken back, as the run does those steps again. `metrics.csv` loses "
+            "those rows, TensorBoard is told",
+            "to leave out what follows; W&B and MLflow take nothing back, and are not given again "
+            "what they have.",
+            "",
         ]
     )
 
