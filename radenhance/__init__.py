@@ -9,8 +9,8 @@ One radiograph's way, which is also the order in which to read the code:
 `planning` says beforehand whether it fits.
 
 The names in `__all__` are imported when they are first used, so that `radenhance --help` answers at
-once. EncoderDecoderStrategy and FullyShardedStrategy also register themselves with Lightning, for
-`Trainer(strategy="encoder_decoder")`.
+once. The strategies also register themselves with Lightning, for
+`Trainer(strategy="encoder_decoder")` or `Trainer(strategy="rows")`.
 """
 
 from importlib import import_module
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from radenhance.inference.api import enhance
     from radenhance.inference.model import open_enhancer
     from radenhance.memory.techniques import MemoryTechniques
-    from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
+    from radenhance.strategies import (
+        EncoderDecoderStrategy,
+        FullyShardedStrategy,
+        RowsStrategy,
+    )
 
 __version__ = "0.1.0"
 
@@ -37,6 +41,7 @@ __all__ = [
     "MemoryProfiler",
     "MemoryTechniques",
     "RadiographDataModule",
+    "RowsStrategy",
     "enhance",
     "open_enhancer",
     "read",
@@ -50,6 +55,7 @@ _MODULES = {
     "MemoryProfiler": "radenhance.callbacks.memory_profiler",
     "MemoryTechniques": "radenhance.memory.techniques",
     "RadiographDataModule": "radenhance.datamodule",
+    "RowsStrategy": "radenhance.strategies",
     "enhance": "radenhance.inference.api",
     "open_enhancer": "radenhance.inference.model",
     "read": "radenhance.dicom.read",

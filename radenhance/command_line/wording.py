@@ -9,6 +9,7 @@ FLAGS = {
     "RadiographDataModule": "--data.",
     "EncoderDecoderStrategy": "--trainer.strategy.",
     "FullyShardedStrategy": "--trainer.strategy.",
+    "RowsStrategy": "--trainer.strategy.",
     "MemoryProfiler": "--memory_profiler.",
     "LastCheckpoint": "--last_checkpoint.",
     "WeightAverage": "--weight_average.",

@@ -96,9 +96,10 @@ OF_COMMAND: dict[str, dict[str, str]] = {
 PLACEMENT = """\
 placement
   A network runs on one device, or as --trainer.strategy says: encoder_decoder puts its encoder on
-  one device and its decoder on another (the default for two nodes of one device), ddp puts all of
-  it on each device, and fully_sharded a part of each weight. The flags of the first are shown
-  with --trainer.strategy.help EncoderDecoderStrategy.
+  one device and its decoder on another (the default for two nodes of one device), rows divides
+  each image by rows over the devices, ddp puts all of the network on each device, and
+  fully_sharded a part of each weight. The flags of the first are shown with
+  --trainer.strategy.help EncoderDecoderStrategy.
 """
 
 CLASSES = """\

@@ -49,6 +49,7 @@ KNOWN = (
     "radenhance.EncoderDecoderStrategy",
     "radenhance.FullyShardedStrategy",
     "radenhance.MemoryProfiler",
+    "radenhance.RowsStrategy",
     "radenhance.callbacks",
     "radenhance.checkpoint.WholeFileCheckpointIO",
     "radenhance.strategies",

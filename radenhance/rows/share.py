@@ -101,6 +101,10 @@ class RowShare(Share):
         """Return the bounds of the shares of a map of the network, which is padded below."""
         return [-(-bound // UNIT) * (UNIT // stride) for bound in self.bounds]
 
+    def bounds_of(self, num_rows: int) -> list[int]:
+        """Return the bounds of the shares of a map, of which this process has some rows."""
+        return self.bounds_at(-(-(self.own.stop - self.own.start) // UNIT) * UNIT // num_rows)
+
     def halo_of(self, features: Tensor, above: int, below: int) -> Halo:
         """Return the halo of a map of the network."""
         return Halo(self.link, self.bounds_at(self.stride_of(features)), above, below)

@@ -106,9 +106,9 @@ class _BatchNorm(torch.autograd.Function):
         sums = ctx.link.add_up(torch.stack([of_weight, of_bias]).double())
         slope = weight * torch.rsqrt(variance + ctx.eps)
         gamma, beta = (-slope * sums / ctx.num).to(slope.dtype)
-        of_rows = F.batch_norm(rows, mean, variance, gamma, beta, eps=ctx.eps)
-        of_rows = of_rows.addcmul_(gradient, slope.to(gradient.dtype)[:, None, None])
-        return of_rows, of_weight, of_bias, None, None, None
+        of_rows = gradient * slope[:, None, None]  # in float32 at least
+        of_rows += F.batch_norm(rows, mean, variance, gamma, beta, eps=ctx.eps)
+        return of_rows.to(rows.dtype), of_weight, of_bias, None, None, None
 
 
 def mean_of_maps(share: RowShare, features: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ def chosen(**options):
         ("fsdp", "fully_sharded"),
         ("radenhance.strategies.EncoderDecoderStrategy", "encoder_decoder"),
         ("radenhance.strategies.FullyShardedStrategy", "fully_sharded"),
+        ("radenhance.strategies.RowsStrategy", "rows"),
         ("radenhance.strategies.ReplicatedStrategy", "ddp"),
         ("lightning.pytorch.strategies.DDPStrategy", "ddp"),
         ("ddp", "ddp"),

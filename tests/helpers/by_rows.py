@@ -43,7 +43,7 @@ def module_of(encoder, dtype=torch.float64, **techniques):
 
 def train(module, batch, sum_gradients=lambda module: None):
     """Train some steps, and return all that is left of them."""
-    optimizer = torch.optim.SGD(module.unet.parameters(), lr=0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(module.unet.parameters(), lr=0.001, momentum=0.9)
     for _ in range(NUM_STEPS):
         optimizer.zero_grad()
         WholePasses(module, Precision()).run(batch, ignore_phase)

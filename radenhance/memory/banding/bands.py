@@ -5,11 +5,12 @@
                      |________________|                         band 0 and its halo of one row
 
 A 3x3 convolution of a band needs one row more on either side; beyond the edge of the image these
-are the zeros that a convolution pads with.
+are the zeros that a convolution pads with. Where a process has but some rows of an image, they are
+its neighbours' (`neighbours.py`).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -25,22 +26,35 @@ class Rows:
 
     Args:
         num_rows: The number of rows, H.
-        within: A function that returns rows [first, last), both in [0, H].
+        within: A function that returns rows [first, last), both in [-above, H + below].
+        above: Rows of the image that are known above these, counted by negative numbers.
+        below: Rows that are known below them.
     """
 
     num_rows: int
     within: Callable[[int, int], Tensor]
+    above: int = 0
+    below: int = 0
 
     def __call__(self, first: int, last: int) -> Tensor:
         """Return rows [first, last), shape (N, C, last - first, W)."""
-        inside_first, inside_last = max(first, 0), min(last, self.num_rows)
+        inside_first, inside_last = max(first, -self.above), min(last, self.num_rows + self.below)
         rows = self.within(inside_first, inside_last)
         above, below = inside_first - first, last - inside_last
         return F.pad(rows, (0, 0, above, below)) if above or below else rows
 
     def then(self, function: Callable[[Tensor], Tensor]) -> "Rows":
         """Return the map that `function`, which works on each pixel alone, makes of this one."""
-        return Rows(self.num_rows, lambda first, last: function(self.within(first, last)))
+        return Rows(
+            self.num_rows,
+            lambda first, last: function(self.within(first, last)),
+            self.above,
+            self.below,
+        )
+
+    def known(self, reach: tuple[int, int]) -> "Rows":
+        """Return the same rows, of which some more are known above and below."""
+        return Rows(self.num_rows, self.within, *reach)
 
 
 @dataclass(frozen=True)
@@ -51,16 +65,35 @@ class Stored(Rows):
         whole: The map, shape (N, C, H, W).
     """
 
-    whole: Tensor
+    whole: Tensor = field(kw_only=True)
 
 
-def stored(whole: Tensor, dtype: torch.dtype | None = None) -> Stored:
-    """Return the rows of a map in memory, as contiguous tensors of `dtype` or its own dtype."""
+Strips = tuple[Tensor, Tensor]
+"""Rows above a map and below it."""
+
+
+def stored(whole: Tensor, dtype: torch.dtype | None = None, strips: Strips | None = None) -> Stored:
+    """Return the rows of a map in memory, as contiguous tensors of `dtype` or its own dtype.
+
+    Args:
+        whole: The map.
+        dtype: Type of the rows that are read.
+        strips: Rows that are known above and below it.
+    """
+    num_rows = whole.shape[2]
+    above, below = (strip.shape[2] for strip in strips) if strips is not None else (0, 0)
 
     def within(first: int, last: int) -> Tensor:
-        return whole[:, :, first:last].to(dtype or whole.dtype).contiguous()
+        if strips is None or (first >= 0 and last <= num_rows):
+            return whole[:, :, first:last].to(dtype or whole.dtype).contiguous()
+        parts = [
+            strips[0][:, :, max(0, above + first) : max(0, above + min(last, 0))],
+            whole[:, :, max(0, first) : max(0, last)],
+            strips[1][:, :, max(0, first - num_rows) : max(0, last - num_rows)],
+        ]
+        return torch.cat(parts, dim=2).to(dtype or whole.dtype)
 
-    return Stored(whole.shape[2], within, whole)
+    return Stored(num_rows, within, above, below, whole=whole)
 
 
 def remembered(rows: Rows) -> Rows:
@@ -68,7 +101,7 @@ def remembered(rows: Rows) -> Rows:
 
     Nobody may write to them.
     """
-    return Rows(rows.num_rows, lru_cache(maxsize=1)(rows.within))
+    return Rows(rows.num_rows, lru_cache(maxsize=1)(rows.within), rows.above, rows.below)
 
 
 def bands(num_rows: int, band_rows: int) -> Iterator[tuple[int, int]]:

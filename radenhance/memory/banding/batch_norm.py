@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from radenhance.memory.banding.bands import Rows, bands, fill, stored
+from radenhance.memory.banding.bands import Rows, bands, fill
+from radenhance.memory.banding.neighbours import ALONE, Neighbours
 
 
 class Moments:
@@ -126,7 +127,12 @@ def uses_batch_statistics(norm: nn.BatchNorm2d) -> bool:
 
 
 def observe(
-    norm: nn.BatchNorm2d, before: Rows, band_rows: int, *, store: bool
+    norm: nn.BatchNorm2d,
+    before: Rows,
+    band_rows: int,
+    *,
+    store: bool,
+    neighbours: Neighbours = ALONE,
 ) -> tuple[Statistics, Rows]:
     """Return what `norm` normalises with, and the map before it; update it as it does itself.
 
@@ -135,11 +141,12 @@ def observe(
         before: The map that it normalises.
         band_rows: Rows of a band.
         store: Whether to return a map in memory instead of `before`.
+        neighbours: The other processes that have rows of the map.
     """
     moments = Moments() if uses_batch_statistics(norm) else None
     watched = before if moments is None else before.then(moments.add)
     if store:
-        before = stored(fill(watched, band_rows))
+        before = neighbours.with_edges(fill(watched, band_rows), before)
     elif moments is not None:
         for first, last in bands(before.num_rows, band_rows):
             watched(first, last)
@@ -147,11 +154,13 @@ def observe(
         assert norm.running_mean is not None
         assert norm.running_var is not None
         return Statistics(norm.running_mean, norm.running_var, 0), before
-    mean, variance = moments.mean_and_variance()
+    mean, variance, num_values = neighbours.combined(
+        moments.mean_and_variance(), moments.num_values, before.num_rows
+    )
     if norm.training:
-        _track(norm, mean, variance * moments.num_values / (moments.num_values - 1))
+        _track(norm, mean, variance * num_values / (num_values - 1))
     dtype = torch.promote_types(norm.weight.dtype, torch.float32)
-    return Statistics(mean.to(dtype), variance.to(dtype), moments.num_values), before
+    return Statistics(mean.to(dtype), variance.to(dtype), num_values), before
 
 
 def _track(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:

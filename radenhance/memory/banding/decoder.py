@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from radenhance.memory.banding.bands import Rows, Stored, fill, stored
+from radenhance.memory.banding.bands import Rows, Stored, Strips, fill, stored
 from radenhance.memory.banding.batch_norm import (
     Normalization,
     Statistics,
@@ -57,7 +57,9 @@ from radenhance.memory.banding.gradients import (
     through_norm,
 )
 from radenhance.memory.banding.maps import StageInputs, first_map, image_map, second_map
+from radenhance.memory.banding.neighbours import SKIP, SMALL, Neighbours
 from radenhance.memory.banding.stem import BandedStem
+from radenhance.rows.operators import by_hand
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,10 @@ class BandedStage:
         )
         wanted = any(tensor is not None and tensor.requires_grad for tensor in inputs)
         dtype = compute_dtype(features, first.weight)
-        with torch.autocast(features.device.type, enabled=False):
-            result: Tensor = _Stage.apply(self, dtype, wanted and torch.is_grad_enabled(), *inputs)
+        differentiable = wanted and torch.is_grad_enabled()
+        with torch.autocast(features.device.type, enabled=False), by_hand() as share:
+            neighbours = Neighbours(share)
+            result: Tensor = _Stage.apply(self, dtype, differentiable, neighbours, *inputs)
         return result
 
 
@@ -112,21 +116,33 @@ class _Stage(torch.autograd.Function):
     @staticmethod
     @override
     def forward(
-        ctx: Any, stage: BandedStage, dtype: torch.dtype, differentiable: bool, *tensors: Any
+        ctx: Any,
+        stage: BandedStage,
+        dtype: torch.dtype,
+        differentiable: bool,
+        neighbours: Neighbours,
+        *tensors: Any,
     ) -> Tensor:
         inputs = StageInputs(*tensors)
+        ctx.stage, ctx.dtype, ctx.neighbours = stage, dtype, neighbours
+        ctx.strips = _strips(stage, inputs, neighbours)
         band_rows = stage.band_rows(_shape_of_first(inputs))
         store = stage.head is None and uses_batch_statistics(stage.norms[0])
-        first = first_map(inputs, _skip(stage, inputs, dtype), dtype)
-        first_statistics, first = observe(stage.norms[0], first, band_rows, store=store)
+        first = _first_map(ctx, inputs)
+        first_statistics, first = observe(
+            stage.norms[0], first, band_rows, store=store, neighbours=neighbours
+        )
         norm = _norm(stage, inputs, first_statistics, 0)
         store = uses_batch_statistics(stage.norms[1]) or (differentiable and stage.head is not None)
         second = second_map(first, norm, inputs.second_weight.to(dtype))
-        second_statistics, second = observe(stage.norms[1], second, band_rows, store=store)
+        second = second.known(neighbours.reach(second.num_rows, 2))
+        second_statistics, second = observe(
+            stage.norms[1], second, band_rows, store=store, neighbours=neighbours
+        )
         norm = _norm(stage, inputs, second_statistics, 1)
         whole = second.whole if isinstance(second, Stored) else None
         activated = second.then(norm.activated)
-        ctx.stage, ctx.dtype, ctx.band_rows = stage, dtype, band_rows
+        ctx.band_rows = band_rows
         ctx.statistics = first_statistics, second_statistics
         if inputs.head_weight is None:
             ctx.save_for_backward(*inputs, None)
@@ -140,12 +156,14 @@ class _Stage(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, second = ctx.saved_tensors
         with torch.autocast(gradients[0].device.type, enabled=False):
-            result = _backward(ctx, StageInputs(*tensors), second, stored(gradients[0], ctx.dtype))
+            strips = ctx.neighbours.strips(gradients[0], (3, 3))
+            of_output = stored(gradients[0], ctx.dtype, strips)
+            result = _backward(ctx, StageInputs(*tensors), second, of_output)
         typed = (
             None if gradient is None or tensor is None else gradient.to(tensor.dtype)
             for gradient, tensor in zip(result, tensors, strict=True)
         )
-        return None, None, None, *typed
+        return None, None, None, None, *typed
 
 
 def _backward(
@@ -153,44 +171,51 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of all inputs, by the passes of the module's docstring."""
     stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
-    wanted = StageInputs(*ctx.needs_input_grad[3:])
+    neighbours = ctx.neighbours
+    wanted = StageInputs(*ctx.needs_input_grad[4:])
     norm = _norm(stage, inputs, ctx.statistics[0], 0)
     second_norm = _norm(stage, inputs, ctx.statistics[1], 1)
-    first = first_map(inputs, _skip(stage, inputs, dtype), dtype)
+    first = _first_map(ctx, inputs)
     if stage.head is None:
-        first = stored(fill(first, band_rows))
+        first = neighbours.with_edges(fill(first, band_rows), first)
     weight = inputs.second_weight.to(dtype)
+    two = neighbours.reach(first.num_rows, 2)
+    second = second_map(first, norm, weight).known(two)
     if whole is None:
-        whole = fill(second_map(first, norm, weight), band_rows)
-    second = stored(whole)
+        whole = fill(second, band_rows)
+    second = neighbours.with_edges(whole, second)
 
     of_head: tuple[Tensor | None, ...] = (None, None)
     if inputs.head_weight is not None:
         head = inputs.head_weight.to(dtype)
         activated = second.then(second_norm.activated)
         of_head = head_gradients(activated, of_output, head, band_rows)
-        of_output = through_convolution(of_output, head)
-    of_second_norm = relu_gradient(of_output, second, second_norm)
+        of_output = through_convolution(of_output, head).known(two)
+    of_second_norm = relu_gradient(of_output, second, second_norm).known(two)
     second_sums = norm_sums(of_second_norm, second, second_norm, band_rows)
     if not any(wanted.before_second_norm):
         return (*(None,) * 9, *second_sums, *of_head)
 
-    of_second = through_norm(of_second_norm, second, second_norm, second_sums)
-    of_second_weight, sums = second_convolution_gradients(
+    total = neighbours.add_up(second_sums)
+    of_second = through_norm(of_second_norm, second, second_norm, total).known(two)
+    of_second_weight, sums, beside = second_convolution_gradients(
         of_second, first, norm, weight, into=whole, band_rows=band_rows
     )
     of_second_inputs = (of_second_weight, *second_sums)
     if not any(wanted.before_first_norm):
         return (*(None,) * 6, *sums, *of_second_inputs, *of_head)
 
-    fill(through_norm(stored(whole), first, norm, sums), band_rows, into=whole)
-    del first, norm, second, of_second  # z1, if it was stored
-    of_inputs = _first_convolution_gradients(ctx, stored(whole), inputs, wanted)
+    of_first_norm = stored(whole, None, None if neighbours.share is None else beside)
+    of_first = through_norm(of_first_norm, first, norm, neighbours.add_up(sums))
+    of_first = of_first.known(neighbours.reach(first.num_rows, 1))
+    of_first = neighbours.with_edges(fill(of_first, band_rows, into=whole), of_first)
+    del first, norm, second, of_second, of_first_norm  # z1, if it was stored
+    of_inputs = _first_convolution_gradients(ctx, of_first, inputs, wanted)
     return (*of_inputs, *sums, *of_second_inputs, *of_head)
 
 
 def _first_convolution_gradients(
-    ctx: Any, of_first: Stored, inputs: StageInputs, wanted: StageInputs
+    ctx: Any, of_first: Rows, inputs: StageInputs, wanted: StageInputs
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of `StageInputs.before_first_norm`."""
     stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
@@ -202,7 +227,7 @@ def _first_convolution_gradients(
     of_weight = small_map_gradients(
         of_first, features, weight[:, :num_small], band_rows, into=of_small
     )
-    skip = _skip(stage, inputs, dtype)
+    skip = _skip(ctx, inputs)
     if skip is None:
         return of_small, None, of_weight, None, None, None
     beside = skip_weight_gradient(of_first, skip, weight[:, num_small:], band_rows)
@@ -217,13 +242,31 @@ def _first_convolution_gradients(
     return of_small, of_image, of_weight, *of_stem
 
 
-def _skip(stage: BandedStage, inputs: StageInputs, dtype: torch.dtype) -> Rows | None:
+def _strips(
+    stage: BandedStage, inputs: StageInputs, neighbours: Neighbours
+) -> tuple[Strips | None, Strips | None]:
+    """Return the rows beside the small map and the skip, from other processes."""
+    small = neighbours.strips(inputs.features, SMALL)
+    if inputs.skip is None or stage.stem is not None:
+        return small, None
+    return small, neighbours.strips(inputs.skip, SKIP)
+
+
+def _first_map(ctx: Any, inputs: StageInputs) -> Rows:
+    """Return z1."""
+    small = stored(inputs.features, ctx.dtype, ctx.strips[0])
+    first = first_map(inputs, small, _skip(ctx, inputs), ctx.dtype)
+    return first.known(ctx.neighbours.reach(first.num_rows, 3))
+
+
+def _skip(ctx: Any, inputs: StageInputs) -> Rows | None:
     """Return the skip, stored or computed from the image."""
     if inputs.skip is None:
         return None
-    if stage.stem is None:
-        return stored(inputs.skip, dtype)
-    return stage.stem.map(inputs.stem, dtype).activated
+    if ctx.stage.stem is None:
+        return stored(inputs.skip, ctx.dtype, ctx.strips[1])
+    rows: Rows = ctx.stage.stem.map(inputs.stem, ctx.dtype).activated
+    return rows
 
 
 def _norm(

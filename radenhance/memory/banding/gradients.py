@@ -8,7 +8,7 @@ d the gradient of the loss for what follows.
 import torch
 from torch import Tensor
 
-from radenhance.memory.banding.bands import Rows, bands, stored
+from radenhance.memory.banding.bands import Rows, Strips, bands, stored
 from radenhance.memory.banding.batch_norm import Normalization
 from radenhance.memory.banding.convolution import (
     input_gradient,
@@ -90,8 +90,10 @@ def second_convolution_gradients(
     *,
     into: Tensor,
     band_rows: int,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Strips]:
     """Write dr1 and return the gradients of the second convolution's weight and of the first norm.
+
+    The row of dr1 on either side that neighbours have is returned too, where there is one.
 
     Args:
         of_second: dz2. It may read `into`, of which nothing above the band's first row is read.
@@ -103,17 +105,25 @@ def second_convolution_gradients(
     """
     of_weight = _zeros(*weight.shape, like=weight)
     sums = _zeros(2, *norm.weight.shape, like=norm.weight)
-    above = into.new_zeros(*into.shape[:2], 1, into.shape[3])
+    above, num_rows = into.new_zeros(*into.shape[:2], 1, into.shape[3]), first_map.num_rows
+    beside = [into[:, :, :0]] * 2
+    for side, row, is_known in (0, -1, of_second.above), (1, num_rows, of_second.below):
+        if is_known:
+            gradient = of_second(row - 1, row + 2)
+            activated = norm.activated(first_map(row, row + 1))
+            beside[side] = _where_positive(input_gradient(gradient, weight), activated)
+    if of_second.above:
+        above = of_second(-1, 0)
     for first, last in bands(first_map.num_rows, band_rows):
         gradient = torch.cat([above, of_second(first, last + 1)], dim=2)
         above = gradient[:, :, -2:-1].clone()  # the next band finds dr1 where it would read it
         before = first_map(first - 1, last + 1)
-        activated = _inside(norm.activated(before), first - 1, first_map.num_rows)
+        activated = _inside(norm.activated(before), first - 1, first_map)
         of_weight += weight_gradient(activated, gradient[:, :, 1:-1], weight)
         of_norm = _where_positive(input_gradient(gradient, weight), activated[:, :, 1:-1])
         sums += norm.gradient_sums(of_norm, before[:, :, 1:-1].contiguous())
         into[:, :, first:last] = of_norm
-    return of_weight, sums
+    return of_weight, sums, (beside[0], beside[1])
 
 
 def small_map_gradients(
@@ -154,12 +164,13 @@ def skip_weight_gradient(of_first: Rows, skip: Rows, weight: Tensor, band_rows: 
     return of_weight
 
 
-def _inside(rows: Tensor, first: int, num_rows: int) -> Tensor:
+def _inside(rows: Tensor, first: int, known: Rows) -> Tensor:
     """Set to zero, in place, those rows of a band from row `first` on that are outside the map."""
-    if first < 0:
-        rows[:, :, :-first] = 0
-    if first + rows.shape[2] > num_rows:
-        rows[:, :, num_rows - first :] = 0
+    above, end = -known.above - first, known.num_rows + known.below - first
+    if above > 0:
+        rows[:, :, :above] = 0
+    if rows.shape[2] > end:
+        rows[:, :, end:] = 0
     return rows
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from radenhance.memory.banding.bands import Rows, stored
+from radenhance.memory.banding.bands import Rows
 from radenhance.memory.banding.batch_norm import Normalization
 from radenhance.memory.banding.convolution import convolve, upsample_and_convolve, upsampling_kernel
 from radenhance.memory.banding.stem import StemInputs
@@ -56,17 +56,18 @@ class StageInputs(NamedTuple):
         return self[:9]
 
 
-def first_map(inputs: StageInputs, skip: Rows | None, dtype: torch.dtype) -> Rows:
+def first_map(inputs: StageInputs, small: Rows, skip: Rows | None, dtype: torch.dtype) -> Rows:
     """Return z1.
 
     Args:
         inputs: The tensors of the stage.
+        small: The small map.
         skip: The map beside the upsampled one, of as many rows, if there is one.
         dtype: The dtype of the computation.
     """
     weight = inputs.first_weight.to(dtype)
     num_small = inputs.features.shape[1]
-    small, kernel = stored(inputs.features, dtype), upsampling_kernel(weight[:, :num_small])
+    kernel = upsampling_kernel(weight[:, :num_small])
 
     def within(first: int, last: int) -> Tensor:
         small_first, small_last = first // 2, -(-last // 2)

@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from radenhance.memory.banding.bands import Rows, bands, fill, remembered, stored
+from radenhance.memory.banding.bands import Rows, Strips, bands, fill, remembered, stored
 from radenhance.memory.banding.batch_norm import Normalization, Statistics, observe
 from radenhance.memory.banding.convolution import compute_dtype
 from radenhance.memory.banding.gradients import norm_sums, relu_gradient, through_norm
+from radenhance.memory.banding.neighbours import ALONE, IMAGE, SKIP, Neighbours
+from radenhance.rows.operators import by_hand, not_by_rows
 
 
 class StemInputs(NamedTuple):
@@ -47,17 +49,23 @@ class BandedStem:
         norm: The BatchNorm after it.
         band_rows: A function that gives the rows of a band for the shape (N, C, H, W) of z0.
         statistics: The statistics that the norm uses in this run, once they are known.
+        neighbours: The other processes that have rows of the image, in this run.
+        strips: Rows of the image beside this process's.
     """
 
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d
     band_rows: Callable[[tuple[int, ...]], int]
     statistics: Statistics | None = None
+    neighbours: Neighbours = ALONE
+    strips: Strips | None = None
 
     def pooled(self, image: Tensor) -> Tensor:
         """Return the input of the encoder's first block, shape (N, C, H / 4, W / 4)."""
         dtype = compute_dtype(image, self.convolution.weight)
-        with torch.autocast(image.device.type, enabled=False):
+        with torch.autocast(image.device.type, enabled=False), by_hand() as share:
+            self.neighbours = Neighbours(share)
+            self.strips = self.neighbours.strips(image, IMAGE)
             result: Tensor = _Pooled.apply(self, dtype, *self.inputs(image))
         return result
 
@@ -68,16 +76,19 @@ class BandedStem:
     def map(self, inputs: StemInputs, dtype: torch.dtype) -> "StemMap":
         """Return z0 and f0, in `dtype`; the first time the norm sees all of z0."""
         weight = inputs.weight.to(dtype)
-        image = stored(inputs.image, dtype)
+        image = stored(inputs.image, dtype, self.strips)
         num_rows = (image.num_rows + 1) // 2
-        before = remembered(Rows(num_rows, lambda a, b: _convolve(image, weight, a, b)))
+        reach = self.neighbours.reach(num_rows, SKIP[0])
+        before = remembered(Rows(num_rows, lambda a, b: _convolve(image, weight, a, b), *reach))
         batch, _, _, columns = inputs.image.shape
         band_rows = self.band_rows((batch, len(weight), before.num_rows, (columns + 1) // 2))
         if self.statistics is None:
-            self.statistics, _ = observe(self.norm, before, band_rows, store=False)
+            self.statistics, _ = observe(
+                self.norm, before, band_rows, store=False, neighbours=self.neighbours
+            )
         gamma, beta = (tensor.to(self.statistics.mean.dtype) for tensor in inputs[2:])
         norm = Normalization(self.statistics, gamma, beta, self.norm.eps)
-        return StemMap(image, weight, before, norm, band_rows)
+        return StemMap(image, weight, before, norm, band_rows, self.neighbours)
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class StemMap:
         before: z0.
         norm: The norm from z0 to f0.
         band_rows: Rows of a band of both.
+        neighbours: The other processes that have rows of the image.
     """
 
     image: Rows
@@ -97,6 +109,7 @@ class StemMap:
     before: Rows
     norm: Normalization
     band_rows: int
+    neighbours: Neighbours
 
     @property
     def activated(self) -> Rows:
@@ -114,7 +127,8 @@ class StemMap:
         """
         of_norm = relu_gradient(of_activated, self.before, self.norm)
         of_gamma, of_beta = sums = norm_sums(of_norm, self.before, self.norm, self.band_rows)
-        of_before = through_norm(of_norm, self.before, self.norm, sums)
+        total = self.neighbours.add_up(sums)
+        of_before = through_norm(of_norm, self.before, self.norm, total)
         of_image = of_weight = None
         if wanted.weight:
             of_weight = self._weight_gradient(of_before)
@@ -133,6 +147,8 @@ class StemMap:
 
     def _image_gradient(self, of_before: Rows) -> Tensor:
         """Return the share of the image's gradient: wanted of an image that was itself learned."""
+        if self.neighbours.share is not None:
+            raise not_by_rows("the gradient of the image, in bands,")
         image = self.image(0, self.image.num_rows)
         total = torch.zeros_like(F.pad(image, (0, 0, 3, 3)))
         for first, last in bands(self.before.num_rows, self.band_rows):
@@ -160,7 +176,9 @@ class _Pooled(torch.autograd.Function):
         inputs = StemInputs(*ctx.saved_tensors)
         with torch.autocast(gradients[0].device.type, enabled=False):
             maps = ctx.stem.map(inputs, ctx.dtype)
-            of_activated = _pool_gradient(stored(gradients[0], ctx.dtype), maps.activated)
+            strips = ctx.stem.neighbours.strips(gradients[0], (0, 1))
+            of_pooled = stored(gradients[0], ctx.dtype, strips)
+            of_activated = _pool_gradient(of_pooled, maps.activated)
             result = maps.gradients(of_activated, StemInputs(*ctx.needs_input_grad[2:]))
         typed = (
             None if gradient is None else gradient.to(tensor.dtype)

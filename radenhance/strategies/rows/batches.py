@@ -44,8 +44,9 @@ def rows_of(batch: Any, share: Share) -> Any:
     """Return a batch with the rows of this process of every image."""
     if not isinstance(share, RowShare):
         return batch
+    # copies, or the whole images would stay beside them
     return map_leaves(
-        lambda leaf: leaf[:, :, share.own].contiguous() if _is_image(leaf) else leaf, batch
+        lambda leaf: leaf[:, :, share.own].clone() if _is_image(leaf) else leaf, batch
     )
 
 

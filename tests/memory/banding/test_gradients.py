@@ -89,7 +89,7 @@ def test_the_second_convolution_and_the_first_norm_get_the_gradients_of_autograd
     upstream = torch.randn_like(output)
     output.backward(upstream)
     into = torch.empty_like(upstream)
-    of_weight, sums = second_convolution_gradients(
+    of_weight, sums, _ = second_convolution_gradients(
         stored(upstream), stored(first.detach()), normalization, weight.detach(),
         into=into, band_rows=band_rows,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def test_it_may_write_over_the_gradient_that_it_reads(band_rows):
         into=same, band_rows=band_rows,
     )  # fmt: skip
     assert torch.equal(same, apart)
-    assert all(map(torch.equal, result, expected))
+    assert all(map(torch.equal, result[:2], expected[:2]))
 
 
 @pytest.mark.parametrize("in_place", [True, False])

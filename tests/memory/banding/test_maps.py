@@ -43,7 +43,7 @@ def expected_first(inputs):
 
 def first_of(inputs):
     skip = None if inputs.skip is None else stored(inputs.skip)
-    return first_map(inputs, skip, torch.float64)
+    return first_map(inputs, stored(inputs.features), skip, torch.float64)
 
 
 @pytest.mark.parametrize("band_rows", [1, 2, 3, 7, 100])

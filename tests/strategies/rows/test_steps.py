@@ -4,16 +4,16 @@ import pytest
 from by_rows import measured_by_rows, trained_by_rows
 from processes import run_nodes
 
-SMALL = "tu-mobilenetv3_small_050"
+GATED = "tu-regnety_002"
 
 CASES = {
     2: [
-        ("resnet18", (102, 64), {}),
+        ("resnet18", (102, 64), {"band_rows": 6}),
         ("resnet18", (150, 70), {"checkpointing": "unit", "fused_upsampling": False}),
-        (SMALL, (224, 128), {"checkpointing": "stage"}),
+        (GATED, (140, 70), {"checkpointing": "stage"}),
     ],
     3: [("resnet34", (140, 70), {})],
-    4: [(SMALL, (250, 128), {})],
+    4: [("resnet18", (150, 64), {})],
 }
 """Number of processes -> encoder, rows and columns, and memory techniques."""
 

@@ -1,0 +1,86 @@
+"""Fits by rows are those of one device, and their checkpoints too."""
+
+import os
+import signal
+
+import pytest
+import torch
+from by_rows import difference
+from processes import LAST, command, run, run_nodes, start_nodes, wait_for_checkpoint
+
+from radenhance.errors import ParameterError, StageError
+from radenhance.strategies.rows.strategy import num_per_image
+
+EXACT = [
+    "--model.encoder=resnet18",
+    "--model.optimizer.lr=0.0001",
+    "--model.output=correction",
+    "--data.image_size=96",
+    "--data.outside_field=black",
+    "--trainer.precision=64-true",
+    "--trainer.gradient_clip_val=1",
+    "--trainer.accumulate_grad_batches=2",
+]
+LAST_96 = str(LAST).replace("_64_", "_96_")
+
+
+def test_a_fit_by_rows_goes_on_on_one_device_as_if_it_had_been_there(tmp_path, tiny_flags):
+    flags = [*tiny_flags, *EXACT]
+    rows = ["--trainer.strategy=rows", "--trainer.num_nodes=2"]
+    run(command, "fit", *flags, "--trainer.max_epochs=2", folder=tmp_path / "one")
+    first = [*flags, *rows, "--trainer.max_epochs=1"]
+    run_nodes(command, "fit", *first, folder=tmp_path / "by_rows")
+    resumed = ["--trainer.max_epochs=2", f"--ckpt_path={tmp_path / 'by_rows' / LAST_96}"]
+    run(command, "fit", *flags, *resumed, folder=tmp_path / "resumed")
+    ours, theirs = (
+        torch.load(tmp_path / name / LAST_96, weights_only=True) for name in ("resumed", "one")
+    )
+    assert ours["global_step"] == theirs["global_step"] == 4
+    largest, name = difference(ours["state_dict"], theirs["state_dict"])
+    assert largest < 1e-9, name
+    scores = [_best(checkpoint) for checkpoint in (ours, theirs)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9)
+
+
+def test_two_images_of_two_processes_each_train_as_two_replicas(tmp_path, tiny_flags):
+    flags = [*tiny_flags, *EXACT, "--data.batch_size=1", "--trainer.max_epochs=1"]
+    ddp = ["--trainer.strategy=ddp", "--trainer.num_nodes=2"]
+    run_nodes(command, "fit", *flags, *ddp, folder=tmp_path / "ddp")
+    rows = ["--trainer.strategy=radenhance.strategies.RowsStrategy", "--trainer.num_nodes=4"]
+    rows.append("--trainer.strategy.processes_per_image=2")
+    run_nodes(command, "fit", *flags, *rows, folder=tmp_path / "by_rows", num=4)
+    ours, theirs = (
+        torch.load(tmp_path / name / LAST_96, weights_only=True) for name in ("by_rows", "ddp")
+    )
+    largest, name = difference(ours["state_dict"], theirs["state_dict"])
+    assert largest < 1e-9, name
+    scores = [_best(checkpoint) for checkpoint in (ours, theirs)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9)
+
+
+def test_a_process_that_dies_ends_the_others_with_its_name(tmp_path, tiny_flags):
+    flags = [*tiny_flags, "--trainer.strategy=rows", "--trainer.num_nodes=2"]
+    processes = start_nodes(
+        command, "fit", *flags, "--trainer.max_epochs=1000", folder=tmp_path / "run"
+    )
+    wait_for_checkpoint(tmp_path / "run", processes)
+    os.kill(processes[1].process.pid, signal.SIGKILL)
+    processes[0].wait(30)
+    assert processes[0].code == StageError.exit_code
+    assert "rank 1 died without a word at " in processes[0].output
+
+
+def _best(checkpoint):
+    states = checkpoint["callbacks"].values()
+    return [float(one["best_model_score"]) for one in states if one.get("best_model_score")]
+
+
+@pytest.mark.parametrize(("wanted", "num", "expected"), [(None, 4, 4), (2, 4, 2), (3, 3, 3)])
+def test_processes_share_an_image_as_asked(wanted, num, expected):
+    assert num_per_image(wanted, num) == expected
+
+
+@pytest.mark.parametrize(("wanted", "num"), [(None, 1), (1, 2), (3, 4)])
+def test_processes_that_cannot_be_divided_so_are_refused(wanted, num):
+    with pytest.raises(ParameterError, match="processes_per_image"):
+        num_per_image(wanted, num)
