@@ -1,4 +1,7 @@
-"""Two hosts: network namespaces with a cable between them, which can be cut."""
+"""Two hosts: network namespaces with a cable between them, which can be cut.
+
+The names of the hosts lead nowhere: that the cable is the way to the other one is found out.
+"""
 
 import os
 import shutil
@@ -43,7 +46,7 @@ class Host:
     def start(self, *arguments, folder, **environment):
         """Start Python there."""
         folder.mkdir(parents=True, exist_ok=True)
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": CABLE}
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         output_path = folder.parent / f"{folder.name}-{self.rank}.txt"
         with output_path.open("w") as output:
             process = subprocess.Popen(
