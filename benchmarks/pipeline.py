@@ -187,7 +187,7 @@ def print_links(encoder: str, size: int, steps: int, speeds: list[int]) -> None:
         "unlimited, s",
         "limited, s",
         "expected, s",
-        "measured / exp.",
+        "limited / expected",
     )
     with two_hosts(), harness.table("sending", *columns, names=SENDING) as row:
         for sending in SENDING:

@@ -56,6 +56,15 @@ def test_a_process_that_dies_or_hangs_ends_the_other_in_time(
     assert kept["global_step"] > 0
 
 
+def test_a_signal_to_one_process_ends_the_command_in_both_with_a_checkpoint(tmp_path, flags):
+    both = start_nodes(command, *flags, folder=tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", both)
+    os.kill(both[1].process.pid, signal.SIGTERM)
+    for process in both:
+        assert process.wait(TIMEOUT_S + 26).code == 128 + signal.SIGTERM, process.output
+    assert "Stopped by SIGTERM" in both[0].output
+
+
 def test_an_error_of_one_process_is_said_by_both(tmp_path, flags):
     size = "--trainer.strategy.micro_batch_size=2"  # the batches are of 2, then of 3: not divisible
     both = start_nodes(command, *flags, "--data.batch_size=3", size, folder=tmp_path / "run")
