@@ -459,6 +459,22 @@ def all_signals(result):
     return 0
 
 
+class Writes12Seconds(Callback):
+    """As a checkpoint on a slow disk does, in one process."""
+
+    def on_train_epoch_end(self, trainer, *_):
+        if trainer.is_global_zero:
+            time.sleep(12)
+
+
+def slow():
+    """Fit with a callback that takes longer than the time-out."""
+    options = {"callbacks": [Writes12Seconds()], "max_epochs": 1}
+    fit = trainer({"micro_batch_size": 2, "timeout_s": 8.0}, **options)
+    fit.fit(Plain(), DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2))
+    return 0
+
+
 class FailsOnRankZero(Callback):
     def on_train_batch_end(self, trainer, *_):
         if trainer.is_global_zero:

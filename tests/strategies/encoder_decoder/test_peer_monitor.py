@@ -11,7 +11,7 @@ from processes import LAST, command, free_port, start, start_nodes, wait_for_che
 
 from radenhance.strategies.encoder_decoder.peer_monitor import NUM_BYTES, PeerMonitor
 
-TIMEOUT_S = 4
+TIMEOUT_S = 10
 
 
 @pytest.fixture
