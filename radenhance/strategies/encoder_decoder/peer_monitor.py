@@ -86,6 +86,7 @@ class PeerMonitor:
         """Tell the other processes why this one stops, which then needs no end by a timer."""
         with self._lock:
             has_told, self._is_ending = self._is_ending, True
+            self._done.set()
             if self._exit_timer is not None:
                 self._exit_timer.cancel()
         if has_told or isinstance(error, StageError):  # another process told it, or none listens
@@ -198,7 +199,7 @@ class PeerMonitor:
     def _send_to(self, rank: int, text: str) -> None:
         content = text.encode()[:NUM_BYTES].ljust(NUM_BYTES, b"\0")
         sending = self._sending[rank]
-        if not sending.acquire(timeout=1):  # it takes nothing any more
+        if not sending.acquire(timeout=self._timeout_s):  # it takes nothing any more
             return
         try:
             with suppress(RuntimeError):  # that process has ended

@@ -56,6 +56,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         self._is_in_step = False
         self._failed_with: BaseException | None = None
         self._monitor: PeerMonitor | None = None
+        self._connections = Connections()
 
     # what Lightning sets from Trainer(devices=..., num_nodes=...)
 
@@ -242,6 +243,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         if self._monitor is not None:
             self._monitor.end()
             self._monitor = None
+        self._connections.forget()
         if self.lightning_module is not None and is_sharded(self.lightning_module):
             end_in_place(self)
         else:
