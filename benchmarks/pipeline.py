@@ -3,6 +3,7 @@
     python benchmarks/pipeline.py
     python benchmarks/pipeline.py --size 0 --sizes 512,1024,2048
     python benchmarks/pipeline.py --size 0 --sizes 2048 --cut auto
+    sudo python benchmarks/pipeline.py --size 0 --sizes '' --gbit 1,10
 
 Time and bytes: real fits on this machine's processor, a thread for each process. One device
 accumulates over as many batches of one as the two have micro-batches; the fastest step of each
@@ -13,10 +14,19 @@ Memory: tensors of a training step with Adam, planned. A batch of four is four m
 1F1B, against one device that accumulates over four. With `--cut auto` each row is cut where the
 larger stage is smallest. `--size 0` leaves out the times, `--sizes ''` the memory. The first
 command takes about six minutes on two cores.
+
+Network: two processes in network namespaces of their own, as root of Linux, with a cable between
+them that tc lets pass so many bits a second; one micro-batch a step, so that nothing overlaps. The
+time that is expected is that without a limit and bytes over bandwidth, as `radenhance plan` says.
 """
 
 import argparse
+import ctypes
+import os
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +42,19 @@ from radenhance.strategies import EncoderDecoderStrategy
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
 from radenhance.strategies.encoder_decoder.options import FIRST_DECODER_STAGE
 from radenhance.strategies.protocol import ignore_phase
+from radenhance.strategies.secret import SECRET
 from radenhance.units import MIB
 
 LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
+CABLE = "cable"
+HOSTS = ("radenhance-benchmark-0", "radenhance-benchmark-1")
+ADDRESSES = ("10.78.0.1", "10.78.0.2")
+SENDING = {
+    "as it is": {},
+    "stem_on_both": {"stem_on_both": True},
+    "bfloat16_transfer": {"bfloat16_transfer": True},
+    "both": {"stem_on_both": True, "bfloat16_transfer": True},
+}
 
 
 class Clock(Callback):
@@ -109,6 +129,82 @@ def print_times(encoder: str, size: int, steps: int) -> None:
             )
 
 
+def linked_step(encoder: str, size: int, steps: int, sending: str) -> float:
+    """Train as one of two hosts; return the lowest seconds of a step."""
+    rank = int(os.environ["NODE_RANK"])
+    with Path("/run/netns", HOSTS[rank]).open() as namespace:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+            raise OSError(ctypes.get_errno(), "setns")
+    os.environ |= {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29500", SECRET: "of this benchmark"}
+    clock = Clock()
+    strategy = EncoderDecoderStrategy(**SENDING[sending])
+    options = {"strategy": strategy, "num_nodes": 2}
+    harness.train_on_noise(clock, encoder=encoder, size=size, num_images=steps, **options)
+    return lowest_rise(tuple(seconds for seconds, _ in clock.noted))
+
+
+@contextmanager
+def two_hosts() -> Iterator[None]:
+    """Make two network namespaces with a cable between them."""
+    try:
+        for name in HOSTS:
+            ip("netns", "add", name)
+        peer = ("peer", "name", CABLE, "netns", HOSTS[1])
+        ip("-n", HOSTS[0], "link", "add", CABLE, "type", "veth", *peer)
+        for name, address in zip(HOSTS, ADDRESSES, strict=True):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", CABLE)
+            for interface in ("lo", CABLE):
+                ip("-n", name, "link", "set", interface, "up")
+        yield
+    finally:
+        for name in HOSTS:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def limit(gbit: int) -> None:
+    """Let the cable pass so many bits a second, each way."""
+    rate = ("rate", f"{gbit}gbit", "burst", "4mb", "latency", "100ms")
+    for name in HOSTS:
+        where = ("dev", CABLE, "root", "tbf")
+        subprocess.run(["tc", "-n", name, "qdisc", "replace", *where, *rate], check=True)
+
+
+def planned_bytes(encoder: str, size: int, sending: str) -> int:
+    """Return the bytes that a plan counts for a step of one image."""
+    run = PlannedRun([f"--model.encoder={encoder}", "--model.num_scales=auto"])
+    return plan_pipeline(run, EncoderDecoderStrategy(**SENDING[sending]), (size, size)).sent_bytes
+
+
+def print_links(encoder: str, size: int, steps: int, speeds: list[int]) -> None:
+    print(f"{encoder}, {size} px, one micro-batch a step\n")
+    columns = (
+        "Gbit/s",
+        "planned, MB",
+        "unlimited, s",
+        "limited, s",
+        "expected, s",
+        "limited / expected",
+    )
+    with two_hosts(), harness.table("sending", *columns, names=SENDING) as row:
+        for sending in SENDING:
+            task = (linked_step, encoder, size, steps, sending)
+            num_bytes = planned_bytes(encoder, size, sending)
+            free = max(harness.in_processes(*task, num=2))
+            for gbit in speeds:
+                limit(gbit)
+                taken = max(harness.in_processes(*task, num=2))
+                expected = free + num_bytes * 8 / (gbit * 1e9)
+                figures = (f"{value:.3f}" for value in (free, taken, expected))
+                row(sending, gbit, f"{num_bytes / 1e6:.1f}", *figures, f"{taken / expected:.2f}")
+            for name in HOSTS:
+                remove = ["qdisc", "delete", "dev", CABLE, "root"]
+                subprocess.run(["tc", "-n", name, *remove], check=True)
+
+
 def peaks(recipe: str, size: int, batch_size: int, cut: str) -> tuple[str, list[float]]:
     """Return the cut, and the planned peaks of one device, the encoder's and the decoder's."""
     run = PlannedRun(["--config", str(recipes()[recipe]), f"--data.batch_size={batch_size}"])
@@ -145,6 +241,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--steps", type=int, default=6, help="timed steps")
     flags.add_argument("--sizes", type=harness.listed_numbers, default="512",
                        help="sides of planned images; '' for none")  # fmt: skip
+    flags.add_argument("--gbit", type=harness.listed_numbers, default="",
+                       help="bandwidths of a cable between two hosts; '' for none")  # fmt: skip
+    flags.add_argument("--link-size", type=int, default=256, help="side of images sent over it")
     flags.add_argument("--cut", default=FIRST_DECODER_STAGE, help="first decoder stage, or auto")
     return flags
 
@@ -153,6 +252,8 @@ def main(options: argparse.Namespace) -> None:
     harness.print_heading()
     if options.size:
         print_times(options.encoder, options.size, options.steps)
+    if options.gbit:
+        print_links(options.encoder, options.link_size, options.steps, options.gbit)
     if options.sizes:
         print_peaks(options.sizes, options.cut)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,7 @@ __all__ = [
     "is_traceable_wrapper_subclass",
     "norms_of",
     "rates_of_course",
+    "set_group_timeout",
     "saved_tensors_hooks_around",
     "set_rates",
     "tensors_in",
@@ -66,6 +68,15 @@ class QuickFakeTensorMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
 Pack = Callable[[Tensor], Any]
 Unpack = Callable[[Any], Tensor]
+
+
+def set_group_timeout(group: Any, timeout: timedelta) -> None:
+    """Set the time that later operations of a process group may take, other than its start.
+
+    The public function is of PyTorch 2.15.
+    """
+    module = torch.distributed.distributed_c10d
+    getattr(module, "set_timeout", module._set_pg_timeout)(timeout, group)
 
 
 def version_of(tensor: Tensor) -> int:

@@ -6,14 +6,17 @@ a separate process group:
 
     the other process sends a sentence   it stopped, and the sentence says why
     the connection breaks                it died
-    neither                              it hangs, or the network is cut: the operation times out
+    it sends no sign of life             it is stopped, or the network is cut
 
-The operation that waits then raises an exception, which is replaced by the sentence. Where it
-raises none, as under NCCL, the process exits after a grace period, so that none is left behind.
+A thread sends signs of life whatever the process is busy with, such as a checkpoint that takes
+long. The connections of the run are then cut, so that the operation that waits raises an exception,
+which is replaced by the sentence. Where it raises none, as under NCCL, the process exits after a
+grace period, so that none is left behind.
 """
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -31,6 +34,14 @@ NUM_BYTES = 1024
 GRACE_S = 20.0
 """Seconds that a process may go on after another one has ended."""
 
+SIGN_OF_LIFE = "*"
+
+SIGNS = 4
+"""Signs of life within the time after which a process without any is given up."""
+
+BUSY_S = 3600.0
+"""Seconds that a process may be busy, with signs of life, while others wait for it."""
+
 
 class PeerMonitor:
     """Watches the other processes of a run.
@@ -38,7 +49,8 @@ class PeerMonitor:
     Args:
         group: All processes, over gloo, without a time-out, used for nothing else.
         names: Names of the processes by their rank in the group, such as: the decoder (rank 0).
-        timeout_s: Seconds after which a watched operation times out.
+        timeout_s: Seconds without a sign of life after which a process is given up.
+        cut: Function that breaks the connections to the others.
         moment: Function that returns what is under way, such as: training batch 3 of epoch 0.
     """
 
@@ -49,8 +61,10 @@ class PeerMonitor:
         *,
         timeout_s: float,
         moment: Callable[[], str],
+        cut: Callable[[], None] = lambda: None,
     ) -> None:
         self._group = group
+        self._cut = cut
         self._here = names[dist.get_rank(group)]
         self._others = {rank: name for rank, name in enumerate(names) if name != self._here}
         self._timeout_s = timeout_s
@@ -60,17 +74,19 @@ class PeerMonitor:
         self._reason = ""
         self._is_ending = False
         self._exit_timer: threading.Timer | None = None
-        self._listeners = [
-            threading.Thread(target=self._listen, args=(rank,), daemon=True)
-            for rank in self._others
-        ]
-        for listener in self._listeners:
-            listener.start()
+        self._heard_at = dict.fromkeys(self._others, time.monotonic())
+        self._done = threading.Event()
+        self._sending = {rank: threading.Lock() for rank in self._others}
+        self._listeners = [self._started(self._listen, rank) for rank in self._others]
+        for rank in self._others:
+            self._started(self._send_signs, rank)
+        self._started(self._watch_signs)
 
     def report(self, error: BaseException) -> None:
         """Tell the other processes why this one stops, which then needs no end by a timer."""
         with self._lock:
             has_told, self._is_ending = self._is_ending, True
+            self._done.set()
             if self._exit_timer is not None:
                 self._exit_timer.cancel()
         if has_told or isinstance(error, StageError):  # another process told it, or none listens
@@ -81,6 +97,7 @@ class PeerMonitor:
 
     def end(self) -> None:
         """Tell the other processes that this one is done, and wait until they are."""
+        self._done.set()
         self._send("")
         for listener in self._listeners:
             listener.join(self._timeout_s)
@@ -114,8 +131,8 @@ class PeerMonitor:
         others = " or ".join(self._others.values())
         if not self._heard.wait(0 if timed_out else 5):
             self._reason = (
-                f"nothing came from {others} for {self._timeout_s:g} s at {self._moment()}: "
-                f"it hangs, or the network between them is cut"
+                f"nothing came from {others} for {BUSY_S:g} s at {self._moment()}: "
+                f"it hangs, though it gives signs of life"
             )
         if self._exit_timer is not None:
             self._exit_timer.cancel()
@@ -124,33 +141,72 @@ class PeerMonitor:
             f'Trainer.fit(ckpt_path="last")'
         )
 
+    def _started(self, run: Callable[..., None], *arguments: int) -> threading.Thread:
+        thread = threading.Thread(target=run, args=arguments, daemon=True)
+        thread.start()
+        return thread
+
     def _listen(self, rank: int) -> None:
         sentence = torch.zeros(NUM_BYTES, dtype=torch.uint8)
-        try:
-            dist.recv(sentence, group=self._group, group_src=rank)
-            text = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
-            reason = one_line(text, NUM_BYTES)
-        except RuntimeError:
-            reason = f"{self._others[rank]} died without a word at {self._moment()}"
+        reason = SIGN_OF_LIFE
+        while reason == SIGN_OF_LIFE:
+            try:
+                dist.recv(sentence, group=self._group, group_src=rank)
+                text = bytes(sentence.tolist()).rstrip(b"\0").decode(errors="replace")
+                reason = one_line(text, NUM_BYTES)
+            except RuntimeError:
+                reason = f"{self._others[rank]} died without a word at {self._moment()}"
+            self._heard_at[rank] = time.monotonic()
+        del self._heard_at[rank]
+        if reason:
+            self._learn(reason)
+
+    def _learn(self, reason: str) -> None:
+        """Let the process end for a reason, which is that of all that follows from it."""
         with self._lock:
-            if reason and not self._reason:  # the first one is the cause of the others
-                self._reason = reason
-                if not self._is_ending:
-                    self._exit_timer = threading.Timer(GRACE_S, self._exit)
-                    self._exit_timer.daemon = True
-                    self._exit_timer.start()
-                self._heard.set()
+            if self._reason:
+                return
+            self._reason = reason
+            if not self._is_ending:
+                self._exit_timer = threading.Timer(GRACE_S, self._exit)
+                self._exit_timer.daemon = True
+                self._exit_timer.start()
+        self._heard.set()
+        self._cut()
+
+    def _send_signs(self, rank: int) -> None:
+        while not self._done.wait(self._timeout_s / SIGNS) and rank in self._heard_at:
+            self._send_to(rank, SIGN_OF_LIFE)
+
+    def _watch_signs(self) -> None:
+        while not self._done.wait(self._timeout_s / SIGNS):
+            for rank, heard_at in list(self._heard_at.items()):
+                if time.monotonic() - heard_at > self._timeout_s:
+                    self._learn(
+                        f"nothing came from {self._others[rank]} for {self._timeout_s:g} s at "
+                        f"{self._moment()}: it hangs, or the network between them is cut"
+                    )
+                    return
 
     def _exit(self) -> None:
         say_error(f"{self._reason}; {self._here} exits")
         os._exit(StageError.exit_code)
 
     def _send(self, text: str) -> None:
-        content = text.encode()[:NUM_BYTES].ljust(NUM_BYTES, b"\0")
         for rank in self._others:
+            self._send_to(rank, text)
+
+    def _send_to(self, rank: int, text: str) -> None:
+        content = text.encode()[:NUM_BYTES].ljust(NUM_BYTES, b"\0")
+        sending = self._sending[rank]
+        if not sending.acquire(timeout=self._timeout_s):  # it takes nothing any more
+            return
+        try:
             with suppress(RuntimeError):  # that process has ended
                 dist.send(
                     torch.tensor(list(content), dtype=torch.uint8),
                     group=self._group,
                     group_dst=rank,
                 )
+        finally:
+            sending.release()

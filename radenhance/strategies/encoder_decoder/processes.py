@@ -20,7 +20,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from radenhance.compat.lightning import SubprocessStrategy
+from radenhance.compat.torch import set_group_timeout
 from radenhance.errors import UsageError
+from radenhance.strategies.encoder_decoder.connections import Connections
 from radenhance.strategies.encoder_decoder.groups import (
     NUM_STAGES,
     Groups,
@@ -29,7 +31,7 @@ from radenhance.strategies.encoder_decoder.groups import (
     pipeline_of,
     stage_of,
 )
-from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
+from radenhance.strategies.encoder_decoder.peer_monitor import BUSY_S, PeerMonitor
 from radenhance.strategies.meeting import meet
 from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
@@ -42,7 +44,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
 
     Args:
         process_group_backend: nccl or gloo, or null for the one that suits the device.
-        timeout_s: Seconds without a sign of another process after which a run ends.
+        timeout_s: Seconds without a sign of life of another process after which a run ends.
     """
 
     def __init__(self, process_group_backend: str | None, timeout_s: float) -> None:
@@ -54,6 +56,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         self._is_in_step = False
         self._failed_with: BaseException | None = None
         self._monitor: PeerMonitor | None = None
+        self._connections = Connections()
 
     # what Lightning sets from Trainer(devices=..., num_nodes=...)
 
@@ -106,15 +109,21 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
                 f"the strategy encoder_decoder has {self.world_size} processes, expected two or "
                 f"pairs of them; use Trainer(devices=2) or Trainer(num_nodes=2)"
             )
-        self._meet()
         self._failed_with = None
-        self._groups = Groups(self.timeout_s)
+        self._connections = Connections()
+        with self._connections.noted():
+            self._meet()
+            self._groups = Groups(self.timeout_s)
+        for group in (dist.group.WORLD, self._groups.pair, self._groups.replicas):
+            # the monitor ends what waits in vain, and knows who is busy
+            set_group_timeout(group, timedelta(seconds=max(BUSY_S, self.timeout_s)))
         self._peers = PeerGroup(self._groups.pair, self.root_device)
         self._monitor = PeerMonitor(
             self._groups.listening,
             [name_of(rank) for rank in range(self.world_size)],
             timeout_s=self.timeout_s,
             moment=self._moment,
+            cut=self._connections.cut,
         )
 
     def _set_world_ranks(self) -> None:
@@ -234,6 +243,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         if self._monitor is not None:
             self._monitor.end()
             self._monitor = None
+        self._connections.forget()
         if self.lightning_module is not None and is_sharded(self.lightning_module):
             end_in_place(self)
         else:

@@ -102,7 +102,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         sharded: Whether parameters, gradients and optimizer state are sharded over the pipelines,
             of which there must be several (FSDP2): less memory, more traffic between them.
         process_group_backend: nccl or gloo, or null for the one that suits the device.
-        timeout_s: Seconds without a sign of another process after which a run ends.
+        timeout_s: Seconds without a sign of life of another process after which a run ends.
     """
 
     strategy_name = NAME

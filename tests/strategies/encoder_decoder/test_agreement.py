@@ -3,7 +3,7 @@
 import time
 
 import torch
-from one_program import all_signals, failing
+from one_program import all_signals, failing, slow
 from processes import run_nodes, start_nodes
 
 
@@ -31,3 +31,7 @@ def test_what_fails_in_one_process_is_said_by_both_though_a_callback_would_save(
     assert decoder == "ValueError: \n  \nboom in a callback"
     where = "the decoder (rank 0) stopped at training batch 0 of epoch 0"
     assert encoder.startswith(f"StageError: {where}: boom in a callback")
+
+
+def test_a_callback_that_takes_longer_than_the_time_out_is_no_hang(tmp_path):
+    run_nodes(slow, folder=tmp_path / "run")

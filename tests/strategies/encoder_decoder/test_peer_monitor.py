@@ -11,7 +11,7 @@ from processes import LAST, command, free_port, start, start_nodes, wait_for_che
 
 from radenhance.strategies.encoder_decoder.peer_monitor import NUM_BYTES, PeerMonitor
 
-TIMEOUT_S = 4
+TIMEOUT_S = 10
 
 
 @pytest.fixture
@@ -54,6 +54,15 @@ def test_a_process_that_dies_or_hangs_ends_the_other_in_time(
     assert taken < TIMEOUT_S + 25
     kept = torch.load(tmp_path / "run" / LAST, weights_only=True)
     assert kept["global_step"] > 0
+
+
+def test_a_signal_to_one_process_ends_the_command_in_both_with_a_checkpoint(tmp_path, flags):
+    both = start_nodes(command, *flags, folder=tmp_path / "run")
+    wait_for_checkpoint(tmp_path / "run", both)
+    os.kill(both[1].process.pid, signal.SIGTERM)
+    for process in both:
+        assert process.wait(TIMEOUT_S + 26).code == 128 + signal.SIGTERM, process.output
+    assert "Stopped by SIGTERM" in both[0].output
 
 
 def test_an_error_of_one_process_is_said_by_both(tmp_path, flags):

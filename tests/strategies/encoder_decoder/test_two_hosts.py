@@ -1,4 +1,7 @@
-"""Two hosts: network namespaces with a cable between them, which can be cut."""
+"""Two hosts: network namespaces with a cable between them, which can be cut.
+
+The names of the hosts lead nowhere: that the cable is the way to the other one is found out.
+"""
 
 import os
 import shutil
@@ -12,7 +15,7 @@ import pytest
 from noise_fit import ALONE, BOTH, LAST, TRAINING, assert_same_run, content, noise_fit
 from processes import command, run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 CABLE = "cable"
 PORT = "29500"
@@ -43,7 +46,7 @@ class Host:
     def start(self, *arguments, folder, **environment):
         """Start Python there."""
         folder.mkdir(parents=True, exist_ok=True)
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": CABLE}
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         output_path = folder.parent / f"{folder.name}-{self.rank}.txt"
         with output_path.open("w") as output:
             process = subprocess.Popen(
