@@ -11,7 +11,7 @@ from lightning.pytorch.plugins import Precision
 from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer, measure
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.rows.link import ProcessLink
+from radenhance.rows.link import CountingLink, ProcessLink
 from radenhance.strategies.protocol import ignore_phase
 from radenhance.strategies.rows.batches import rows_of, share_of, whole_results
 from radenhance.strategies.rows.steps import buckets_of, module_by_rows
@@ -103,3 +103,16 @@ def measured_by_rows(num, sizes):
         if not torch.equal(again, batch["raw"]):
             failures.append((size, "whole"))
     sys.exit(str(failures) if failures else 0)
+
+
+def counted_by_rows(num, encoder, size, techniques):
+    """Compare what a step sends with what it would send to processes that do not exist."""
+    link = link_of(num)
+    counting = CountingLink(link.rank, num)
+    module, batch = module_of(encoder, **techniques), batch_of(size)
+    for one in (link, counting):
+        share = share_of(batch, one)
+        with module_by_rows(module, share):
+            WholePasses(module, Precision()).run(rows_of(batch, share), ignore_phase)
+    counts = [(one.sent_bytes, one.summed_bytes, one.num_messages) for one in (link, counting)]
+    sys.exit(0 if counts[0] == counts[1] and counts[0][0] else str(counts))

@@ -1,7 +1,7 @@
 """Steps by rows are those of one device, in float64, whatever the shares."""
 
 import pytest
-from by_rows import measured_by_rows, trained_by_rows
+from by_rows import counted_by_rows, measured_by_rows, trained_by_rows
 from processes import run_nodes
 
 GATED = "tu-regnety_002"
@@ -26,3 +26,8 @@ def test_weights_gradients_and_statistics_are_those_of_one_device(tmp_path, num)
 def test_measures_are_those_of_whole_images(tmp_path):
     sizes = [(96, 70), (133, 200), (330, 180)]
     run_nodes(measured_by_rows, 3, sizes, folder=tmp_path / "run", num=3)
+
+
+def test_what_is_counted_is_what_is_sent(tmp_path):
+    task = (counted_by_rows, 2, "tu-mobilenetv3_small_050", (96, 64), {"band_rows": 8})
+    run_nodes(*task, folder=tmp_path / "run")
