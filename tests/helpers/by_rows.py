@@ -87,6 +87,29 @@ def trained_by_rows(num, cases):
     sys.exit(str(failures) if failures else 0)
 
 
+def rounded_by_rows(num, encoder, size):
+    """Exit with how far float32 by rows is from float64, where one device is less than half so."""
+    link = link_of(num)
+    rounded = batch_of(size, torch.float32)
+    exact = {name: one.double() if name in ("raw", "target") else one
+             for name, one in rounded.items()}  # fmt: skip
+    share = share_of(rounded, link)
+    module = module_of(encoder, torch.float32)
+    reference, alone = copy.deepcopy(module).double(), copy.deepcopy(module)
+    with module_by_rows(module, share):
+        ours = train(module, rows_of(rounded, share), sum_gradients)
+    if link.rank == 0:
+        theirs = train(reference, exact)
+        distances = [_distance(one, theirs) for one in (ours, train(alone, rounded))]
+        sys.exit(0 if distances[0] < 2 * distances[1] else str(distances))
+
+
+def _distance(ours, theirs):
+    weights = [name for name in theirs if not name.endswith(".grad")]
+    squares = [(ours[name].double() - theirs[name].double()).square().sum() for name in weights]
+    return sum(squares).sqrt().item()
+
+
 def measured_by_rows(num, sizes):
     """Compare measures, and images put together again, with those of whole images."""
     link, failures = link_of(num), []
