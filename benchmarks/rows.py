@@ -6,9 +6,11 @@
 
 Time and bytes: real fits on images of noise on this machine's processor, a thread for each process,
 batches of one; the fastest step of each counts. Bytes are those of the loopback interface, beside
-those that the plan counts: of two processes, each sends what it says. Memory: tensors of a training
-step with Adam, planned. `--size 0` leaves out the times, `--sizes ''` the memory. The numbers are
-those of a machine where nothing else runs.
+those that the plan counts: of two processes, each sends what it says. Where other work runs on the
+machine, its waiting is in the seconds; the processor's own time, of one process and of the busiest
+of several, is not disturbed by it, and leaves out what waiting for each other takes. Memory:
+tensors of a training step with Adam, planned. `--size 0` leaves out the times, `--sizes ''` the
+memory.
 """
 
 import argparse
@@ -31,21 +33,21 @@ class Clock(Callback):
     """Notes time and bytes sent after each step."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[float, int]] = []
+        self.noted: list[tuple[float, float, float]] = []
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         """Note them."""
-        self.noted.append((time.perf_counter(), int(LOOPBACK.read_text())))
+        sent = int(LOOPBACK.read_text())
+        self.noted.append((time.perf_counter(), time.process_time(), sent))
 
 
-def best_step(encoder: str, size: int, steps: int, num: int) -> tuple[float, float]:
-    """Train; return the lowest seconds and bytes of a step, of `num` processes."""
+def best_step(encoder: str, size: int, steps: int, num: int) -> list[float]:
+    """Train; return the lowest seconds, processor seconds and bytes of a step of one process."""
     clock = Clock()
     settings: dict[str, Any] = {"strategy": "rows", "num_nodes": num} if num > 1 else {}
     harness.train_on_noise(clock, encoder=encoder, size=size, num_images=steps + 2, **settings)
     pairs = list(zip(clock.noted, clock.noted[1:], strict=False))
-    seconds = min(after[0] - before[0] for before, after in pairs)
-    return seconds, min(after[1] - before[1] for before, after in pairs)
+    return [min(after[i] - before[i] for before, after in pairs) for i in range(3)]
 
 
 def plan(encoder: str, size: int, num: int, *, in_bands: bool = False) -> StepPlan:
@@ -59,15 +61,20 @@ def plan(encoder: str, size: int, num: int, *, in_bands: bool = False) -> StepPl
 
 
 def print_times(encoder: str, size: int, steps: int, num: int) -> None:
-    ((one, _),) = harness.in_processes(best_step, encoder, size, steps, 1)
-    (several, sent), *_ = harness.in_processes(best_step, encoder, size, steps, num, num=num)
+    ((one, busy_one, _),) = harness.in_processes(best_step, encoder, size, steps, 1)
+    found = harness.in_processes(best_step, encoder, size, steps, num, num=num)
+    several, sent = found[0][0], found[0][2]
+    busy = max(seconds for _, seconds, _ in found)
     wire = plan(encoder, size, num).wire
     assert wire is not None
-    columns = ("one, s", f"{num}, s", "times as fast", "sent, MB", "planned, MB", "messages")
+    columns = ("one, s", f"{num}, s", "times as fast")
+    columns += ("processor, one, s", f"processor, {num}, s", "one / busiest")
+    columns += ("sent, MB", "planned, MB", "messages")
     with harness.table("px", *columns) as row:
         row(
             size,
             *(f"{value:.2f}" for value in (one, several, one / several)),
+            *(f"{value:.2f}" for value in (busy_one, busy, busy_one / busy)),
             *(f"{value / 1e6:.1f}" for value in (sent, num * wire.sent_bytes)),
             wire.num_messages,
         )

@@ -50,7 +50,7 @@ or tell what a tensor is."""
 TRANSPOSES = frozenset({"T", "H", "mT", "mH"})
 """Attributes that are not what a tensor is, but another one."""
 
-OF_CHANNELS = {"cat": 1, "concat": 1, "chunk": 2, "split": 2, "tensor_split": 2, "unbind": 1}
+OF_CHANNELS = {"cat": 1, "concat": 1, "chunk": 2, "split": 2, "tensor_split": 2}
 """Name -> place of the argument that says along which axis; the channels' does."""
 
 

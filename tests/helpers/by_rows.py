@@ -11,7 +11,7 @@ from lightning.pytorch.plugins import Precision
 from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer, measure
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.rows.link import ProcessLink
+from radenhance.rows.link import CountingLink, ProcessLink
 from radenhance.strategies.protocol import ignore_phase
 from radenhance.strategies.rows.batches import rows_of, share_of, whole_results
 from radenhance.strategies.rows.steps import buckets_of, module_by_rows
@@ -87,6 +87,29 @@ def trained_by_rows(num, cases):
     sys.exit(str(failures) if failures else 0)
 
 
+def rounded_by_rows(num, encoder, size):
+    """Exit with how far float32 by rows is from float64, where one device is less than half so."""
+    link = link_of(num)
+    rounded = batch_of(size, torch.float32)
+    exact = {name: one.double() if name in ("raw", "target") else one
+             for name, one in rounded.items()}  # fmt: skip
+    share = share_of(rounded, link)
+    module = module_of(encoder, torch.float32)
+    reference, alone = copy.deepcopy(module).double(), copy.deepcopy(module)
+    with module_by_rows(module, share):
+        ours = train(module, rows_of(rounded, share), sum_gradients)
+    if link.rank == 0:
+        theirs = train(reference, exact)
+        distances = [_distance(one, theirs) for one in (ours, train(alone, rounded))]
+        sys.exit(0 if distances[0] < 2 * distances[1] else str(distances))
+
+
+def _distance(ours, theirs):
+    weights = [name for name in theirs if not name.endswith(".grad")]
+    squares = [(ours[name].double() - theirs[name].double()).square().sum() for name in weights]
+    return sum(squares).sqrt().item()
+
+
 def measured_by_rows(num, sizes):
     """Compare measures, and images put together again, with those of whole images."""
     link, failures = link_of(num), []
@@ -103,3 +126,16 @@ def measured_by_rows(num, sizes):
         if not torch.equal(again, batch["raw"]):
             failures.append((size, "whole"))
     sys.exit(str(failures) if failures else 0)
+
+
+def counted_by_rows(num, encoder, size, techniques):
+    """Compare what a step sends with what it would send to processes that do not exist."""
+    link = link_of(num)
+    counting = CountingLink(link.rank, num)
+    module, batch = module_of(encoder, **techniques), batch_of(size)
+    for one in (link, counting):
+        share = share_of(batch, one)
+        with module_by_rows(module, share):
+            WholePasses(module, Precision()).run(rows_of(batch, share), ignore_phase)
+    counts = [(one.sent_bytes, one.summed_bytes, one.num_messages) for one in (link, counting)]
+    sys.exit(0 if counts[0] == counts[1] and counts[0][0] else str(counts))

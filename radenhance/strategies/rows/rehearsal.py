@@ -27,7 +27,7 @@ class RowPasses:
         self._module = run.module
         self._passes = WholePasses(run.module, run.precision)
         shares = [share_of(run.batch, CountingLink(i, num_processes)) for i in range(num_processes)]
-        self.share = max(shares, key=lambda share: _demand(share))
+        self.share = max(shares, key=_demand)
         assert isinstance(self.share, RowShare)
         self.link = self.share.link
 

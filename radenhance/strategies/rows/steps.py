@@ -5,7 +5,7 @@ loss and measures take the share from the module, as what a mean is over is thei
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -19,8 +19,9 @@ from radenhance.rows.operators import by_rows
 from radenhance.rows.share import UNIT, WHOLE, RowShare, Share, share_out
 from radenhance.strategies.protocol import SupportsMemoryTechniques
 
-TOLERANCE = 1e-3
-"""Share of the largest value by which a small network by rows may differ from the whole one."""
+TOLERANCE = 0.05
+"""Share of the largest value by which a small network by rows may differ from the whole one, in
+float32: many BatchNorms enlarge rounding, and a halo that is missing shows more."""
 
 BUCKET_VALUES = 2**22
 """Values of gradients that are summed in one message, more or less."""
@@ -90,9 +91,7 @@ def module_by_rows(module: LightningModule, share: Share) -> Iterator[None]:
         own.pop("network", None)
 
 
-def refuse_if_unequal(
-    module: Any, link: Link, device: torch.device, autocast: AbstractContextManager[Any]
-) -> None:
+def refuse_if_unequal(module: Any, link: Link, device: torch.device) -> None:
     """Refuse a network that computes something else by rows than as a whole.
 
     Both run once on a small image of noise, in every process, in training mode; buffers stay as
@@ -102,7 +101,6 @@ def refuse_if_unequal(
         module: The LightningModule, whose parameters are equal in all processes.
         link: The processes.
         device: Their device.
-        autocast: Context of a step.
 
     Raises:
         UsageError: In all processes.
@@ -113,14 +111,15 @@ def refuse_if_unequal(
     image = (pixels * 0.7).sin().view(1, 1, rows, columns)
     share = RowShare(link, share_out(rows, columns, link.num_processes), columns)
     was_training = module.training
-    with unchanged_buffers([module]), torch.no_grad(), autocast:
+    with unchanged_buffers([module]), torch.no_grad():
         module.train()
         whole = module.network(image)[:, :, share.own].float()
         with by_rows(share):
             ours = module.network(image[:, :, share.own].contiguous()).float()
     module.train(was_training)
     difference = (ours - whole).abs().max() / whole.abs().max().clamp_min(1e-12)
-    if not bool((link.gather(difference) < TOLERANCE).all()):
+    tolerance = TOLERANCE if torch.finfo(like.dtype).bits >= 32 else 6 * TOLERANCE
+    if not bool((link.gather(difference) < tolerance).all()):
         raise UsageError(
             f"the strategy rows cannot divide this network: by rows it computes something else "
             f"({difference.item():.1g} of its largest value on a small image); use another "

@@ -15,7 +15,8 @@ With more processes than an image has, several images are trained at a time, as 
 """
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -151,8 +152,7 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
         refuse_unsupported(self._module)
         with self.watching():
             super().setup(trainer)
-            step = self.precision_plugin.train_step_context()
-            refuse_if_unequal(self._module, self._link, self.root_device, step)
+            refuse_if_unequal(self._module, self._link, self.root_device)
         if self.num_replicas == 1:  # what is logged is the same in all processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
 
@@ -230,9 +230,11 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
             results = super().predict_step(*args, **kwargs)
         return self._completed(results, args[0])
 
-    def _evaluating(self, kind: str, args: tuple[Any, ...]) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _evaluating(self, kind: str, args: tuple[Any, ...]) -> Iterator[None]:
         self._doing = f"{kind} batch {args[1]}"
-        return module_by_rows(self._module, self._share)
+        with self.watching(), module_by_rows(self._module, self._share):
+            yield
 
     def _completed(self, results: Any, batch: Any) -> Any:
         """Return whole results, and give callbacks the whole batch."""
