@@ -50,8 +50,9 @@ class PeerMonitor:
         group: All processes, over gloo, without a time-out, used for nothing else.
         names: Names of the processes by their rank in the group, such as: the decoder (rank 0).
         timeout_s: Seconds without a sign of life after which a process is given up.
-        cut: Function that breaks the connections to the others.
         moment: Function that returns what is under way, such as: training batch 3 of epoch 0.
+        cut: Function that breaks the connections to the others.
+        operation_s: Seconds after which a watched operation times out, the same by default.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class PeerMonitor:
         timeout_s: float,
         moment: Callable[[], str],
         cut: Callable[[], None] = lambda: None,
+        operation_s: float | None = None,
     ) -> None:
         self._group = group
         self._cut = cut
         self._here = names[dist.get_rank(group)]
         self._others = {rank: name for rank, name in enumerate(names) if name != self._here}
         self._timeout_s = timeout_s
+        self._operation_s = timeout_s if operation_s is None else operation_s
         self._moment = moment
         self._lock = threading.Lock()
         self._heard = threading.Event()
@@ -131,8 +134,8 @@ class PeerMonitor:
         others = " or ".join(self._others.values())
         if not self._heard.wait(0 if timed_out else 5):
             self._reason = (
-                f"nothing came from {others} for {BUSY_S:g} s at {self._moment()}: "
-                f"it hangs, though it gives signs of life"
+                f"nothing came from {others} for {self._operation_s:g} s at {self._moment()}: "
+                f"it hangs, or the network between them is cut"
             )
         if self._exit_timer is not None:
             self._exit_timer.cancel()
