@@ -34,6 +34,9 @@ NUM_BYTES = 1024
 GRACE_S = 20.0
 """Seconds that a process may go on after another one has ended."""
 
+CUT_S = 5.0
+"""Seconds after which waits for a process that has ended are ended, which end with it as a rule."""
+
 SIGN_OF_LIFE = "*"
 
 SIGNS = 4
@@ -163,6 +166,8 @@ class PeerMonitor:
         del self._heard_at[rank]
         if reason:
             self._learn(reason)
+            if not self._done.wait(CUT_S):  # by itself, as it ends, or has failed alike
+                self._cut()
 
     def _learn(self, reason: str) -> None:
         """Let the process end for a reason, which is that of all that follows from it."""
@@ -175,7 +180,6 @@ class PeerMonitor:
                 self._exit_timer.daemon = True
                 self._exit_timer.start()
         self._heard.set()
-        self._cut()
 
     def _send_signs(self, rank: int) -> None:
         while not self._done.wait(self._timeout_s / SIGNS) and rank in self._heard_at:
@@ -189,6 +193,7 @@ class PeerMonitor:
                         f"nothing came from {self._others[rank]} for {self._timeout_s:g} s at "
                         f"{self._moment()}: it hangs, or the network between them is cut"
                     )
+                    self._cut()
                     return
 
     def _exit(self) -> None:
