@@ -34,6 +34,9 @@ NUM_BYTES = 1024
 GRACE_S = 20.0
 """Seconds that a process may go on after another one has ended."""
 
+CUT_S = 5.0
+"""Seconds after which waits for a process that has ended are ended, which end with it as a rule."""
+
 SIGN_OF_LIFE = "*"
 
 SIGNS = 4
@@ -50,8 +53,9 @@ class PeerMonitor:
         group: All processes, over gloo, without a time-out, used for nothing else.
         names: Names of the processes by their rank in the group, such as: the decoder (rank 0).
         timeout_s: Seconds without a sign of life after which a process is given up.
-        cut: Function that breaks the connections to the others.
         moment: Function that returns what is under way, such as: training batch 3 of epoch 0.
+        cut: Function that breaks the connections to the others.
+        operation_s: Seconds after which a watched operation times out, the same by default.
     """
 
     def __init__(
@@ -62,12 +66,14 @@ class PeerMonitor:
         timeout_s: float,
         moment: Callable[[], str],
         cut: Callable[[], None] = lambda: None,
+        operation_s: float | None = None,
     ) -> None:
         self._group = group
         self._cut = cut
         self._here = names[dist.get_rank(group)]
         self._others = {rank: name for rank, name in enumerate(names) if name != self._here}
         self._timeout_s = timeout_s
+        self._operation_s = timeout_s if operation_s is None else operation_s
         self._moment = moment
         self._lock = threading.Lock()
         self._heard = threading.Event()
@@ -131,8 +137,8 @@ class PeerMonitor:
         others = " or ".join(self._others.values())
         if not self._heard.wait(0 if timed_out else 5):
             self._reason = (
-                f"nothing came from {others} for {BUSY_S:g} s at {self._moment()}: "
-                f"it hangs, though it gives signs of life"
+                f"nothing came from {others} for {self._operation_s:g} s at {self._moment()}: "
+                f"it hangs, or the network between them is cut"
             )
         if self._exit_timer is not None:
             self._exit_timer.cancel()
@@ -160,6 +166,8 @@ class PeerMonitor:
         del self._heard_at[rank]
         if reason:
             self._learn(reason)
+            if not self._done.wait(CUT_S):  # by itself, as it ends, or has failed alike
+                self._cut()
 
     def _learn(self, reason: str) -> None:
         """Let the process end for a reason, which is that of all that follows from it."""
@@ -172,7 +180,6 @@ class PeerMonitor:
                 self._exit_timer.daemon = True
                 self._exit_timer.start()
         self._heard.set()
-        self._cut()
 
     def _send_signs(self, rank: int) -> None:
         while not self._done.wait(self._timeout_s / SIGNS) and rank in self._heard_at:
@@ -186,6 +193,7 @@ class PeerMonitor:
                         f"nothing came from {self._others[rank]} for {self._timeout_s:g} s at "
                         f"{self._moment()}: it hangs, or the network between them is cut"
                     )
+                    self._cut()
                     return
 
     def _exit(self) -> None:

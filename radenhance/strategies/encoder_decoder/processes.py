@@ -114,9 +114,10 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
         with self._connections.noted():
             self._meet()
             self._groups = Groups(self.timeout_s)
+        busy_s = max(BUSY_S, self.timeout_s)
         for group in (dist.group.WORLD, self._groups.pair, self._groups.replicas):
             # the monitor ends what waits in vain, and knows who is busy
-            set_group_timeout(group, timedelta(seconds=max(BUSY_S, self.timeout_s)))
+            set_group_timeout(group, timedelta(seconds=busy_s))
         self._peers = PeerGroup(self._groups.pair, self.root_device)
         self._monitor = PeerMonitor(
             self._groups.listening,
@@ -124,6 +125,7 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
             timeout_s=self.timeout_s,
             moment=self._moment,
             cut=self._connections.cut,
+            operation_s=busy_s,
         )
 
     def _set_world_ranks(self) -> None:

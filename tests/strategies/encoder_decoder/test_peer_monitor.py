@@ -76,7 +76,8 @@ def test_an_error_of_one_process_is_said_by_both(tmp_path, flags):
 
 def test_a_process_that_meets_no_other_says_where_it_waited(tmp_path, flags):
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": "0"}
-    alone = start(command, *flags, folder=tmp_path / "run", name="alone", **where)
+    soon = "--trainer.strategy.timeout_s=2"
+    alone = start(command, *flags, soon, folder=tmp_path / "run", name="alone", **where)
     assert alone.wait(60).code == 5
     assert "the decoder (rank 0) met no other process at 127.0.0.1:" in alone.output
 
