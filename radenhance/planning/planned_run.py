@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from pydoc import locate
@@ -24,6 +25,7 @@ from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
 from radenhance.planning.fake_module import fake_copy, fake_mode
 from radenhance.planning.step_plan import StepPlan, measure_step
+from radenhance.planning.traffic import MIDDLE_CARD, Speed
 from radenhance.planning.training_step import Batch, TrainingStep
 from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy
 from radenhance.strategies.protocol import Passes, RehearsedRun
@@ -48,12 +50,14 @@ class PlannedRun:
 
     Args:
         flags: Flags of `fit`, recipes included: parsed already, or as they are typed.
+        speed: How long the device takes that it is planned for.
 
     Raises:
         UsageError: A flag is wrong.
     """
 
-    def __init__(self, flags: ParsedFlags | Sequence[str]) -> None:
+    def __init__(self, flags: ParsedFlags | Sequence[str], speed: Speed = MIDDLE_CARD) -> None:
+        self.speed = speed
         self._flags = flags if isinstance(flags, ParsedFlags) else parse_flags("fit", flags)
         self.settings = self._flags.settings
 
@@ -137,7 +141,8 @@ class PlannedRun:
                 num_averages=self.num_averages,
                 has_buckets=self._has_buckets,
             )
-            return measure_step(step, lambda: self.batch(size))
+            plan = measure_step(step, lambda: self.batch(size))
+        return replace(plan, seconds=self.speed.seconds(plan.work))
 
     def strategy(self) -> EncoderDecoderStrategy | FullyShardedStrategy | None:
         """Return the strategy that the flags name, if it is one of ours."""
@@ -195,7 +200,7 @@ class PlannedRun:
 
     def with_flags(self, flags: Flags) -> "PlannedRun":
         """Return the same run with some flags changed."""
-        return PlannedRun(self._flags.changed(flags))
+        return PlannedRun(self._flags.changed(flags), self.speed)
 
     @property
     def title(self) -> str:
@@ -214,6 +219,19 @@ class PlannedRun:
         root = DEFAULT_ROOT if data.root is None else data.root
         sizes = _sizes_of_files(root) if root.is_dir() else []
         return max(sizes, key=lambda size: size[0] * size[1], default=(LARGEST_SIDE, LARGEST_SIDE))
+
+    @property
+    def num_steps(self) -> int | None:
+        """Training steps of an epoch as pairs.csv has them, None where it does not tell."""
+        data = self.settings.data
+        root = DEFAULT_ROOT if data.root is None else data.root
+        if not (root / MANIFEST).is_file():
+            return None
+        try:
+            num_images = sum(pair.split == "train" for pair in read_manifest(root))
+        except RadenhanceError:  # `fit` will say what is wrong
+            return None
+        return -(-num_images // data.batch_size) or None
 
     @property
     def typed(self) -> tuple[str, ...]:

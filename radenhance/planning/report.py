@@ -34,6 +34,8 @@ class Answer:
         limit_bytes: Memory of each GPU; None where there is none to compare with.
         found: The recipes' techniques on that run, where they were asked for.
         network_gbit: Bandwidth between two devices in Gbit/s.
+        device: What the time of a step was measured on; empty where it was not.
+        num_steps: Steps of an epoch, where that is known.
     """
 
     size: Size
@@ -41,6 +43,8 @@ class Answer:
     limit_bytes: int | None
     found: list[Candidate] = field(default_factory=list)
     network_gbit: float = PAPER_NETWORK_GBIT
+    device: str = ""
+    num_steps: int | None = None
 
     @property
     def network_seconds(self) -> float:
@@ -61,6 +65,8 @@ def as_text(answer: Answer, title: str) -> str:
     else:
         stages = {"": plan}
         lines = _breakdown(stages)
+        if answer.device:
+            lines += ["", _time(answer, plan)]
     if limit is not None:
         lines += ["", *(verdict(of_stage, limit, stage) for stage, of_stage in stages.items())]
     if answer.found:
@@ -150,12 +156,21 @@ def _traffic(answer: Answer, plan: PipelinePlan) -> str:
     )
 
 
+def _time(answer: Answer, plan: StepPlan) -> str:
+    text = f"a step takes about {plan.seconds:.2g} s"
+    if answer.num_steps is not None:
+        seconds = round(answer.num_steps * plan.seconds)
+        text += f", an epoch of {answer.num_steps} steps {seconds // 60} min {seconds % 60} s"
+    return f"{text} on {answer.device}, by --calibrate"
+
+
 def _search_table(answer: Answer) -> list[str]:
-    quickest = min(one.plan.seconds for one in answer.found)
+    # seconds where they were measured, else ratios to the quickest
+    unit = 1.0 if answer.device else min(one.plan.seconds for one in answer.found)
     width = max(len(one.recipe) for one in answer.found)
-    lines = [f"{'--config':<{width}}  {'needed':>11}  {'time':>5}"]
+    lines = [f"{'--config':<{width}}  {'needed':>11}  {'time':>5}{' s' if answer.device else ''}"]
     for one in answer.found:
-        needed, ratio = in_mib(one.plan.needed_bytes), one.plan.seconds / quickest
+        needed, ratio = in_mib(one.plan.needed_bytes), one.plan.seconds / unit
         lines.append(
             f"{one.recipe:<{width}}  {needed:>11}  {ratio:>5.2f}  {_note(one, answer.limit_bytes)}"
         )
