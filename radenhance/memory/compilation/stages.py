@@ -8,7 +8,7 @@ the rounding of sums, and updates statistics once.
 Bands stay as they are, and the stages between them are compiled: a loop over bands would be a graph
 of thousands of operators. With checkpointing, which recomputes what autograd runs, each unit is
 compiled by itself and recomputed as a whole. Without gradient nothing is compiled: validation has
-other sizes. The loss makes its gradient beside its value, in few kernels, and is not compiled.
+other sizes. The loss makes its gradient beside its value, and is not compiled.
 
 Compiling takes minutes for a whole network, once for each size of images; what was made is kept in
 the user's cache folder, or where TORCHINDUCTOR_CACHE_DIR says. On fake tensors, and so in plans,
