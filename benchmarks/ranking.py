@@ -2,12 +2,15 @@
 
     python benchmarks/ranking.py
     python benchmarks/ranking.py --sizes 512,1024
+    python benchmarks/ranking.py --calibrate
 
 Trains with each recipe's techniques in turns, in one process, and gives for each size the seconds
 of a step beside the plan's time, both as ratios to the quickest, and the share of pairs of recipes
 that the plan has in the right order. Pairs whose measured times differ by less than 3 % count as
 neither right nor wrong. The seconds are of the processor, so that others on the machine matter
-little. On a CPU, 16-mixed is bfloat16. The first command takes about three minutes on one core.
+little. On a CPU, 16-mixed is bfloat16. With `--calibrate` this machine is measured first, as by
+`radenhance plan --calibrate`, with another encoder; without, the plan's time is what that left
+here. The first command takes about three minutes on one core.
 """
 
 import argparse
@@ -19,8 +22,10 @@ import time
 import harness
 import torch
 
+from radenhance.planning.calibration import calibrate, calibrated
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.search import techniques_of_recipes
+from radenhance.planning.traffic import MIDDLE_CARD
 
 NO_DIFFERENCE = 0.03
 """Times that differ by less, as a share, are not put in an order."""
@@ -34,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--encoder", default="resnet34", help="encoder of the network")
     flags.add_argument("--repeats", type=int, default=3, help="steps of each recipe")
     flags.add_argument("--recipes", type=harness.listed, help="recipes without .yaml; all if none")
+    flags.add_argument("--calibrate", action="store_true", help="measure this machine first")
     return flags
 
 
@@ -71,7 +77,9 @@ def main(options: argparse.Namespace) -> None:
     }
     names = harness.chosen(options.recipes, list(recipes))
     harness.print_heading(f"{options.encoder}, batch 1, {torch.get_num_threads()} threads")
-    run = PlannedRun([f"--model.encoder={options.encoder}"])
+    speed = calibrate() if options.calibrate else calibrated()
+    print(speed or "the planner's own card, not calibrated", end="\n\n", flush=True)
+    run = PlannedRun([f"--model.encoder={options.encoder}"], speed or MIDDLE_CARD)
     runs = {name: run.with_flags(recipes[name]) for name in names}
     for side in options.sizes:
         print(f"{side} px\n")

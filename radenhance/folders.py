@@ -127,3 +127,8 @@ def locked(lock: int) -> bool:
 def _unsearched(error: OSError) -> Entry:
     reason = f"is a folder that cannot be searched: {error.strerror}; make it readable"
     return Entry(Path(error.filename), reason)
+
+
+def user_cache() -> Path:
+    """Return the folder in which radenhance keeps, for this user, what it can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radenhance"

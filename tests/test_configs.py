@@ -9,7 +9,9 @@ from radenhance.flags.recipes import recipes
 
 # those of two processes are started in strategies/test_recipes.py
 @pytest.mark.parametrize("recipe", sorted(n for n in recipes() if not n.startswith("dist")))
-def test_recipe_trains_a_step_on_the_tiny_dataset(recipe, tiny_flags):
+def test_recipe_trains_a_step_on_the_tiny_dataset(recipe, tiny_flags, monkeypatch):
+    # kernels of a network take minutes
+    monkeypatch.setattr("radenhance.memory.compilation.stages.runs_as_graph", lambda tensor: True)
     flags = [*tiny_flags, "--model.encoder=resnet18", "--trainer.fast_dev_run=1"]
     assert main(["fit", "--config", recipe, *flags]) == 0
 

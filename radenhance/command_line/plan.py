@@ -12,11 +12,13 @@ from tqdm import tqdm
 from radenhance.console import Parser, hush_libraries, say
 from radenhance.errors import UsageError
 from radenhance.planning.advice import FOR_TWO_DEVICES, plan_of
+from radenhance.planning.calibration import calibrate, calibrated
 from radenhance.planning.fit_command import fit_command
 from radenhance.planning.pipeline import PipelinePlan, strategy_of
 from radenhance.planning.planned_run import PlanError, PlannedRun, Size
 from radenhance.planning.report import PAPER_NETWORK_GBIT, Answer, as_dict, as_text
 from radenhance.planning.search import Shown, candidates, largest_side
+from radenhance.planning.traffic import MIDDLE_CARD
 from radenhance.units import bytes_of
 
 
@@ -24,7 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run `radenhance plan`."""
     options, flags = _parser().parse_known_args(list(arguments[1:]))
     hush_libraries()
-    run = PlannedRun(flags)
+    speed = calibrate(_shown("recipe", "Measuring")) if options.calibrate else calibrated()
+    run = PlannedRun(flags, speed or MIDDLE_CARD)
     limit = options.gpu_memory or card_bytes()
     if strategy_of(run) is not None and (options.search or options.max_size):
         raise UsageError(
@@ -39,7 +42,16 @@ def main(arguments: Sequence[str]) -> None:
     for size in options.sizes or [run.image_size]:
         try:
             found = candidates(run, size, _shown("recipe")) if options.search else []
-            answers.append(Answer(size, plan_of(run, size), limit, found, options.network_gbit))
+            answer = Answer(
+                size,
+                plan_of(run, size),
+                limit,
+                found,
+                options.network_gbit,
+                device=run.speed.device,
+                num_steps=run.num_steps if run.speed.device else None,
+            )
+            answers.append(answer)
         except PlanError as error:
             refused[size] = str(error)
     if options.json:
@@ -65,8 +77,8 @@ def _said(run: PlannedRun, answer: Answer) -> str:
     return f"{as_text(answer, run.title)}\n\n{last}"
 
 
-def _shown(unit: str) -> Shown:
-    return partial(tqdm, desc="Planning", unit=unit, leave=False)
+def _shown(unit: str, doing: str = "Planning") -> Shown:
+    return partial(tqdm, desc=doing, unit=unit, leave=False)
 
 
 def _memory(text: str) -> int:
@@ -132,6 +144,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-size", action="store_true", help="say the largest square image that fits"
+    )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure this machine in about a minute, so that plans here tell time in seconds, now "
+        "and later",
     )
     parser.add_argument("--json", action="store_true", help="write JSON, sizes in bytes")
     return parser

@@ -32,6 +32,7 @@ from radenhance.dataset.decoded import Decoded, ImageSize, decode
 from radenhance.dicom.declaration import Declaration
 from radenhance.errors import ParameterError, RadenhanceError, RadiographError
 from radenhance.files import replace_file
+from radenhance.folders import user_cache
 
 _log = getLogger(__name__)
 
@@ -186,7 +187,7 @@ def open_cache(root: Path, choice: bool | Path) -> Cache | None:
     """
     if choice is False:
         return None
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radenhance"
+    user = user_cache()
     for folder in (root / ".cache", user) if choice is True else (choice,):
         if _can_be_written(folder):
             return Cache(folder)

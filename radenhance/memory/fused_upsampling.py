@@ -8,7 +8,7 @@ Upsampling by two to the nearest neighbour and then convolving is one transposed
 small map (`banding/convolution.py`), with 4 multiplications for 9. The upsampled map and the
 concatenation, and their gradients, are never made; that is algebra on the weights, exact but for
 rounding, zeros beyond the edges included. What autograd keeps are the small map and the skip, which
-are there anyway.
+are there anyway; the kernel, which is larger than the weights, is summed again.
 
 It costs nothing and is on unless it is turned off. Stages that are something else stay as they are:
 those in bands do the same by themselves; a quantized network convolves the codes that int8
@@ -17,14 +17,20 @@ code; sharded parameters are gathered for whole modules only.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.distributed.fsdp import FSDPModule
 from typing_extensions import override
 
-from radenhance.memory.banding.convolution import upsampling_kernel
+from radenhance.memory.banding.convolution import (
+    compute_dtype,
+    upsampling_kernel,
+    upsampling_kernel_transposed,
+)
 from radenhance.memory.technique import Technique
 from radenhance.network.stages import Sequential, Stage, Unit, Upsampling, is_plain
 from radenhance.rows.operators import by_hand
@@ -74,13 +80,46 @@ class UpsampledConvolution:
         """
         weight, bias = self.convolution.weight, self.convolution.bias
         num_small = features.shape[1]
-        with by_hand():  # of weights, which are no map
-            kernel = upsampling_kernel(weight[:, :num_small])
-        result = F.conv_transpose2d(features, kernel, bias, stride=2, padding=1)
+        small = weight[:, :num_small]
+        with by_hand() as share:  # of weights, which are no map
+            kernel = None if share is None else upsampling_kernel(small)
+        if kernel is not None:
+            result = F.conv_transpose2d(features, kernel, bias, stride=2, padding=1)
+        else:
+            dtype = compute_dtype(features, weight)
+            bias = None if bias is None else bias.to(dtype)
+            result = _Upsampled.apply(features.to(dtype), small, bias)
         # some encoders have no map of this size and give one of no channels
         if skip is not None and skip.shape[1]:
             result += F.conv2d(skip, weight[:, num_small:], padding=1)
         return result
+
+
+class _Upsampled(torch.autograd.Function):
+    """The convolution of an upsampled map, which makes its kernel again in the backward pass."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.bias_sizes = None if bias is None else list(bias.shape)
+        kernel = upsampling_kernel(weight).to(features.dtype)
+        return F.conv_transpose2d(features, kernel, bias, stride=2, padding=1)
+
+    @staticmethod
+    @override
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight = ctx.saved_tensors
+        kernel = upsampling_kernel(weight).to(features.dtype)
+        of_features, of_kernel, of_bias = torch.ops.aten.convolution_backward(
+            gradients[0], features, kernel, ctx.bias_sizes, [2, 2], [1, 1], [1, 1], True, [0, 0], 1,
+            list(ctx.needs_input_grad),
+        )  # fmt: skip
+        del kernel
+        if of_kernel is not None:
+            of_kernel = upsampling_kernel_transposed(of_kernel.to(weight.dtype))
+        return of_features, of_kernel, of_bias
 
 
 def _fused(stage: Stage) -> Stage:

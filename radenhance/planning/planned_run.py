@@ -25,6 +25,7 @@ from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
 from radenhance.planning.fake_module import fake_copy, fake_mode
 from radenhance.planning.step_plan import StepPlan, Wire, measure_step
+from radenhance.planning.traffic import MIDDLE_CARD, Speed
 from radenhance.planning.training_step import Batch, TrainingStep
 from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy, RowsStrategy
 from radenhance.strategies.protocol import Passes, RehearsedRun
@@ -51,12 +52,14 @@ class PlannedRun:
 
     Args:
         flags: Flags of `fit`, recipes included: parsed already, or as they are typed.
+        speed: How long the device takes that it is planned for.
 
     Raises:
         UsageError: A flag is wrong.
     """
 
-    def __init__(self, flags: ParsedFlags | Sequence[str]) -> None:
+    def __init__(self, flags: ParsedFlags | Sequence[str], speed: Speed = MIDDLE_CARD) -> None:
+        self.speed = speed
         self._flags = flags if isinstance(flags, ParsedFlags) else parse_flags("fit", flags)
         self.settings = self._flags.settings
 
@@ -158,7 +161,8 @@ class PlannedRun:
                 has_buckets=self._has_buckets,
             )
             rows_of = passes.rows_of if isinstance(passes, RowPasses) else _unchanged
-            return measure_step(step, lambda: rows_of(self.batch(size)))
+            plan = measure_step(step, lambda: rows_of(self.batch(size)))
+        return replace(plan, seconds=self.speed.seconds(plan.work))
 
     def strategy(self) -> EncoderDecoderStrategy | FullyShardedStrategy | RowsStrategy | None:
         """Return the strategy that the flags name, if it is one of ours."""
@@ -216,7 +220,7 @@ class PlannedRun:
 
     def with_flags(self, flags: Flags) -> "PlannedRun":
         """Return the same run with some flags changed."""
-        return PlannedRun(self._flags.changed(flags))
+        return PlannedRun(self._flags.changed(flags), self.speed)
 
     @property
     def title(self) -> str:
@@ -235,6 +239,19 @@ class PlannedRun:
         root = DEFAULT_ROOT if data.root is None else data.root
         sizes = _sizes_of_files(root) if root.is_dir() else []
         return max(sizes, key=lambda size: size[0] * size[1], default=(LARGEST_SIDE, LARGEST_SIDE))
+
+    @property
+    def num_steps(self) -> int | None:
+        """Training steps of an epoch as pairs.csv has them, None where it does not tell."""
+        data = self.settings.data
+        root = DEFAULT_ROOT if data.root is None else data.root
+        if not (root / MANIFEST).is_file():
+            return None
+        try:
+            num_images = sum(pair.split == "train" for pair in read_manifest(root))
+        except RadenhanceError:  # `fit` will say what is wrong
+            return None
+        return -(-num_images // data.batch_size) or None
 
     @property
     def typed(self) -> tuple[str, ...]:

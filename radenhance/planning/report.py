@@ -8,7 +8,7 @@ from radenhance.planning.pipeline import PipelinePlan
 from radenhance.planning.planned_run import Size
 from radenhance.planning.search import Candidate
 from radenhance.planning.step_plan import CONTEXT_BYTES, KINDS, PHASES, StepPlan, Wire
-from radenhance.planning.traffic import OPERATIONS_PER_SECOND
+from radenhance.planning.traffic import MIDDLE_CARD
 from radenhance.units import in_mib
 
 PAPER_NETWORK_GBIT = 10.0
@@ -40,6 +40,8 @@ class Answer:
         limit_bytes: Memory of each GPU; None where there is none to compare with.
         found: The recipes' techniques on that run, where they were asked for.
         network_gbit: Bandwidth between two devices in Gbit/s.
+        device: What the time of a step was measured on; empty where it was not.
+        num_steps: Steps of an epoch, where that is known.
     """
 
     size: Size
@@ -47,6 +49,8 @@ class Answer:
     limit_bytes: int | None
     found: list[Candidate] = field(default_factory=list)
     network_gbit: float = PAPER_NETWORK_GBIT
+    device: str = ""
+    num_steps: int | None = None
 
     @property
     def network_seconds(self) -> float:
@@ -80,6 +84,8 @@ def as_text(answer: Answer, title: str) -> str:
         lines = _breakdown(stages)
         if plan.wire is not None:
             lines += ["", _rows_traffic(answer, plan.wire)]
+        if answer.device:
+            lines += ["", _time(answer, plan)]
     if limit is not None:
         lines += ["", *(verdict(of_stage, limit, stage) for stage, of_stage in stages.items())]
     if answer.found:
@@ -176,9 +182,10 @@ def _waiting(answer: Answer, plan: PipelinePlan) -> str:
         1000 * seconds
         for seconds in (answer.network_seconds, answer.network_seconds + plan.computing_seconds)
     )
+    device = answer.device or f"a card of {1e-12 / MIDDLE_CARD.operation:g} TFLOP/s"
     return (
-        f"waiting for the network: {wait:.0f} of about {whole:.0f} ms a step (a card of "
-        f"{OPERATIONS_PER_SECOND / 1e12:g} TFLOP/s); less is sent with {LESS_TO_SEND}"
+        f"waiting for the network: {wait:.0f} of about {whole:.0f} ms a step ({device}); less is "
+        f"sent with {LESS_TO_SEND}"
     )
 
 
@@ -191,12 +198,21 @@ def _rows_traffic(answer: Answer, wire: Wire) -> str:
     )
 
 
+def _time(answer: Answer, plan: StepPlan) -> str:
+    text = f"a step takes about {plan.seconds:.2g} s"
+    if answer.num_steps is not None:
+        seconds = round(answer.num_steps * plan.seconds)
+        text += f", an epoch of {answer.num_steps} steps {seconds // 60} min {seconds % 60} s"
+    return f"{text} on {answer.device}, by --calibrate"
+
+
 def _search_table(answer: Answer) -> list[str]:
-    quickest = min(one.plan.seconds for one in answer.found)
+    # seconds where they were measured, else ratios to the quickest
+    unit = 1.0 if answer.device else min(one.plan.seconds for one in answer.found)
     width = max(len(one.recipe) for one in answer.found)
-    lines = [f"{'--config':<{width}}  {'needed':>11}  {'time':>5}"]
+    lines = [f"{'--config':<{width}}  {'needed':>11}  {'time':>5}{' s' if answer.device else ''}"]
     for one in answer.found:
-        needed, ratio = in_mib(one.plan.needed_bytes), one.plan.seconds / quickest
+        needed, ratio = in_mib(one.plan.needed_bytes), one.plan.seconds / unit
         lines.append(
             f"{one.recipe:<{width}}  {needed:>11}  {ratio:>5.2f}  {_note(one, answer.limit_bytes)}"
         )

@@ -21,7 +21,7 @@ from torch import Tensor
 from radenhance.compat.torch import DataDependentOutputException
 from radenhance.memory.footprint import Footprint
 from radenhance.planning.fake_module import NumbersAreOne
-from radenhance.planning.traffic import Traffic, transfer_seconds
+from radenhance.planning.traffic import MIDDLE_CARD, Traffic, Work
 from radenhance.planning.training_step import Batch, TrainingStep
 from radenhance.repetition import shortened
 from radenhance.strategies.protocol import Phase
@@ -83,7 +83,8 @@ class StepPlan:
         forward_bytes: Rise in the forward phase, as the memory profiler defines it.
         backward_bytes: Rise in the backward phase above the end of the forward phase before it.
         host_bytes: Most bytes of activations that wait in host memory.
-        seconds: Time of a step on the card that `traffic` describes, to compare with others.
+        work: What the step does, as far as it takes time.
+        seconds: Time of a step on the device that the run is planned for, to compare with others.
         wire: What the process sends, where an image is divided by rows.
     """
 
@@ -94,6 +95,7 @@ class StepPlan:
     forward_bytes: int
     backward_bytes: int
     host_bytes: int = 0
+    work: Work = Work()
     seconds: float = 0.0
     wire: Wire | None = None
 
@@ -139,7 +141,8 @@ def measure_step(step: TrainingStep, make_batch: Callable[[], Batch]) -> StepPla
             measured.run(step, batch)
         del kept
     plan = measured.plan()
-    return replace(plan, seconds=traffic.seconds + transfer_seconds(plan.host_bytes))
+    work = traffic.work(plan.host_bytes)
+    return replace(plan, work=work, seconds=MIDDLE_CARD.seconds(work))
 
 
 def _optimized(step: TrainingStep) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,17 @@ from radenhance.planning.search import (
     techniques_of_recipes,
 )
 from radenhance.planning.step_plan import StepPlan
+from radenhance.planning.traffic import Speed, Work
 from radenhance.units import GIB, MIB
 
 TINY = ["--model.encoder=tu-mobilenetv3_small_050", "--model.num_scales=auto"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A machine that nobody has measured."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/radenhance"
 
 
 def planned(capsys, *arguments):
@@ -121,6 +130,30 @@ def test_the_command_to_copy_trains_at_the_planned_size(arguments, size, expecte
     command = fit_command(run, Answer(size, StepPlan({"forward": 1}, {}, 0, 0, 0, 0), None))
     assert command.split()[2 + len([*TINY, *arguments]) :] == expected
     assert size[0] != size[1] or PlannedRun(command.split()[2:]).image_size == size
+
+
+def test_a_measured_machine_tells_time_in_seconds(capsys, monkeypatch, tmp_path):
+    plan = StepPlan({"forward": 1}, {}, 0, 0, 0, 0, work=Work(2e9))
+    monkeypatch.setattr(PlannedRun, "plan", lambda run, size: priced(run, plan))
+    monkeypatch.setattr("radenhance.planning.report._breakdown", lambda stages: [])
+    header = "case_id,patient_id,raw_path,target_path,split"
+    rows = [f"c{i},p{i},a.npy,b.npy,{'val' if i == 5 else 'train'}" for i in range(6)]
+    (tmp_path / "pairs.csv").write_text("\n".join([header, *rows]) + "\n")
+    speed = Speed(1e-9, 0, 0, 0, 0, "a card")
+    monkeypatch.setattr("radenhance.command_line.plan.calibrate", lambda shown: speed)
+    flags = [*TINY, f"--data.root={tmp_path}", "--sizes=64", "--data.batch_size=2"]
+    for name in ("a.npy", "b.npy"):
+        (tmp_path / name).touch()
+    assert main(["plan", *flags, "--calibrate"]) == 0
+    said = "a step takes about 2 s, an epoch of 3 steps 0 min 6 s on a card, by --calibrate"
+    assert said in capsys.readouterr().out
+    monkeypatch.setattr("radenhance.command_line.plan.calibrated", lambda: None)
+    assert main(["plan", *flags]) == 0
+    assert "a step takes" not in capsys.readouterr().out
+
+
+def priced(run, plan):
+    return replace(plan, seconds=run.speed.seconds(plan.work))
 
 
 def test_a_search_shows_how_far_it_is(monkeypatch):

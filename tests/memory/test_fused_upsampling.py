@@ -145,6 +145,16 @@ def test_a_step_keeps_neither_upsampled_maps_nor_concatenations():
     assert spared >= 0.8 * 4 * values
 
 
+def test_of_a_deep_stage_autograd_keeps_no_kernel_and_summing_it_takes_half_as_much_again():
+    with FakeTensorMode(), Footprint() as footprint:
+        convolution = nn.Conv2d(256, 128, 3, padding=1)
+        before, kernel = footprint.live_bytes, 256 * 128 * 16 * 4
+        result = UpsampledConvolution(convolution)(torch.rand(1, 256, 1, 1, requires_grad=True))
+        assert footprint.live_bytes - before < 0.01 * kernel
+        assert footprint.peak_bytes - before < 1.9 * kernel
+        result.sum().backward()
+
+
 def test_the_compiler_takes_a_fused_stage_whole():
     convolution = layer().float()
     features, skip = torch.randn(1, 6, 4, 4), torch.randn(1, 5, 8, 8)

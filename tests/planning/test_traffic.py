@@ -3,7 +3,7 @@
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from radenhance.planning.traffic import Traffic, transfer_seconds
+from radenhance.planning.traffic import MIDDLE_CARD, Speed, Traffic, Work
 
 
 def test_a_matrix_product_counts_two_operations_a_multiplication():
@@ -45,6 +45,15 @@ def test_backward_passes_count_too():
     assert backward.operations == forward.operations  # one product of the same size
 
 
-def test_what_waits_on_the_host_goes_there_and_back():
-    assert transfer_seconds(12_000_000_000) == 2
-    assert Traffic().seconds == 0
+def test_products_in_half_precision_are_counted_by_themselves():
+    with FakeTensorMode():
+        a = torch.rand(8, 8, dtype=torch.bfloat16)
+        with Traffic() as traffic:
+            a @ a
+    assert traffic.work() == Work(0, 2 * 8**3, 2 * 3 * 64, 1, 0)
+
+
+def test_a_step_takes_what_its_parts_do_one_after_the_other():
+    assert MIDDLE_CARD.seconds(Work(host_bytes=12_000_000_000)) == 2
+    assert MIDDLE_CARD.seconds(Work(10e12, 10e12, 400e9, 5)) == 3
+    assert Speed(1, 2, 3, 4, 5).seconds(Work(1, 1, 1, 1, 1)) == 15

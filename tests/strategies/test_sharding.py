@@ -26,6 +26,7 @@ CPU = torch.device("cpu")
     ("techniques", "name"),
     [
         ({"band_rows": 8}, "band_rows"),
+        ({"compile": "default"}, "compile"),
         ({"momentum": 0.9}, "momentum"),
         ({"quantization": "qat"}, "quantization"),
     ],

@@ -38,10 +38,17 @@ def weight_gradient(rows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def upsampling_kernel(weight: Tensor) -> Tensor:
-    """Return the kernel (C, O, 4, 4) that upsamples by two and convolves with (O, C, 3, 3)."""
+    """Return the kernel (C, O, 4, 4) that upsamples by two and convolves with (O, C, 3, 3).
+
+    It is summed in place, as of a deep stage it is larger than the maps.
+    """
     taps = weight.flip(2, 3).transpose(0, 1)
-    rows = F.pad(taps, (0, 0, 0, 1)) + F.pad(taps, (0, 0, 1, 0))
-    return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
+    rows = F.pad(taps, (0, 0, 0, 1))
+    rows[:, :, 1:] += taps
+    del taps
+    kernel = F.pad(rows, (0, 1))
+    kernel[:, :, :, 1:] += rows
+    return kernel
 
 
 def upsampling_kernel_transposed(gradient: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ the rounding of sums, and updates statistics once.
 Bands stay as they are, and the stages between them are compiled: a loop over bands would be a graph
 of thousands of operators. With checkpointing, which recomputes what autograd runs, each unit is
 compiled by itself and recomputed as a whole. Without gradient nothing is compiled: validation has
-other sizes. The loss makes its gradient beside its value, in few kernels, and is not compiled.
+other sizes. The loss makes its gradient beside its value, and is not compiled.
 
-Compiling takes minutes for a whole network, once for each size of images; PyTorch keeps what it
-made on disk. On fake tensors, and so in plans, its graphs run operator by operator.
+Compiling takes minutes for a whole network, once for each size of images; what was made is kept in
+the user's cache folder, or where TORCHINDUCTOR_CACHE_DIR says. On fake tensors, and so in plans,
+its graphs run operator by operator.
 """
 
 import os
@@ -32,6 +33,7 @@ from typing_extensions import override
 
 from radenhance.compat.torch import FakeTensor
 from radenhance.errors import UsageError
+from radenhance.folders import user_cache
 from radenhance.memory.momentum import Momentum
 from radenhance.memory.quantization.stages import Quantization
 from radenhance.memory.technique import Technique, refuse_other_than
@@ -64,7 +66,7 @@ class Compilation(Technique):
         Quantization: "it keeps activations as codes by itself",
     }
     reorders_sums: ClassVar[bool] = True
-    examples: ClassVar = ({"compile": "auto"},)
+    examples: ClassVar = ({"compile": "default"},)
 
     def __post_init__(self) -> None:
         refuse_other_than(get_args(CompileMode), parameter=self.parameter, got=self.mode)
@@ -264,6 +266,7 @@ def _compiled(one: Compiled, device_type: str) -> Function:
         UsageError: There is no compiler for these tensors.
     """
     _refuse_without_compiler(device_type)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
     from radenhance.compat.compiler import COMPILER_ERRORS, compiled
 
     function = compiled(one.part, _partition(one.mode), one.mode)

@@ -29,6 +29,7 @@ BUCKET_VALUES = 2**22
 WHY_REFUSED = {
     "momentum": "rebuilds what layers got, from rows of which the halos are gone",
     "quantization": "observes the values of whole maps",
+    "compile": "runs kernels that ask no neighbour for rows",
 }
 """Name of a memory technique -> why it does not go with rows."""
 
