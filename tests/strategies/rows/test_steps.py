@@ -57,7 +57,9 @@ def test_a_network_whose_halos_do_not_come_is_refused():
     assert all(torch.equal(before[name], buffer) for name, buffer in module.named_buffers())
 
 
-@pytest.mark.parametrize("techniques", [{"momentum": 0.9}, {"quantization": "qat"}])
+@pytest.mark.parametrize(
+    "techniques", [{"momentum": 0.9}, {"quantization": "qat"}, {"compile": "default"}]
+)
 def test_techniques_that_do_not_go_with_rows_are_refused_by_name(techniques):
     (name,) = techniques
     with pytest.raises(UsageError, match=f"MemoryTechniques.{name} does not go with .* rows"):
