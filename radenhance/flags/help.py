@@ -98,8 +98,8 @@ placement
   A network runs on one device, or as --trainer.strategy says: encoder_decoder puts its encoder on
   one device and its decoder on another (the default for two nodes of one device), rows divides
   each image by rows over the devices, ddp puts all of the network on each device, and
-  fully_sharded a part of each weight. The flags of the first are shown with
-  --trainer.strategy.help EncoderDecoderStrategy.
+  fully_sharded a part of each weight. The flags of the first two are shown
+  with --trainer.strategy.help EncoderDecoderStrategy or RowsStrategy.
 """
 
 CLASSES = """\

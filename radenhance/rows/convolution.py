@@ -86,14 +86,18 @@ class Geometry:
             Edge(inside, 0, 0, slice(first, num_out)),
         )
 
-    def joined_padding(self) -> tuple[int, int]:
-        """Return the padding with which share and halo are convolved, and rows to leave out."""
+    def joined_padding(self) -> tuple[int, int, int]:
+        """Return the padding with which share and halo are convolved, and rows to leave out.
+
+        These are rows of the output above and below that of the share.
+        """
         (above, below), stride, padding = self.reach, self.stride[0], self.padding[0]
         if not self.transposed:
-            return 0, 0
+            return 0, 0, 0
         before = above * stride + padding
         after = (below - 1) * stride + self._last_tap + 1 - padding + self.output_padding[0]
-        return min(before, after), before - min(before, after)
+        both = min(before, after)
+        return both, before - both, after - both
 
     def run(self, rows: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
         """Return the convolution of some rows with a padding of rows."""
@@ -186,10 +190,10 @@ class _Convolution(torch.autograd.Function):
         wait = halo.fetch(rows)
         if not _is_apart(rows, halo):
             above, below = wait()
-            padding, start = geometry.joined_padding()
+            padding, start, after = geometry.joined_padding()
             result = geometry.run(_joined(rows, above, below, halo), weight, bias, padding)
-            if result.shape[2] != (num_out := _num_out(rows, geometry)):
-                result = result.narrow(2, start, num_out).clone()  # a view may not be written to
+            if start or after:  # a view may not be written to
+                result = result[:, :, start : result.shape[2] - after].clone()
         else:
             result = geometry.run(rows, weight, bias, geometry.padding[0])
             above, below = wait()
@@ -217,9 +221,9 @@ def _backward_joined(
     """Return the gradients of rows, weight and bias, of share and halo together."""
     rows, weight, above, below = saved
     joined = _joined(rows, above, below, halo)
-    padding, start = geometry.joined_padding()
-    if start:
-        gradient = F.pad(gradient, (0, 0, start, 0))
+    padding, start, after = geometry.joined_padding()
+    if start or after:
+        gradient = F.pad(gradient, (0, 0, start, after))
     of_joined, of_weight, of_bias = geometry.gradients(gradient, joined, weight, padding, wanted)
     del joined
     if not wanted[0]:
@@ -279,8 +283,3 @@ def _joined(rows: Tensor, above: Tensor, below: Tensor, halo: Halo) -> Tensor:
     pads = (halo.above - halo.num_above, halo.below - halo.num_below)
     zeros = [rows.new_zeros((*rows.shape[:2], num, rows.shape[3])) for num in pads]
     return torch.cat([zeros[0], above, rows, below, zeros[1]], dim=2)
-
-
-def _num_out(rows: Tensor, geometry: Geometry) -> int:
-    stride = geometry.stride[0]
-    return rows.shape[2] * stride if geometry.transposed else rows.shape[2] // stride

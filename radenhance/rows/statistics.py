@@ -85,7 +85,7 @@ class _BatchNorm(torch.autograd.Function):
         ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, link: Link, num: int, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         dtype = torch.promote_types(rows.dtype, torch.float32)
-        variance, mean = torch.var_mean(rows.to(dtype), (0, 2, 3), correction=0)
+        mean, variance = _moments(rows)
         mean, variance = combined(link, mean, variance, rows.numel() // rows.shape[1])
         mean, variance = mean.to(dtype), variance.to(dtype)
         ctx.save_for_backward(rows, weight, mean, variance)
@@ -106,9 +106,24 @@ class _BatchNorm(torch.autograd.Function):
         sums = ctx.link.add_up(torch.stack([of_weight, of_bias]).double())
         slope = weight * torch.rsqrt(variance + ctx.eps)
         gamma, beta = (-slope * sums / ctx.num).to(slope.dtype)
-        of_rows = gradient * slope[:, None, None]  # in float32 at least
-        of_rows += F.batch_norm(rows, mean, variance, gamma, beta, eps=ctx.eps)
-        return of_rows.to(rows.dtype), of_weight, of_bias, None, None, None
+        of_rows = F.batch_norm(rows, mean, variance, gamma, beta, eps=ctx.eps)
+        if rows.dtype == slope.dtype:
+            of_rows.addcmul_(gradient, slope[:, None, None])
+        else:  # rounded once, not three times
+            of_rows = (of_rows + gradient * slope[:, None, None]).to(rows.dtype)
+        return of_rows, of_weight, of_bias, None, None, None
+
+
+def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the biased variance of each channel, in float32 at least.
+
+    BatchNorm's own operator is several times as fast at it as `torch.var_mean`.
+    """
+    if rows.device.type == "cpu":  # there it would give them in half precision
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    none = (None, None, None, None)
+    _, mean, inverse = torch.ops.aten.native_batch_norm(rows, *none, True, 0.0, 0.0)
+    return mean, inverse.square().reciprocal()
 
 
 def mean_of_maps(share: RowShare, features: Tensor) -> Tensor:

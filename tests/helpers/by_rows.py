@@ -6,12 +6,15 @@ import sys
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from lightning.pytorch.plugins import Precision
 
 from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer, measure
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.rows.link import CountingLink, ProcessLink
+from radenhance.rows.operators import by_rows
+from radenhance.rows.share import RowShare, share_out
 from radenhance.strategies.protocol import ignore_phase
 from radenhance.strategies.rows.batches import rows_of, share_of, whole_results
 from radenhance.strategies.rows.steps import buckets_of, module_by_rows
@@ -139,3 +142,81 @@ def counted_by_rows(num, encoder, size, techniques):
             WholePasses(module, Precision()).run(rows_of(batch, share), ignore_phase)
     counts = [(one.sent_bytes, one.summed_bytes, one.num_messages) for one in (link, counting)]
     sys.exit(0 if counts[0] == counts[1] and counts[0][0] else str(counts))
+
+
+def operators():
+    """Functions of a map of four channels, and of weights that they make by themselves."""
+
+    def random(*shape):
+        generator = torch.Generator().manual_seed(sum(shape))
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def conv(kernel, channels=4, **options):
+        weight, bias = random(6, channels, *kernel), random(6)
+        options.setdefault("groups", 4 // channels)
+        weight = weight[: 6 // options["groups"] * options["groups"]]
+        bias = bias[: len(weight)]
+        return lambda x: F.conv2d(x, weight, bias, **options)
+
+    def transposed(kernel, **options):
+        return lambda x: F.conv_transpose2d(x, random(4, 3, *kernel), random(3), **options)
+
+    return {
+        "3x3": conv((3, 3), padding=1),
+        "1x1": conv((1, 1)),
+        "1x1, stride 2": conv((1, 1), stride=2),
+        "2x2, stride 2": conv((2, 2), stride=2),
+        "3x3, stride 2": conv((3, 3), stride=2, padding=1),
+        "4x4, stride 4": conv((4, 4), stride=4),
+        "5x5": conv((5, 5), padding="same"),
+        "7x7, stride 2": conv((7, 7), stride=2, padding=3),
+        "3x3, dilation 3": conv((3, 3), padding=3, dilation=3),
+        "7x1": conv((7, 1), padding=(3, 0)),
+        "1x7": conv((1, 7), padding=(0, 3)),
+        "3x3, two groups": conv((3, 3), channels=2, padding=1),
+        "7x7, of each channel": conv((7, 7), channels=1, padding=3),
+        "transposed 4x4": transposed((4, 4), stride=2, padding=1),
+        "transposed 2x2": transposed((2, 2), stride=2),
+        "transposed 3x3": transposed((3, 3), stride=2, padding=1, output_padding=1),
+        "maxima 3x3": lambda x: F.max_pool2d(x, 3, 2, 1),
+        "maxima 3x3 beyond the edge": lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True),
+        "maxima 2x2": lambda x: F.max_pool2d(x, 2),
+        "maxima 5x5": lambda x: F.max_pool2d(x, 5, 1, 2),
+        "means 2x2": lambda x: F.avg_pool2d(x, 2),
+        "nearest": lambda x: F.interpolate(x, scale_factor=2, mode="nearest"),
+        "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+        "bilinear, 4": lambda x: F.interpolate(x, scale_factor=4, mode="bilinear"),
+        "gate": lambda x: x * F.adaptive_avg_pool2d(x, 1).sigmoid(),
+        "mean": lambda x: x * x.mean((2, 3), keepdim=True),
+        "BatchNorm": lambda x: F.batch_norm(x, None, None, random(4), random(4), True),
+        "GroupNorm": lambda x: F.group_norm(x, 2, random(4), random(4)),
+    }
+
+
+def operators_by_rows(num, rows, columns, strides):
+    """Compare functions of rows, and their gradients, with those of whole maps."""
+    link, failures = link_of(num), []
+    share = RowShare(link, share_out(rows, columns, num), columns)
+    for stride in strides:
+        bounds = share.bounds_at(stride)
+        own = slice(bounds[link.rank], bounds[link.rank + 1])
+        generator = torch.Generator().manual_seed(stride)
+        shape = (2, 4, bounds[-1], -(-columns // 32) * 32 // stride)
+        whole = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        part = whole.detach()[:, :, own].clone().requires_grad_()
+        for name, function in operators().items():
+            expected = function(whole)
+            if not bounds[-1] * stride // 32 <= expected.shape[2] <= bounds[-1] * stride:
+                continue  # beyond the smallest or the largest map
+            with by_rows(share):
+                result = function(part)
+            size = expected.shape[2] * own.start // bounds[-1], len(result[0, 0])
+            of_whole = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+            here = slice(size[0], size[0] + size[1])
+            (theirs,) = torch.autograd.grad(expected, whole, of_whole)
+            (ours,) = torch.autograd.grad(result, part, of_whole[:, :, here].contiguous())
+            pairs = ((result, expected[:, :, here]), (ours, theirs[:, :, own]))
+            worst = max((a - b).abs().max().item() for a, b in pairs)
+            if not worst < 1e-11:
+                failures.append((stride, name, worst))
+    sys.exit(str(failures) if failures else 0)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from by_rows import operators_by_rows
+from processes import run_nodes
 
 from radenhance.errors import UsageError
 from radenhance.rows.link import CountingLink
@@ -68,3 +70,8 @@ def test_a_recomputation_is_by_rows_again(rows):
         F.pad(rows, (1, 1))
     with again()():
         F.pad(rows, (1, 1))
+
+
+def test_functions_over_rows_are_those_of_whole_maps(tmp_path):
+    strides = (1, 2, 16)  # shares of 64 rows, and of two, whose halos come from several processes
+    run_nodes(operators_by_rows, 3, 150, 70, strides, folder=tmp_path / "run", num=3)
