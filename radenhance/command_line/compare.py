@@ -161,8 +161,9 @@ def page(runs: Sequence[Compared], notes: Sequence[str], images: str) -> str:
     """
     parts = [f"<p>{in_html(note)}</p>" for note in (*_doubts(runs), *notes)]
     columns = ["run", "best epoch", *FIGURES, *(f"{title} of the raw image" for title in FIGURES)]
-    rows = [_row_of(run) for run in runs]
-    parts.append(html_table([*columns, "last loss", "steps", "seconds", "peak, MiB"], rows))
+    sources = list(dict.fromkeys(source for run in runs for source in run.section("peak_mib")))
+    columns += ["last loss", "steps", "seconds", *(f"peak, MiB ({one})" for one in sources)]
+    parts.append(html_table(columns, [_row_of(run, sources) for run in runs]))
     raw = {loss for run in runs if (loss := run.figure("raw", metric_names.LOSS)) is not None}
     curves = {run.name: run.losses for run in runs if run.losses}
     line = raw.pop() if len(raw) == 1 else None
@@ -173,9 +174,8 @@ def page(runs: Sequence[Compared], notes: Sequence[str], images: str) -> str:
     return web_page("Runs compared", parts)
 
 
-def _row_of(run: Compared) -> list[str]:
+def _row_of(run: Compared, sources: Sequence[str]) -> list[str]:
     epoch, last = run.figure("best", "epoch"), run.figure("last", metric_names.LOSS)
-    peaks = run.section("peak_mib")
     steps, seconds = (run.report.get(name) for name in ("steps", "seconds"))
     return [
         run.name,
@@ -185,7 +185,7 @@ def _row_of(run: Compared) -> list[str]:
         _written(last, 3),
         _written(steps, 0),
         _written(seconds, 0),
-        ", ".join(f"{_written(mib, 0)} ({source})" for source, mib in peaks.items()),
+        *(_written(run.figure("peak_mib", source), 0) for source in sources),
     ]
 
 

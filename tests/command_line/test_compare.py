@@ -76,7 +76,15 @@ def test_a_run_is_a_row_with_what_it_came_to_beside_the_raw_image():
     assert found["run"] == "original_64_0"
     assert (found["best epoch"], found["loss"], found["MS-SSIM"]) == ("2", "7.500", "0.9250")
     assert found["loss of the raw image"] == "9.250"
-    assert (found["seconds"], found["peak, MiB"]) == ("61", "812 (process_rss)")
+    assert (found["seconds"], found["peak, MiB (process_rss)"]) == ("61", "812")
+
+
+def test_peaks_of_one_source_stand_below_each_other():
+    write_run("original_64_0", 0, peak_mib={"planned": 46.3})
+    write_run("amp_64_1", 1, peak_mib={"reserved": 30.0, "planned": 25.9})
+    heading, *rows = Cells(compared()).rows[:3]
+    assert heading[-2:] == ["peak, MiB (planned)", "peak, MiB (reserved)"]
+    assert [row[-2:] for row in rows] == [["46", ""], ["26", "30"]]
 
 
 def test_curves_have_each_epoch_and_the_raw_image_as_a_line():
