@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from radenhance.foreign_text import in_html
 
 STYLE = (
-    "body{font:15px sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:3px 8px;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}"
-    "div{overflow-x:auto}.text{text-align:left;min-width:13em;overflow-wrap:anywhere}"
+    "body{font:15px sans-serif;max-width:1500px;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:3px 8px}"
+    "td{text-align:right}td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}"
+    "div{overflow-x:auto}.word,.text{text-align:left}.text{min-width:13em;overflow-wrap:anywhere}"
 )
 
 LONGEST_FIGURE = 24
-"""Characters of a cell from which on it is read as a text, which has lines, rather than a figure."""
+"""Characters of a figure; a cell that has more is a text, which is broken into lines."""
 
 
 def web_page(title: str, parts: Iterable[str]) -> str:
@@ -55,5 +55,6 @@ def _row(cells: Sequence[str], tag: str) -> str:
 
 
 def _cell(cell: str, tag: str) -> str:
-    kind = " class=text" if tag == "td" and len(cell) > LONGEST_FIGURE else ""
-    return f"<{tag}{kind}>{in_html(cell)}</{tag}>"
+    kind = "text" if len(cell) > LONGEST_FIGURE else "word" if cell[:1].isalpha() else ""
+    attribute = f" class={kind}" if kind and tag == "td" else ""
+    return f"<{tag}{attribute}>{in_html(cell)}</{tag}>"
