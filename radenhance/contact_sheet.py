@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from radenhance.files import replace_file
-from radenhance.foreign_text import one_line
+from radenhance.foreign_text import LONGEST_NAME, one_line
 
 TILE = 360
 CAPTION = 26
 GAP = 8
 BACKGROUND, INK = 32, 230
+FONT, SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Row:
         title: The line of text above the images.
         images: The images, each in [0, 1], shape (H, W); 0 is black and 1 white, and nothing is
             stretched, so that a washed-out image looks washed out.
-        captions: The lines of text below the images, one per image.
+        captions: The lines of text below the images, one per image. Of one that is wider than its
+            image, the middle is cut out: names of runs end in their numbers.
     """
 
     title: str
@@ -69,7 +71,7 @@ def _strip(row: Row, width: int) -> npt.NDArray[np.uint8]:
         top = CAPTION + (TILE - tile.shape[0]) // 2
         inset = left + (TILE - tile.shape[1]) // 2
         strip[top : top + tile.shape[0], inset : inset + tile.shape[1]] = tile
-        _write(strip, caption, left=left, bottom=CAPTION + TILE + CAPTION - 8)
+        _write(strip, _cut(caption), left=left, bottom=CAPTION + TILE + CAPTION - 8)
     return strip
 
 
@@ -82,6 +84,13 @@ def _fit(image: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return (np.clip(small, 0, 1) * 255).round().astype(np.uint8)
 
 
+def _cut(caption: str) -> str:
+    """Return a caption without as much of its middle as is wider than an image."""
+    kept = min(len(caption), LONGEST_NAME)
+    while cv2.getTextSize(one_line(caption, kept), FONT, SIZE, 1)[0][0] > TILE:
+        kept -= 1
+    return one_line(caption, kept)
+
+
 def _write(strip: npt.NDArray[np.uint8], text: str, *, left: int, bottom: int) -> None:
-    text = one_line(text)
-    cv2.putText(strip, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
+    cv2.putText(strip, one_line(text), (left, bottom), FONT, SIZE, INK, 1, cv2.LINE_AA)

@@ -50,6 +50,12 @@ def find_checkpoint(name: str, root: Path, *, parameter: str = "Trainer.fit.ckpt
         )
     checkpoint = folder / CHECKPOINTS / f"{name}.ckpt"
     if not checkpoint.is_file():
+        for other in NAMES:
+            if (folder / CHECKPOINTS / f"{other}.ckpt").is_file():
+                raise UsageError(
+                    f"{parameter} {name}: the newest run, {folder}, has a {other}.ckpt, but no "
+                    f"{name}.ckpt yet; give {other}, or the path of a checkpoint"
+                )
         raise UsageError(
             f"{parameter} {name}: the newest run, {folder}, has no {name}.ckpt, as it stopped "
             f"before its first; start it anew, remove its folder to mean the run before it, or "

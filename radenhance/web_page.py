@@ -9,10 +9,14 @@ from collections.abc import Iterable, Sequence
 from radenhance.foreign_text import in_html
 
 STYLE = (
-    "body{font:15px sans-serif;max-width:1200px;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:3px 8px;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}"
+    "body{font:15px sans-serif;max-width:1500px;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:3px 8px}"
+    "td{text-align:right}td:first-child,th:first-child{text-align:left}img,svg{max-width:100%;height:auto}"
+    "div{overflow-x:auto}.word,.text{text-align:left}.text{min-width:13em;overflow-wrap:anywhere}"
 )
+
+LONGEST_FIGURE = 24
+"""Characters of a figure; a cell that has more is a text, which is broken into lines."""
 
 
 def web_page(title: str, parts: Iterable[str]) -> str:
@@ -30,9 +34,9 @@ def web_page(title: str, parts: Iterable[str]) -> str:
 
 
 def html_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts as HTML."""
+    """Return a table of texts as HTML; one that is wider than the page is moved within it."""
     body = "".join(_row(row, "td") for row in rows)
-    return f"<table>{_row(columns, 'th')}{body}</table>"
+    return f"<div><table>{_row(columns, 'th')}{body}</table></div>"
 
 
 def html_picture(png: bytes, description: str) -> str:
@@ -47,4 +51,10 @@ def html_picture(png: bytes, description: str) -> str:
 
 
 def _row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{in_html(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(_cell(cell, tag) for cell in cells) + "</tr>"
+
+
+def _cell(cell: str, tag: str) -> str:
+    kind = "text" if len(cell) > LONGEST_FIGURE else "word" if cell[:1].isalpha() else ""
+    attribute = f" class={kind}" if kind and tag == "td" else ""
+    return f"<{tag}{attribute}>{in_html(cell)}</{tag}>"

@@ -32,6 +32,17 @@ def test_images_of_any_size_and_rows_of_any_length_fit_one_sheet():
     assert both.shape == (2 * contact_sheet([two]).shape[0], contact_sheet([two]).shape[1])
 
 
+@pytest.mark.parametrize("letter", ["i", "W", "\x1b"])
+def test_a_long_caption_stays_below_its_image_and_keeps_its_end(letter):
+    image = np.zeros((4, 4), np.float32)
+    sheet, other = (
+        contact_sheet([Row("", [image, image], [letter * 400 + end, ""])])[-26:]
+        for end in ("_1", "_2")
+    )
+    assert (sheet[:, 370:] == BACKGROUND).all()
+    assert not np.array_equal(sheet, other)
+
+
 def test_an_image_without_a_caption_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="shorter"):
         contact_sheet([Row("one", [np.zeros((4, 4), np.float32)], [])])

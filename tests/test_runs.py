@@ -29,6 +29,14 @@ def test_the_newest_run_has_the_highest_number_whatever_the_clock_said(name):
         find_checkpoint(name, Path("root"))
 
 
+@pytest.mark.parametrize(("name", "other"), [("best", "last"), ("last", "best")])
+def test_a_run_without_the_checkpoint_that_is_asked_for_names_the_one_that_it_has(name, other):
+    written(Path(f"lightning_logs/version_0/checkpoints/{name}.ckpt"), 1)
+    written(Path(f"lightning_logs/version_1/checkpoints/{other}.ckpt"), 1)
+    with pytest.raises(UsageError, match=rf"version_1, has a {other}.ckpt.* give {other}, or"):
+        find_checkpoint(name, Path())
+
+
 def test_a_path_is_a_path():
     written(Path("x.ckpt"), 1)
     assert find_checkpoint("x.ckpt", Path()) == Path("x.ckpt")

@@ -80,5 +80,6 @@ class PredictionWriter(Callback):
         if dist.is_available() and dist.is_initialized():
             told = PeerGroup.of_all().gather(told[0])
         self.num_written = sum(number for number, _ in told)
-        found = [Failure(*one) for _, failures in told for one in failures]
+        # processes of one image have read the same files, or one of them all
+        found = dict.fromkeys(Failure(*one) for _, failures in told for one in failures)
         self.failures = sorted(found, key=lambda one: (len(one.case), one.case))  # case 9, case 10

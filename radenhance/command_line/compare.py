@@ -161,9 +161,12 @@ def page(runs: Sequence[Compared], notes: Sequence[str], images: str) -> str:
     """
     parts = [f"<p>{in_html(note)}</p>" for note in (*_doubts(runs), *notes)]
     columns = ["run", "best epoch", *FIGURES, *(f"{title} of the raw image" for title in FIGURES)]
-    rows = [_row_of(run) for run in runs]
-    parts.append(html_table([*columns, "last loss", "steps", "seconds", "peak, MiB"], rows))
-    raw = {loss for run in runs if (loss := run.figure("raw", metric_names.LOSS)) is not None}
+    sources = list(dict.fromkeys(source for run in runs for source in run.section("peak_mib")))
+    columns += ["last loss", "steps", "seconds", *(f"peak, MiB ({one})" for one in sources)]
+    parts.append(html_table(columns, [_row_of(run, sources) for run in runs]))
+    losses = (run.figure("raw", metric_names.LOSS) for run in runs)
+    # in other batches, types or devices the sums of the same images differ by less than is shown
+    raw = {round(loss, FIGURES["loss"][1]) for loss in losses if loss is not None}
     curves = {run.name: run.losses for run in runs if run.losses}
     line = raw.pop() if len(raw) == 1 else None
     parts.append(curves_svg("Validation loss by epoch", curves, line, "raw image"))
@@ -173,9 +176,8 @@ def page(runs: Sequence[Compared], notes: Sequence[str], images: str) -> str:
     return web_page("Runs compared", parts)
 
 
-def _row_of(run: Compared) -> list[str]:
+def _row_of(run: Compared, sources: Sequence[str]) -> list[str]:
     epoch, last = run.figure("best", "epoch"), run.figure("last", metric_names.LOSS)
-    peaks = run.section("peak_mib")
     steps, seconds = (run.report.get(name) for name in ("steps", "seconds"))
     return [
         run.name,
@@ -185,7 +187,7 @@ def _row_of(run: Compared) -> list[str]:
         _written(last, 3),
         _written(steps, 0),
         _written(seconds, 0),
-        ", ".join(f"{_written(mib, 0)} ({source})" for source, mib in peaks.items()),
+        *(_written(run.figure("peak_mib", source), 0) for source in sources),
     ]
 
 
@@ -194,7 +196,10 @@ def _written(value: object, digits: int) -> str:
 
 
 def _doubts(runs: Sequence[Compared]) -> Iterator[str]:
-    """Yield why figures of the runs cannot be compared."""
+    """Yield why figures of the runs cannot be compared, or are not there."""
+    unmeasured = [run.name for run in runs if not run.section("last")]
+    if unmeasured:
+        yield f"No epoch has ended, so there is nothing to compare yet: {', '.join(unmeasured)}."
     if len({str(run.report.get("data")) for run in runs}) > 1:
         yield "These runs have different datasets: their losses are not to be compared."
     sizes = {str(run.section("flags").get("data.image_size")) for run in runs}
@@ -222,13 +227,17 @@ def _drawn_images(options: Any, runs: Sequence[Compared]) -> tuple[str, list[str
     networks: dict[str, NetworkEnhancer] = {}
     for run in runs:
         path = run.folder / CHECKPOINTS / f"{options.ckpt}.ckpt"
-        if path.is_file():
-            networks[run.name] = open_enhancer(path)
-        else:
+        if not path.is_file():
             notes.append(f"{run.name} has no {options.ckpt}.ckpt, hence no images")
-    if not networks or not options.root.is_dir():
-        notes.append("no images: no network, or no dataset; name it with --root")
+            continue
+        try:
+            networks[run.name] = open_enhancer(path)
+        except UsageError:
+            notes.append(f"{run.name} has no images, as its {options.ckpt}.ckpt cannot be used")
+    if not networks:
         return "", notes
+    if not options.root.is_dir():
+        return "", [*notes, "there is no dataset to show images of; name one with --root"]
     data = RadiographDataModule(
         options.root,
         image_size="native",

@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from evaluated import write_network
+from processes import command, start_nodes
 
 from radenhance.callbacks.prediction_writer import PredictionWriter
 from radenhance.dataset.field import OPAQUE
@@ -44,3 +47,20 @@ def test_in_how_many_images_no_field_was_found_is_said_in_the_end(num_whole, cap
         writer.on_predict_end(None, None)
     told = f"No exposed field was found in {num_whole} of 2 images"
     assert caplog.text.count(told) == bool(num_whole)
+
+
+def test_processes_of_one_image_write_each_good_one_once_and_list_each_bad_one_once(tmp_path):
+    write_network(Path("x.ckpt"))
+    Path("in").mkdir()
+    for number in range(3):
+        np.save(f"in/{number}.npy", np.linspace(0, 60000, 5600).reshape(70, 80).astype(np.uint16))
+    Path("in/0.npy").write_bytes(Path("in/1.npy").read_bytes()[:-100])
+    flags = ["--ckpt_path=x.ckpt", "--data.predict_from=in", "--data.num_workers=0"]
+    by_rows = ["--trainer.strategy=rows", "--trainer.num_nodes=2", "--trainer.accelerator=cpu"]
+    first, second = start_nodes(command, "predict", *flags, *by_rows, folder=tmp_path)
+    assert (first.wait(120).code, second.wait(120).code) == (4, 0), first.output
+    listed = first.output.partition("Passed over:\n")[2]
+    assert listed.count("  case ") == listed.count("  case 1: ") == 1
+    assert "1 radiograph had to be passed over" in listed
+    assert "Passed over" not in second.output
+    assert sorted(path.name for path in Path("enhanced").iterdir()) == ["1.png", "2.png"]

@@ -62,7 +62,8 @@ def main() -> None:
             found[name] = verdict(name)
             if known:
                 known.write_text(json.dumps(found))
-        why = "no time left" if millions <= options.most else f"{millions} million weights"
+        many = f"{millions} million weights, more than --most {options.most}"
+        why = "no time left" if millions <= options.most else many
         results[name] = found.get(name, f"not tried: {why}")
         print(f"{number}/{len(names)} {name}: {results[name]}", flush=True)
         if options.report:

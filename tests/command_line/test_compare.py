@@ -76,7 +76,15 @@ def test_a_run_is_a_row_with_what_it_came_to_beside_the_raw_image():
     assert found["run"] == "original_64_0"
     assert (found["best epoch"], found["loss"], found["MS-SSIM"]) == ("2", "7.500", "0.9250")
     assert found["loss of the raw image"] == "9.250"
-    assert (found["seconds"], found["peak, MiB"]) == ("61", "812 (process_rss)")
+    assert (found["seconds"], found["peak, MiB (process_rss)"]) == ("61", "812")
+
+
+def test_peaks_of_one_source_stand_below_each_other():
+    write_run("original_64_0", 0, peak_mib={"planned": 46.3})
+    write_run("amp_64_1", 1, peak_mib={"reserved": 30.0, "planned": 25.9})
+    heading, *rows = Cells(compared()).rows[:3]
+    assert heading[-2:] == ["peak, MiB (planned)", "peak, MiB (reserved)"]
+    assert [row[-2:] for row in rows] == [["46", ""], ["26", "30"]]
 
 
 def test_curves_have_each_epoch_and_the_raw_image_as_a_line():
@@ -88,6 +96,19 @@ def test_curves_have_each_epoch_and_the_raw_image_as_a_line():
     heights = [float(point.split(",")[1]) for point in points[0].split()]
     assert heights == sorted(heights), "the loss falls, and y grows downwards"
     assert "raw image (dashed)" in page
+
+
+@pytest.mark.parametrize(("loss", "is_drawn"), [(9.2502, True), (9.26, False)])
+def test_raw_images_are_one_line_where_their_losses_are_shown_as_equal(loss, is_drawn):
+    write_run("original_64_0", 0)
+    write_run("amp_64_1", 1, raw={"loss": loss})
+    assert ("raw image (dashed)" in compared()) == is_drawn
+
+
+def test_runs_of_which_no_epoch_has_ended_are_said_to_be_such():
+    write_run("original_64_0", 0)
+    write_run("amp_64_1", 1, losses=(9.0,), last={})
+    assert "<p>No epoch has ended, so there is nothing to compare yet: amp_64_1.</p>" in compared()
 
 
 def test_two_dozen_runs_have_lines_that_differ():
@@ -151,6 +172,21 @@ def test_all_runs_have_the_same_radiographs_and_the_page_loads_nothing(capsys):
     printed = capsys.readouterr().out
     assert "mom_64_2 has no best.ckpt, hence no images" in printed
     assert "not of the dataset" not in printed
+
+
+def test_a_run_whose_checkpoint_is_damaged_has_no_images_and_the_others_have(capsys):
+    root = write_pairs(Path("d"), ["train", "val"])
+    write_run("original_64_0", 0, network=True)
+    Path(write_run("amp_64_1", 1), "checkpoints/best.ckpt").write_bytes(b"")
+    assert main(["compare", f"--root={root}"]) == 0
+    assert "amp_64_1 has no images, as its best.ckpt cannot be used" in capsys.readouterr().out
+    assert len(Cells(Path("compare.html").read_text()).loaded) == 1
+
+
+def test_images_without_a_dataset_are_said_to_lack_it_and_nothing_else(capsys):
+    write_run("original_64_0", 0, network=True)
+    assert main(["compare", "--root=nowhere"]) == 0
+    assert "there is no dataset to show images of; name one with --root" in capsys.readouterr().out
 
 
 def test_a_damaged_run_is_a_sentence_and_the_others_are_shown(capsys):
