@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from radenhance.errors import DiskError, MachineError, RadenhanceError, UsageError
-from radenhance.files import DISK_FAULTS
+from radenhance.files import DISK_FAULTS, PART
 
 ALONE = "RadiographDataModule(num_workers=0)"
 GO_ON = 'A fit goes on from its last checkpoint with Trainer.fit(ckpt_path="last")'
@@ -100,6 +100,8 @@ def _of_the_system(error: OSError) -> RadenhanceError | None:
     told = re.search(r"^\w+: \[Errno (\d+)\] [^:\n]*(?:: '(.*)')?$", str(error), re.MULTILINE)
     if number is None and told:  # by a worker
         number, file = int(told[1]), told[2]
+    if file and PART.fullmatch(os.path.basename(os.fsdecode(file))):
+        file = os.path.dirname(os.fsdecode(file)) or "."  # it is there no more, and of no concern
     if number in DISK_FAULTS:
         return DiskError(f"{file or 'a file'}: {DISK_FAULTS[number]}. {GO_ON}")
     lacking = ERRNO.get(number) if number else _in_words(str(error))

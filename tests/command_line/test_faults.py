@@ -16,6 +16,7 @@ from radenhance.command_line.faults import fault_of
 from radenhance.errors import DiskError, MachineError
 
 WORKER = "Caught {} in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+A_PART = f".radenhance-{'0' * 32}.part"
 SAID = {
     "the memory of this machine ran out": [
         MemoryError(),
@@ -72,6 +73,12 @@ SAID = {
             WORKER.format("PermissionError")
             + "PermissionError: [Errno 13] Permission denied: 'a.csv'"
         ),
+    ],
+    "radenhance: lightning_logs: Permission denied": [
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"lightning_logs/{A_PART}"),
+    ],
+    "radenhance: .: its disk is read-only": [
+        OSError(errno.EROFS, os.strerror(errno.EROFS), A_PART),
     ],
 }
 """Beginning of the sentence -> what Python, torch and OpenCV raise, as it was seen."""
