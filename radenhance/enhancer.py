@@ -310,6 +310,8 @@ class ContrastEnhancer(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another network in one sentence, and files that are not of this run."""
         found = Checkpoint(checkpoint)
+        # Lightning loads weights before it converts modules: of doubles, floats would be kept
+        self.trainer.precision_plugin.convert_module(self)
         if found.coarse != (self.coarse and self.coarse.settings):
             raise UsageError(
                 "the checkpoint was made with another ContrastEnhancer.coarse, or without one; "

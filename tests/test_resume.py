@@ -92,6 +92,21 @@ def test_resumed_weights_are_bit_identical(tmp_path, monkeypatch, tiny_flags, sc
         assert [path.name for path in Path("lightning_logs").iterdir()] == ["fit_64_0"]
 
 
+def test_weights_of_double_precision_are_loaded_whole(tmp_path, monkeypatch, tiny_flags):
+    flags = [*tiny_flags, "--trainer.precision=64-true", "--trainer.max_epochs=1"]
+    saved, steps = run(tmp_path, monkeypatch, *flags)
+    assert any(not torch.equal(tensor.float().double(), tensor) for tensor in saved.values())
+    loaded = {}
+    monkeypatch.setattr(
+        ContrastEnhancer,
+        "on_fit_start",
+        lambda self: loaded.update(self.state_dict()),
+        raising=False,
+    )
+    assert run(tmp_path, monkeypatch, *flags, "--ckpt_path=last")[1] == steps  # there is no more
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
+
+
 def test_flags_that_differ_from_the_checkpoint_take_effect_or_are_refused(
     tmp_path, monkeypatch, tiny_flags, capsys, caplog
 ):
