@@ -247,7 +247,7 @@ class ContrastEnhancer(LightningModule):
         """
         rows, columns = raw.shape[-2:]
         if self.coarse is not None:
-            if self.share is not WHOLE:
+            if not self.share.is_whole:
                 raise UsageError(
                     "ContrastEnhancer.coarse has to see whole images, and the strategy rows gives "
                     "each process some of their rows; use another strategy"

@@ -103,7 +103,7 @@ def distances_of_scales(images: Images, num_scales: int) -> tuple[Tensor, list[T
         pairs[0].sub_(middle)
     while len(pairs) < num_scales - 1:
         pairs.append(halve(pairs[-1]))
-    if share is not WHOLE:
+    if not share.is_whole:
         images = images.with_rows_below()
     bands = _Bands(images, middle)
     distances, gradients = [], []

@@ -9,6 +9,7 @@ as a mean, is then written once.
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ STRIDES = (1, 2, 4, 8, 16, 32)
 
 class Share:
     """All rows of an image."""
+
+    is_whole: ClassVar[bool] = True
+    """Whether these are all rows; of copies, too, that a module's copies have."""
 
     def below(self, maps: Tensor, num_rows: int, scale: int) -> Tensor:
         """Return maps with rows of the image below them, as many as there are.
@@ -72,6 +76,8 @@ class RowShare(Share):
         bounds: First row of each one's share, and the number of rows of the image.
         columns: Columns of the image.
     """
+
+    is_whole = False
 
     def __init__(self, link: Link, bounds: Sequence[int], columns: int) -> None:
         self.link = link

@@ -240,7 +240,7 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
         """Return whole results, and give callbacks the whole batch."""
         with self.watching():
             results = whole_results(results, self._share)
-        if isinstance(batch, dict) and self._share is not WHOLE:
+        if isinstance(batch, dict) and not self._share.is_whole:
             batch.update(self._whole)
         self._whole = None
         return results
