@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import lightning
@@ -20,7 +19,6 @@ from radenhance import __version__
 from radenhance.compat.lightning import callbacks_of, synchronizes_batchnorm
 from radenhance.errors import UsageError
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.strategies.encoder_decoder.options import PipelineOptions
 
 DECIDED_HERE = {
     "backward": "forward and backward passes of both processes are one",
@@ -110,12 +108,19 @@ def _stepped(optimizer: Optimizer, other: float) -> float:
 
 
 def settings_of(
-    options: PipelineOptions,
+    options: Mapping[str, object],
     techniques: MemoryTechniques,
     trainer: Trainer,
     module: LightningModule,
 ) -> dict[str, str]:
-    """Return by name what all processes of a run must have in common."""
+    """Return by name what all processes of a run must have in common.
+
+    Args:
+        options: Those of the strategy.
+        techniques: The memory techniques.
+        trainer: The trainer.
+        module: The module.
+    """
     weights = module.state_dict()
     settings: dict[str, Any] = {
         "radenhance": __version__,
@@ -138,7 +143,7 @@ def settings_of(
         "callbacks": [_settings_of(callback) for callback in callbacks_of(trainer)],
     }
     hparams = {f"model {name}": value for name, value in module.hparams.items()}
-    together = settings | asdict(options) | hparams
+    together = settings | dict(options) | hparams
     return {name: str(value) for name, value in together.items()}
 
 

@@ -135,7 +135,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self.options.check(self.num_pipelines)
         self._split = NetworkSplit(module, self.options.cut, stem_on_both=self.options.stem_on_both)
         with self.watching():
-            settings = settings_of(self.options, self._split.techniques, trainer, module)
+            settings = settings_of(asdict(self.options), self._split.techniques, trainer, module)
             check_agreement(PeerGroup.of_all(self.root_device).gather(settings))
         self.model = self.precision_plugin.convert_module(module)
         self._elsewhere = self._split.tensors_elsewhere(self.stage_name)

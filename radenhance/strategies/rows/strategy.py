@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import StrategyRegistry
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from typing_extensions import override
@@ -32,7 +33,13 @@ from radenhance.compat.lightning import is_accumulating, seed_workers
 from radenhance.errors import ParameterError
 from radenhance.rows.link import Link, ProcessLink
 from radenhance.rows.share import WHOLE, Share
+from radenhance.strategies.encoder_decoder.config_check import (
+    check_agreement,
+    settings_of,
+    training_settings_of,
+)
 from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
+from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
 from radenhance.strategies.replicated import ReplicatedStrategy
 from radenhance.strategies.rows.batches import (
@@ -43,6 +50,7 @@ from radenhance.strategies.rows.batches import (
 )
 from radenhance.strategies.rows.rehearsal import RowPasses
 from radenhance.strategies.rows.steps import (
+    SupportsRows,
     buckets_of,
     module_by_rows,
     refuse_if_unequal,
@@ -149,9 +157,17 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
 
     @override
     def setup(self, trainer: Trainer) -> None:
-        refuse_unsupported(self._module)
+        module = self._module
+        refuse_unsupported(module)
+        assert isinstance(module, SupportsRows)
+        everyone = PeerGroup.of_all(self.root_device)
+        options = {"processes_per_image": self._link.num_processes}
         with self.watching():
+            settings = settings_of(options, module.memory, trainer, module)
+            check_agreement(everyone.gather(settings))
             super().setup(trainer)
+            if trainer.state.fn == TrainerFn.FITTING:
+                check_agreement(everyone.gather(training_settings_of(trainer)))
             refuse_if_unequal(self._module, self._link, self.root_device)
         if self.num_replicas == 1:  # what is logged is the same in all processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")

@@ -1,5 +1,7 @@
 """Processes that were started differently are found out before they train."""
 
+from dataclasses import asdict
+
 import pytest
 from foreign import Foreign, trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
@@ -15,7 +17,7 @@ from radenhance.strategies.encoder_decoder.options import PipelineOptions
 
 
 def settings(options=PipelineOptions(), techniques=MemoryTechniques(), **of_trainer):  # noqa: B008
-    return settings_of(options, techniques, trainer({}, **of_trainer), Foreign())
+    return settings_of(asdict(options), techniques, trainer({}, **of_trainer), Foreign())
 
 
 @pytest.mark.parametrize(

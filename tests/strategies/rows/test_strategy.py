@@ -8,7 +8,7 @@ import torch
 from by_rows import difference
 from processes import LAST, command, run, run_nodes, start_nodes, wait_for_checkpoint
 
-from radenhance.errors import ParameterError, StageError
+from radenhance.errors import ParameterError, StageError, UsageError
 from radenhance.strategies.rows.strategy import num_per_image
 
 EXACT = [
@@ -32,7 +32,7 @@ def test_fits_go_on_by_rows_and_on_one_device_as_if_they_had_been_there(tmp_path
     run(command, "fit", *first, folder=tmp_path / "one")
     run_nodes(command, "fit", *first, *rows, folder=tmp_path / "by_rows")
     assert_equal(tmp_path, num_steps=2)
-    # both go on in the other's way: float64 is restored in float32, by Lightning
+    # both go on in the other's way
     again = [*first[:-1], "--trainer.max_epochs=2"]
     kept = f"--ckpt_path={tmp_path / 'by_rows' / LAST_96}"
     run(command, "fit", *again, kept, folder=tmp_path / "by_rows")
@@ -66,6 +66,19 @@ def test_two_images_of_two_processes_each_train_as_two_replicas(tmp_path, tiny_f
     assert largest < 1e-9, name
     scores = [_best(checkpoint) for checkpoint in (ours, theirs)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("flag", ["--model.optimizer.lr", "--trainer.gradient_clip_val"])
+def test_processes_that_were_started_differently_say_so(tmp_path, tiny_flags, flag):
+    flags = [*tiny_flags, "--trainer.strategy=rows", "--trainer.num_nodes=2"]
+    different = ([f"{flag}=0.1"], [f"{flag}=0.2"])
+    for process in start_nodes(
+        command, "fit", *flags, folder=tmp_path / "run", different=different
+    ):
+        assert process.wait(60).code == UsageError.exit_code
+        assert "rank 0 has " in process.output
+        assert "0.1" in process.output
+        assert "rank 1 has " in process.output
 
 
 def test_a_process_that_dies_ends_the_others_with_its_name(tmp_path, tiny_flags):
