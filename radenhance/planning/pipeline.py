@@ -44,6 +44,10 @@ class PipelinePlan:
         quicker, slower = sorted(plan.seconds for plan in self.stages.values())
         return slower + quicker / self.num_micro_batches
 
+    def network_seconds(self, gbit: float) -> float:
+        """Return the time on a network of a bandwidth in Gbit/s, if nothing else is done."""
+        return self.sent_bytes * 8 / (gbit * 1e9)
+
     @property
     def fuller(self) -> StepPlan:
         """The plan of the device that needs more."""

@@ -57,8 +57,7 @@ class Answer:
         """Time in which a step's bytes cross the network, if it does nothing else."""
         if isinstance(self.plan, StepPlan):
             return self.plan.wire.seconds(self.network_gbit) if self.plan.wire else 0.0
-        sent = self.plan.sent_bytes
-        return sent * 8 / (self.network_gbit * 1e9)
+        return self.plan.network_seconds(self.network_gbit)
 
     @property
     def network_share(self) -> float:
