@@ -10,7 +10,7 @@ those that the plan counts: of two processes, each sends what it says. Where oth
 machine, its waiting is in the seconds; the processor's own time, of one process and of the busiest
 of several, is not disturbed by it, and leaves out what waiting for each other takes. Memory:
 tensors of a training step with Adam, planned. `--size 0` leaves out the times, `--sizes ''` the
-memory.
+memory. The first command takes some minutes on two cores.
 """
 
 import argparse
