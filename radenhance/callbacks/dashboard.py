@@ -50,6 +50,7 @@ SHORT = {
     "offload_mib": "off",
     "band_rows": "bands",
     "tf32": "tf32",
+    "compile": "comp",
     "fused_upsampling": "unfused",  # it is on unless it is named
 }
 """Technique -> its name in the table, which cuts texts after 15 characters; its value has a column
