@@ -4,6 +4,7 @@ import weakref
 
 import pytest
 import torch
+from processes import run
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from radenhance.compat.compiler import (
@@ -63,7 +64,7 @@ def test_a_smaller_budget_keeps_less_and_the_joint_graph_can_be_cut_again():
     assert kept[0.1] < kept[1.0]
 
 
-def test_the_compiler_asks_the_given_partition_and_what_goes_wrong_is_its_error():
+def ask_for_one_output():
     def partition(joint, inputs, **settings):
         raise ValueError(f"asked for {settings['num_fwd_outputs']} output")
 
@@ -71,3 +72,9 @@ def test_the_compiler_asks_the_given_partition_and_what_goes_wrong_is_its_error(
     function = compiled(lambda x: (x * weight).sin(), partition, "asked")
     with pytest.raises(COMPILER_ERRORS, match="asked for 1 output"):
         function(torch.ones(4))
+    return 0
+
+
+def test_the_compiler_asks_the_given_partition_and_what_goes_wrong_is_its_error(tmp_path):
+    # where it fails, the compiler goes on to watch each frame of the process
+    run(ask_for_one_output, folder=tmp_path / "run")
