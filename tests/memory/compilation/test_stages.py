@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import run
 from torch import nn
 
 from radenhance.errors import UsageError
@@ -134,11 +135,17 @@ def test_a_missing_compiler_ends_in_one_sentence(monkeypatch):
         MemoryTechniques(compile="auto").run(build_unet("resnet18"), torch.rand(1, 1, 64, 64))
 
 
-def test_what_the_compiler_cannot_take_ends_in_one_sentence():
+def compile_what_cannot_be():
     weight = nn.Linear(1, 1)
     part = Compiled(lambda x: x * float(input()), (weight,), "default", "stem-head")
     with pytest.raises(UsageError, match="^stem-head could not be compiled: .*leave MemoryTech"):
         part(torch.ones(1, 1, 2, 2))
+    return 0
+
+
+def test_what_the_compiler_cannot_take_ends_in_one_sentence(tmp_path):
+    # where it fails, the compiler goes on to watch each frame of the process
+    run(compile_what_cannot_be, folder=tmp_path / "run")
 
 
 def names(techniques):
