@@ -20,15 +20,15 @@ def test_every_nth_step_is_logged(every, step, expected):
     assert is_log_point(SimpleNamespace(log_every_n_steps=every, global_step=step)) == expected
 
 
-def test_metrics_go_to_every_logger_at_the_running_step():
+@pytest.mark.parametrize(("completed", "step"), [(3, 6), (2, 5)])
+def test_metrics_go_to_every_logger_at_the_running_step_and_an_epochs_at_its_last(completed, step):
     logged = []
     logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((metrics, step)))
     epoch_loop = SimpleNamespace(_batches_that_stepped=6)
-    trainer = SimpleNamespace(
-        loggers=[logger, logger], fit_loop=SimpleNamespace(epoch_loop=epoch_loop)
-    )
-    log_metrics(trainer, {"a": 1.0})
-    assert logged == [({"a": 1.0}, 6)] * 2
+    progress = SimpleNamespace(current=SimpleNamespace(processed=3, completed=completed))
+    loop = SimpleNamespace(epoch_loop=epoch_loop, epoch_progress=progress)
+    log_metrics(SimpleNamespace(loggers=[logger, logger], fit_loop=loop), {"a": 1.0})
+    assert logged == [({"a": 1.0}, step)] * 2
 
 
 def test_a_rank_is_called_by_its_number_and_a_run_alone_by_nothing():
