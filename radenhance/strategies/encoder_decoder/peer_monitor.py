@@ -101,6 +101,18 @@ class PeerMonitor:
         what = lines[0] if lines else type(error).__name__
         self._send(f"{self._here} stopped at {self._moment()}: {what}")
 
+    def end_with(self, error: BaseException) -> None:
+        """Tell the other processes why this one stops, and raise what explains the error.
+
+        Raises:
+            StageError: The connection or the device's memory failed, in a callback's own collective
+                perhaps.
+        """
+        self.report(error)
+        explained = self.explain(error)
+        if explained is not None:
+            raise explained from error
+
     def end(self) -> None:
         """Tell the other processes that this one is done, and wait until they are."""
         self._done.set()

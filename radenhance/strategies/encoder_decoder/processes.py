@@ -233,12 +233,8 @@ class ProcessPairStrategy(PartitionedStrategy, PeerStrategy, SubprocessStrategy)
     @override
     def on_exception(self, exception: BaseException) -> None:
         monitor, self._monitor = self._monitor, None
-        if monitor is None:
-            return
-        monitor.report(exception)
-        explained = monitor.explain(exception)
-        if explained is not None:  # a callback's own collective failed
-            raise explained from exception
+        if monitor is not None:
+            monitor.end_with(exception)
 
     @override
     def teardown(self) -> None:
