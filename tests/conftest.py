@@ -15,9 +15,13 @@ from jsonargparse._common import parsing_settings  # noqa: E402
 
 from radenhance.dataset.manifest import Pair, write_manifest  # noqa: E402
 
-# A shell lets what runs in its background ignore it, and tests that send it would wait for ever.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# In a shell's background or under nohup they are ignored, and tests that send them would wait on.
+for stop, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(stop) == signal.SIG_IGN:
+        signal.signal(stop, handler)
 # No test may reach for a network: loaders of weights fail at once, and say so.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # As commands do at their start; each test begins with the environment of here.
