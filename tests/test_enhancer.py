@@ -283,6 +283,7 @@ def test_a_run_does_not_go_on_with_other_weights_of_its_coarse_network():
     model = ContrastEnhancer(ENCODER, output="correction", coarse=Path("coarse.ckpt"))
     name = "coarse.unet.segmentation_head.0.bias"
     content["state_dict"][name] = content["state_dict"][name] + 1
+    model.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(UsageError, match=r"other weights of ContrastEnhancer\.coarse; leave that"):
         model.on_load_checkpoint(content)
 

@@ -17,6 +17,8 @@ import zlib
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -104,9 +106,8 @@ def seed(name):
     if isinstance(how, dict):
         return picture(source, **how), ()
     dataset = source() if callable(source) else crop(source)
-    path = save(dataset, "seed.dcm", how)
-    with open(path, "rb") as file:
-        data = file.read()
+    with TemporaryDirectory() as folder:
+        data = Path(save(dataset, f"{folder}/seed.dcm", how)).read_bytes()
     return data, tuple(spans(data, how))
 
 

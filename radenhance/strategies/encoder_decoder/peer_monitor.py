@@ -148,10 +148,13 @@ class PeerMonitor:
         timed_out = "imed out" in str(error)
         others = " or ".join(self._others.values())
         if not self._heard.wait(0 if timed_out else 5):
-            self._reason = (
+            what = (
                 f"nothing came from {others} for {self._operation_s:g} s at {self._moment()}: "
-                f"it hangs, or the network between them is cut"
+                f"it hangs"
+                if timed_out
+                else f"the connection to {others} broke at {self._moment()}: it died"
             )
+            self._reason = f"{what}, or the network between them is cut"
         if self._exit_timer is not None:
             self._exit_timer.cancel()
         return StageError(
