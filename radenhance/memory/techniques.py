@@ -88,7 +88,7 @@ class MemoryTechniques:
             Offloading(self.offload_mib),
             Momentum(self.momentum, self.momentum_reversible),
             Quantization(self.quantization),
-            Banding(self.band_rows),
+            Banding(self.band_rows, by_stages=self.checkpointing == "stage"),
             FusedUpsampling(self.fused_upsampling),
             Compilation(self.compile, by_units=self.checkpointing != "none"),
             Checkpointing(self.checkpointing),
