@@ -140,17 +140,15 @@ def second_convolution_gradients_on_demand(
     """
     of_weight = zeros(*weight.shape, like=weight)
     sums = zeros(2, *norm.weight.shape, like=norm.weight)
-    of_norm = relu_gradient(through_convolution(of_second, weight), first_map, norm)
+    one = min(1, of_second.above), min(1, of_second.below)
+    of_activated = through_convolution(of_second, weight).known(one)
+    of_norm = relu_gradient(of_activated, first_map, norm).known(one)
     activated = first_map.then(norm.activated)
     for first, last in bands(first_map.num_rows, band_rows):
         gradient = of_norm(first, last)
         of_weight += weight_gradient(activated(first - 1, last + 1), of_second(first, last), weight)
         sums += norm.gradient_sums(gradient, first_map(first, last))
-    return (
-        of_norm.known((max(0, of_second.above - 1), max(0, of_second.below - 1))),
-        of_weight,
-        sums,
-    )
+    return of_norm, of_weight, sums
 
 
 def small_map_gradients(
