@@ -94,7 +94,7 @@ class MemoryTechniques:
             Offloading(self.offload_mib),
             Momentum(self.momentum, self.momentum_reversible),
             Quantization(self.quantization),
-            Banding(self.band_rows),
+            Banding(self.band_rows, by_stages=self.checkpointing == "stage"),
             FusedUpsampling(self.fused_upsampling),
             Compilation(self.compile, by_units=self.checkpointing != "none"),
             ChannelsLast(self.channels_last, with_bands=self.band_rows != 0),
