@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from radenhance.compat.lightning import is_accumulating, note_sigterm, take_metrics
-from radenhance.strategies.encoder_decoder.config_check import plain
+from radenhance.strategies.config_check import plain
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK
 from radenhance.strategies.peers import PeerGroup
 

@@ -22,7 +22,7 @@ from typing_extensions import override
 from radenhance.compat.lightning import SubprocessStrategy
 from radenhance.compat.torch import set_group_timeout
 from radenhance.errors import UsageError
-from radenhance.strategies.encoder_decoder.connections import Connections
+from radenhance.strategies.connections import Connections
 from radenhance.strategies.encoder_decoder.groups import (
     NUM_STAGES,
     Groups,
@@ -31,8 +31,8 @@ from radenhance.strategies.encoder_decoder.groups import (
     pipeline_of,
     stage_of,
 )
-from radenhance.strategies.encoder_decoder.peer_monitor import BUSY_S, PeerMonitor
 from radenhance.strategies.meeting import meet
+from radenhance.strategies.peer_monitor import BUSY_S, PeerMonitor
 from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy
 from radenhance.strategies.replicated import PeerStrategy

@@ -43,14 +43,8 @@ from radenhance.compat.lightning import (
     zero_gradients,
 )
 from radenhance.errors import UsageError
+from radenhance.strategies.config_check import check_agreement, settings_of, training_settings_of
 from radenhance.strategies.encoder_decoder.agreement import Agreement
-from radenhance.strategies.encoder_decoder.config_check import (
-    check_agreement,
-    refuse_joint_optimizer,
-    refuse_unsupported,
-    settings_of,
-    training_settings_of,
-)
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.loader import BroadcastLoader, broadcast_loader
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
@@ -65,6 +59,10 @@ from radenhance.strategies.encoder_decoder.precision import (
 )
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
 from radenhance.strategies.encoder_decoder.random_numbers import OwnStream
+from radenhance.strategies.encoder_decoder.refusals import (
+    refuse_joint_optimizer,
+    refuse_unsupported,
+)
 from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
 from radenhance.strategies.leaves import map_leaves

@@ -33,12 +33,12 @@ from radenhance.compat.lightning import is_accumulating, seed_workers
 from radenhance.errors import ParameterError
 from radenhance.rows.link import Link, ProcessLink
 from radenhance.rows.share import WHOLE, Share
-from radenhance.strategies.encoder_decoder.config_check import (
+from radenhance.strategies.config_check import (
     check_agreement,
     settings_of,
     training_settings_of,
 )
-from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
+from radenhance.strategies.peer_monitor import PeerMonitor
 from radenhance.strategies.peers import PeerGroup
 from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
 from radenhance.strategies.replicated import ReplicatedStrategy

@@ -15,7 +15,7 @@ import pytest
 from noise_fit import ALONE, BOTH, LAST, TRAINING, assert_same_run, content, noise_fit
 from processes import command, run
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 CABLE = "cable"
 PORT = "29500"

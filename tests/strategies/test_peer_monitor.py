@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from processes import LAST, command, free_port, start, start_nodes, wait_for_checkpoint
 
-from radenhance.strategies.encoder_decoder.peer_monitor import NUM_BYTES, PeerMonitor
+from radenhance.strategies.peer_monitor import NUM_BYTES, PeerMonitor
 
 TIMEOUT_S = 10
 
