@@ -46,10 +46,10 @@ from radenhance.strategies.rows.batches import (
     share_of,
     whole_results,
 )
+from radenhance.strategies.rows.gradients import summed_gradients
 from radenhance.strategies.rows.rehearsal import RowPasses
 from radenhance.strategies.rows.steps import (
     SupportsRows,
-    buckets_of,
     module_by_rows,
     refuse_if_unequal,
     refuse_unsupported,
@@ -171,22 +171,12 @@ class RowsStrategy(TeamStrategy, ReplicatedStrategy):
 
     @override
     def backward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Go backward, and sum the gradients when the optimizer is to step."""
-        with self.watching():
-            loss = super().backward(*args, **kwargs)
-            if not is_accumulating(self._module.trainer):
-                self._sum_gradients()
-        return loss
-
-    def _sum_gradients(self) -> None:
-        for bucket in buckets_of(list(self._module.parameters())):
-            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
-            dist.all_reduce(flat)
-            if self.num_replicas > 1:
-                flat /= self.num_replicas
-            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
-            for gradient, part in zip(bucket, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+        """Go backward, and sum the gradients as they come where the optimizer is to step."""
+        parameters = list(self._module.parameters())
+        is_due = not is_accumulating(self._module.trainer)
+        summing = summed_gradients(parameters, self.num_replicas) if is_due else nullcontext()
+        with self.watching(), summing:
+            return super().backward(*args, **kwargs)
 
     @override
     def validation_step(self, *args: Any, **kwargs: Any) -> Any:
