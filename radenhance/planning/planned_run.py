@@ -23,6 +23,7 @@ from radenhance.dataset.manifest import MANIFEST, find_pairs, read_manifest
 from radenhance.dicom.read import read_shape
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.planning.fake_module import fake_copy, fake_mode
 from radenhance.planning.step_plan import StepPlan, Wire, measure_step
 from radenhance.planning.traffic import MIDDLE_CARD, Speed
@@ -103,6 +104,8 @@ class PlannedRun:
         module = self.module()
         precision.convert_module(module)  # in place
         module.to(device)
+        if isinstance(memory := getattr(module, "memory", None), MemoryTechniques):
+            memory.set_float32_precision()  # as the module's `setup` does
         accumulates = trainer.accumulate_grad_batches > 1
         return TrainingStep(module, precision, accumulates=accumulates)
 

@@ -76,7 +76,7 @@ def meet(
     try:
         _take_place(store, rank)
         prove(store, rank, num, secret)
-        check_equal(store, rank, num, backend)
+        check_equal(store, rank, num, backend, _gpu_of_its_own(backend, device))
     except RuntimeError as error:  # torch.distributed raises subclasses of it
         others = [other for other in range(num) if other != rank and not _came(store, other)]
         missing = " and ".join(map(str, others)) or "another process"
@@ -94,6 +94,14 @@ def meet(
             f"{limit}; set GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME to the interface between the "
             f"machines, and let their firewalls pass all ports between them"
         ) from error
+
+
+def _gpu_of_its_own(backend: str, device: torch.device | None) -> str:
+    """Return what tells the GPU that NCCL uses from all others of all machines."""
+    if backend != dist.Backend.NCCL:
+        return ""
+    index = torch.cuda.current_device() if device is None else device
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def _reached(environment: ClusterEnvironment, host: str, timeout: timedelta, name: str) -> TCPStore:

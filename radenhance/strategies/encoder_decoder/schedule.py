@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
@@ -89,6 +90,9 @@ class Schedules:
         self._name = name
         self._group = group
         self._device = device
+        # gloo sends nothing that is on a GPU
+        gloo = dist.get_backend(group) == dist.Backend.GLOO
+        self._wire = torch.device("cpu") if gloo else device
         self._autocast = autocast
         self._phase_ended = phase_ended
         self._phase: Phase = "forward"
@@ -151,7 +155,7 @@ class Schedules:
             _StageModule(self._part(spec.skips)),
             STAGES.index(self._stage),
             len(STAGES),
-            self._device,
+            self._wire,
             input_args=(spec.image.on_meta(),) if encodes else sent,
             output_args=sent if encodes else (loss,),
             group=self._group,
@@ -165,9 +169,11 @@ class Schedules:
     def _part(self, skips: SkipSpec) -> Callable[..., Tensor | tuple[Tensor, ...]]:
         def encode(image: Tensor) -> tuple[Tensor, ...]:
             with self._autocast():
-                return skips.pack(self._split.encode(image))
+                made = skips.pack(self._split.encode(image))
+            return tuple(tensor.to(self._wire) for tensor in made)
 
         def decode(*received: Tensor) -> Tensor:
+            received = tuple(tensor.to(self._device) for tensor in received)
             with self._autocast():
                 # micro-batches come in order
                 return self._split.decode(skips.unpack(received), next(self._images, None))
