@@ -30,8 +30,8 @@ from radenhance.planning.traffic import MIDDLE_CARD, Speed
 from radenhance.planning.training_step import Batch, TrainingStep
 from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy, RowsStrategy
 from radenhance.strategies.protocol import Passes, RehearsedRun
+from radenhance.strategies.rows.gradients import messages_of
 from radenhance.strategies.rows.rehearsal import RowPasses
-from radenhance.strategies.rows.steps import BUCKET_VALUES
 from radenhance.strategies.whole import WholePasses
 
 LARGEST_SIDE = 4188
@@ -87,13 +87,13 @@ class PlannedRun:
             assert isinstance(passes, RowPasses)
             plan = self.measured(run, passes, size)
         link = passes.link
-        gradients = [p.numel() * p.element_size() for p in run.module.parameters()]
-        buckets = -(-sum(p.numel() for p in run.module.parameters()) // BUCKET_VALUES)
+        messages = messages_of(list(run.module.parameters()))
+        gradients = [p.numel() * p.element_size() for message in messages for p in message]
         wire = Wire(
             num_processes=run.num_processes,
             rows_bytes=link.sent_bytes,
             sums_bytes=link.summed_bytes + sum(gradients),
-            num_messages=link.num_messages + buckets,
+            num_messages=link.num_messages + len(messages),
         )
         return replace(plan, wire=wire)
 

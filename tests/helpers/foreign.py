@@ -95,14 +95,16 @@ def loader(num, batch_size, size=32):
 
 
 def trainer(pipeline, **options):
-    """A silent trainer of one device, or of two with the strategy."""
+    """A silent trainer of one device, or of two with a strategy or that with the options."""
     silent = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    two = {"strategy": EncoderDecoderStrategy(**pipeline), "num_nodes": 2} if pipeline else {}
+    if isinstance(pipeline, dict) and pipeline:
+        pipeline = EncoderDecoderStrategy(**pipeline)
+    two = {"strategy": pipeline, "num_nodes": 2} if pipeline else {}
     return Trainer(accelerator="cpu", devices=1, **{**silent, **two, **options})
 
 
