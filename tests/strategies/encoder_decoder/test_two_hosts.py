@@ -3,24 +3,24 @@
 The names of the hosts lead nowhere: that the cable is the way to the other one is found out.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from noise_fit import ALONE, BOTH, LAST, TRAINING, assert_same_run, content, noise_fit
-from processes import command, run
+from processes import command, run, start, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[3]
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 CABLE = "cable"
 PORT = "29500"
 TIMEOUT_S = 6
-TORCHRUN = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+TORCHRUN = ["--nnodes=2", "--nproc-per-node=1"]
 STRATEGY = [
     "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
     f"--trainer.strategy.timeout_s={TIMEOUT_S}",
@@ -43,40 +43,21 @@ class Host:
     def ip(self, *arguments):
         subprocess.run(["ip", "-n", self.namespace, *arguments], check=True)
 
-    def start(self, *arguments, folder, **environment):
-        """Start Python there."""
-        folder.mkdir(parents=True, exist_ok=True)
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        output_path = folder.parent / f"{folder.name}-{self.rank}.txt"
-        with output_path.open("w") as output:
-            process = subprocess.Popen(
-                ["ip", "netns", "exec", self.namespace, sys.executable, *arguments],
-                cwd=folder,
-                env={**os.environ, **threads, **environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        return Started(process, output_path)
+    def start(self, function, *arguments, folder, **environment):
+        """Start `function(*arguments)` there; its exit code is what it returns."""
+        return start(
+            *(in_namespace, self.namespace, function, *arguments),
+            folder=folder,
+            name=f"rank{self.rank}",
+            has_children=True,
+            **environment,
+        )
 
 
-@dataclass
-class Started:
-    """A process on a host."""
-
-    process: subprocess.Popen
-    output_path: Path
-
-    def wait(self, seconds):
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"still running:\n{self.output}") from None
-
-    @property
-    def output(self):
-        return self.output_path.read_text()
+def in_namespace(name, function, *arguments):
+    with Path(f"/run/netns/{name}").open() as file:
+        assert ctypes.CDLL(None).setns(file.fileno(), 0) == 0
+    return function(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +91,21 @@ def flags(tmp_path_factory):
 def by_environment(host, flags, folder):
     where = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "NODE_RANK": str(host.rank)}
     where["RADENHANCE_SECRET"] = "of both hosts, and long"  # pragma: allowlist secret
-    return host.start("-m", "radenhance", *flags, *BOTH, folder=folder, **where)
+    return host.start(command, *flags, *BOTH, folder=folder, **where)
 
 
 def by_torchrun(host, flags, folder):
     where = [f"--master-addr={ADDRESSES[0]}", f"--master-port={PORT}", f"--node-rank={host.rank}"]
-    return host.start(*TORCHRUN, *where, "-m", "radenhance", *flags, *BOTH, folder=folder)
+    words = [*TORCHRUN, *where, "-m", "radenhance", *flags, *BOTH]
+    anew = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return host.start(torchrun, *words, folder=folder, **anew)
+
+
+def torchrun(*words):
+    """`torchrun` itself; what it starts it starts anew."""
+    from torch.distributed.run import main
+
+    return main(words)
 
 
 def test_two_hosts_make_the_one_checkpoint_of_one_device(tmp_path, hosts, flags):
@@ -124,7 +114,7 @@ def test_two_hosts_make_the_one_checkpoint_of_one_device(tmp_path, hosts, flags)
     both = [by_torchrun(host, flags, tmp_path / f"host{host.rank}") for host in hosts]
     run(command, *flags, *ALONE, folder=tmp_path / "alone")
     for process in both:
-        assert process.wait(60) == 0, process.output
+        assert process.wait(60).code == 0, process.output
     assert not (tmp_path / "host1" / LAST).exists()
     assert_same_run(tmp_path / "host0", tmp_path / "alone")
 
@@ -137,7 +127,7 @@ def test_hosts_whose_cable_is_cut_say_so_in_time_and_go_on_from_there(tmp_path, 
     hosts[1].pull_out()
     since = time.monotonic()
     for process, other in zip(both, ("the encoder (rank 1)", "the decoder (rank 0)"), strict=True):
-        assert process.wait(TIMEOUT_S + 26) == 5, process.output
+        assert process.wait(TIMEOUT_S + 26).code == 5, process.output
         what = (
             f"nothing came from {other} for {TIMEOUT_S} s at ",
             f"the connection to {other} broke at ",  # as the kernel says where it has no route
@@ -153,13 +143,5 @@ def test_hosts_whose_cable_is_cut_say_so_in_time_and_go_on_from_there(tmp_path, 
     both = [by_environment(host, [*until, "--ckpt_path=last"], folder) for host in hosts]
     run(command, *until, *ALONE, folder=tmp_path / "alone")
     for process in both:
-        assert process.wait(60) == 0, process.output
+        assert process.wait(60).code == 0, process.output
     assert_same_run(folder, tmp_path / "alone")
-
-
-def wait_for_checkpoint(folder, processes):
-    deadline = time.monotonic() + 120
-    while not (folder / LAST).exists():
-        assert all(process.process.poll() is None for process in processes), processes[0].output
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
