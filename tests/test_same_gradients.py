@@ -12,6 +12,7 @@ import re
 
 import pytest
 import torch
+from narrow import NARROW
 
 from radenhance.dataset.field import OPAQUE
 from radenhance.enhancer import ContrastEnhancer
@@ -96,9 +97,9 @@ def train(
 ):
     """Two steps of Adam, or of plain gradient descent: losses, last gradients, state dict."""
     torch.manual_seed(0)
-    module = ContrastEnhancer("resnet18", output="correction" if as_used else "image").to(dtype)
+    module = ContrastEnhancer(NARROW, output="correction" if as_used else "image").to(dtype)
     if as_used:
-        module.coarse = away_from_the_start(CoarseCorrection("resnet18", 32)).to(dtype)
+        module.coarse = away_from_the_start(CoarseCorrection(NARROW, 32)).to(dtype)
     module.memory, unet = techniques, away_from_the_start(module.unet)
     module.to(device)
     field = torch.full((2, 1, size, size), OPAQUE, dtype=torch.uint8)
