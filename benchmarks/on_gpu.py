@@ -1,6 +1,7 @@
 """Claim: what `radenhance plan` says is what a CUDA device needs. Needs one, and about ten minutes.
 
     python benchmarks/on_gpu.py
+    python benchmarks/on_gpu.py --sizes 2048 --with trainer.precision=bf16-mixed
 
 For each recipe and size: the plan; the allocator's peaks of allocated and of reserved memory, with
 the workspaces that cuDNN takes where there is room; what NVML says the device uses more than before
@@ -25,6 +26,7 @@ from typing import Any
 import harness
 import pynvml
 import torch
+import yaml
 
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.search import techniques_of_recipes
@@ -110,8 +112,15 @@ def rows(
         for name, flags in recipes.items():
             precision = flags["trainer.precision"]
             yield size, name, precision.replace("32-true", "float32"), flags
-            if precision == "32-true":
+            if precision == "32-true" and not flags.get("model.memory.tf32"):
                 yield size, name, "TF32", {**flags, "model.memory.tf32": True}
+
+
+def _named(text: str) -> tuple[str, Any]:
+    name, separator, value = text.removeprefix("--").partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, yaml.safe_load(value)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -120,6 +129,15 @@ def parser() -> argparse.ArgumentParser:
                        help="sides of the images in pixels")  # fmt: skip
     flags.add_argument("--encoder", default="resnet34", help="encoder of the network")
     flags.add_argument("--recipes", type=harness.listed, help="recipes without .yaml; all if none")
+    flags.add_argument(
+        "--with",
+        dest="changes",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="flag of fit for all rows; may be repeated",
+    )
     flags.add_argument("--minutes", type=float, default=9.0, help="time after which no row begins")
     return flags
 
@@ -136,7 +154,8 @@ def main(options: argparse.Namespace) -> None:
     run = PlannedRun([f"--model.encoder={options.encoder}"])
     known = {name.removesuffix(".yaml"): flags for name, flags in techniques_of_recipes().items()}
     known["compile"] = known["original"] | {"model.memory.compile": "auto"}
-    recipes = {name: known[name] for name in harness.chosen(options.recipes, list(known))}
+    names = harness.chosen(options.recipes, list(known))
+    recipes = {name: {**known[name], **dict(options.changes)} for name in names}
     listed = list(rows(options.sizes, recipes))
     workers = max(1, (os.cpu_count() or 2) // 2)
     with (

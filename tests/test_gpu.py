@@ -74,7 +74,7 @@ def test_a_plan_is_near_what_the_allocator_says(tmp_path, flags, recipe):
     run(command, "fit", "--config", recipe, *flags, *size, folder=tmp_path)
     used = noted(tmp_path)["peak_mib"]["allocated"]
     plan = PlannedRun(["--config", str(recipes()[recipe]), *flags, *size]).plan((256, 256))
-    assert plan.peak_bytes / MIB / 1.03 <= used <= plan.needed_bytes / MIB
+    assert plan.peak_bytes / MIB / 1.03 <= used <= plan.peak_bytes / MIB * 1.25
 
 
 STRATEGIES = ["EncoderDecoderStrategy", "RowsStrategy"]
