@@ -30,23 +30,23 @@ os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
 
 LONGEST = (
-    "planning/test_step_plan.py",
     "strategies/test_replicas.py",
+    "planning/test_step_plan.py",
     "test_resume.py",
-    "test_same_gradients.py",
     "planning/test_pipeline.py",
     "strategies/encoder_decoder/test_strategy.py",
-    "strategies/encoder_decoder/test_two_hosts.py",
-    "command_line/test_quantize.py",
-    "planning/test_planned_run.py",
-    "test_checkpoint.py",
-    "memory/banding/test_stages.py",
+    "test_same_gradients.py",
     "reproduce/test_command.py",
-    "test_resume_matrix.py",
     "callbacks/test_weight_average.py",
+    "memory/banding/test_stages.py",
+    "test_resume_matrix.py",
+    "test_checkpoint.py",
+    "strategies/encoder_decoder/test_two_hosts.py",
+    "planning/test_planned_run.py",
+    "command_line/test_quantize.py",
     "campaigns/test_checkpoints.py",
 )
-"""Files that take a minute or so: begun first, or one core ends with them while the other idles."""
+"""Files that take half a minute or more: begun first, or one core ends with them while the other idles."""
 
 
 def pytest_collection_modifyitems(items):
