@@ -6,6 +6,8 @@ import signal
 
 import loopback
 
+gc.disable()  # it would look for garbage among what is imported, until all tests are collected
+
 LED_OUT: list[str] = []
 """Sockets that lead out of this machine; before the imports, which are watched, too."""
 loopback.watch(LED_OUT.append)
@@ -46,7 +48,8 @@ LONGEST = (
     "command_line/test_quantize.py",
     "campaigns/test_checkpoints.py",
 )
-"""Files that take half a minute or more: begun first, or one core ends with them while the other idles."""
+"""Files that take half a minute or so: begun first, or one core ends with them and the other idles.
+"""
 
 
 def pytest_collection_modifyitems(items):
@@ -57,6 +60,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """Let the collector of cycles pass over what is imported: a collection of that takes 0.3 s."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
