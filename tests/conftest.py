@@ -6,6 +6,8 @@ import signal
 
 import loopback
 
+gc.disable()  # it would look for garbage among what is imported, until all tests are collected
+
 LED_OUT: list[str] = []
 """Sockets that lead out of this machine; before the imports, which are watched, too."""
 loopback.watch(LED_OUT.append)
@@ -30,24 +32,25 @@ os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
 
 LONGEST = (
-    "planning/test_step_plan.py",
     "strategies/test_replicas.py",
+    "planning/test_step_plan.py",
     "test_resume.py",
-    "test_same_gradients.py",
     "planning/test_pipeline.py",
     "strategies/encoder_decoder/test_strategy.py",
     "strategies/test_two_hosts.py",
     "strategies/test_peer_monitor.py",
-    "command_line/test_quantize.py",
-    "planning/test_planned_run.py",
-    "test_checkpoint.py",
-    "memory/banding/test_stages.py",
+    "test_same_gradients.py",
     "reproduce/test_command.py",
-    "test_resume_matrix.py",
     "callbacks/test_weight_average.py",
+    "memory/banding/test_stages.py",
+    "test_resume_matrix.py",
+    "test_checkpoint.py",
+    "planning/test_planned_run.py",
+    "command_line/test_quantize.py",
     "campaigns/test_checkpoints.py",
 )
-"""Files that take a minute or so: begun first, or one core ends with them while the other idles."""
+"""Files that take half a minute or so: begun first, or one core ends with them and the other idles.
+"""
 
 
 def pytest_collection_modifyitems(items):
@@ -58,6 +61,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """Let the collector of cycles pass over what is imported: a collection of that takes 0.3 s."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from narrow import NARROW
 from torch.utils.data import DataLoader, Dataset
 
 from radenhance.dataset.field import OPAQUE
 from radenhance.memory.footprint import Footprint
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.strategies.encoder_decoder.groups import stage_of
+
+ENCODER = [f"--model.encoder={NARROW}"]
 
 
 class Noise(Dataset):

@@ -31,6 +31,7 @@ from lightning.pytorch.cli import ReduceLROnPlateau
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from narrow import NARROW
 from torch import nn
 from torch.optim import SGD, lr_scheduler
 
@@ -205,7 +206,7 @@ class Small(ContrastEnhancer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            encoder="tu-mobilenetv3_small_050",
+            encoder=NARROW,
             num_scales=1,
             optimizer=partial(SGD, lr=0.05, momentum=0.9),
             **options,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from narrow import NARROW
 
 from radenhance.cli import main
 from radenhance.enhancer import ContrastEnhancer
@@ -13,7 +14,7 @@ from radenhance.planning.step_plan import CONTEXT_BYTES
 RECIPES = techniques_of_recipes()
 
 FLAGS = [
-    "--model.encoder=tu-mobilenetv3_small_050",
+    f"--model.encoder={NARROW}",
     "--model.num_scales=auto",
     "--data.image_size=256",
 ]
@@ -103,10 +104,11 @@ def test_running_out_of_memory_is_one_message_and_leaves_the_checkpoint(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return step(self, batch, batch_idx)
 
+    flags = [*tiny_flags, FLAGS[0], "--trainer.max_epochs=2"]
     with monkeypatch.context() as patched:
         patched.setattr(ContrastEnhancer, "training_step", runs_out)
-        assert main(["fit", *tiny_flags, "--trainer.max_epochs=2"]) == 6
+        assert main(["fit", *flags]) == 6
     message = capsys.readouterr().err
     assert "the GPU ran out of memory at 64 x 64 px" in message
     assert "Traceback" not in message
-    assert main(["fit", *tiny_flags, "--trainer.max_epochs=2", "--ckpt_path=last"]) == 0
+    assert main(["fit", *flags, "--ckpt_path=last"]) == 0

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from narrow import NARROW
 
 from radenhance.planning.planned_run import PlanError, PlannedRun, num_devices, reason
 from radenhance.planning.training_step import TrainingStep
 
-TINY = ["--model.encoder=tu-mobilenetv3_small_050", "--model.num_scales=auto"]
+TINY = [f"--model.encoder={NARROW}", "--model.num_scales=auto"]
 SIZE = (64, 64)
 OPTIMIZERS = "Adam AdamW SGD Adafactor ASGD RMSprop NAdam RAdam Adamax Rprop Adadelta Adagrad"
 FAMILIES = "mit_b0 tu-convnext_atto tu-pvt_v2_b0 tu-fastvit_t8 tu-mobilevit_xxs efficientnet-b0"

@@ -1,6 +1,7 @@
 """Training in bands against plain training on whole images: the whole U-Net, BatchNorm included."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -59,6 +60,12 @@ def train(network, techniques, *, steps=1, micro_batches=1, dtype=torch.float64,
     return torch.stack(losses), gradients, unet.state_dict()
 
 
+@pytest.fixture(scope="module")
+def plain(network):
+    """Plain training on the whole image, done once for all that are compared with it."""
+    return functools.cache(functools.partial(train, network, PLAIN))
+
+
 def assert_same(result, expected, *, rtol):
     assert torch.allclose(result[0], expected[0], rtol=rtol, atol=0)
     for ours, plain in zip(result[1:], expected[1:], strict=True):
@@ -70,9 +77,11 @@ def assert_same(result, expected, *, rtol):
 
 @pytest.mark.parametrize("checkpointing", ["none", "stage", "unit"])
 @pytest.mark.parametrize("band_rows", [1, 6, 7, 10_000, "auto"])
-def test_loss_gradients_and_buffers_are_those_of_plain_training(network, band_rows, checkpointing):
+def test_loss_gradients_and_buffers_are_those_of_plain_training(
+    network, plain, band_rows, checkpointing
+):
     techniques = MemoryTechniques(band_rows=band_rows, checkpointing=checkpointing)
-    assert_same(train(network, techniques), train(network, PLAIN), rtol=1e-11)
+    assert_same(train(network, techniques), plain(), rtol=1e-11)
 
 
 @pytest.mark.parametrize("checkpointing", ["unit", "stage"])
@@ -91,9 +100,9 @@ def test_micro_batches_are_micro_batches_of_plain_training(network):
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "unit", "stage"])
-def test_bands_with_offload_are_plain_training(network, checkpointing):
+def test_bands_with_offload_are_plain_training(network, plain, checkpointing):
     techniques = MemoryTechniques(band_rows=6, checkpointing=checkpointing, offload_mib=64)
-    assert_same(train(network, techniques, steps=2), train(network, PLAIN, steps=2), rtol=1e-11)
+    assert_same(train(network, techniques, steps=2), plain(steps=2), rtol=1e-11)
 
 
 def test_bands_with_momentum_are_momentum_without_bands(network):
