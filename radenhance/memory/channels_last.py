@@ -25,10 +25,13 @@ class ChannelsLast(Technique):
     """Lay feature maps out with their channels last.
 
     Args:
-        mode: Whether to do so; auto for where a GPU computes in half precision or TensorFloat-32.
+        mode: Whether to do so; auto for where a GPU computes in half precision or TensorFloat-32,
+            and nothing runs in bands.
+        with_bands: Whether stages run in bands, whose rows are cut out of every channel.
     """
 
     mode: ChannelsLastMode = "auto"
+    with_bands: bool = False
 
     parameter: ClassVar[str] = "MemoryTechniques.channels_last"
     reorders_sums: ClassVar[bool] = True
@@ -40,7 +43,7 @@ class ChannelsLast(Technique):
     @property
     @override
     def is_on(self) -> bool:
-        return self.mode is not False
+        return self.mode is True or (self.mode == "auto" and not self.with_bands)
 
     @override
     def running(self, stages: list[Stage]) -> list[Stage]:

@@ -57,8 +57,8 @@ class MemoryTechniques:
             cheap; none for no compiler. It needs a C++ compiler on a CPU and Triton on a GPU.
         channels_last: Whether feature maps have the channels of a pixel side by side, as tensor
             cores read them: the same function. auto does so where a GPU computes in half precision
-            or TensorFloat-32, which takes half of the time at 2048 px (an H100), and nowhere else,
-            as there is nothing to gain.
+            or TensorFloat-32 without bands, which takes half of the time at 2048 px (an H100);
+            elsewhere there is nothing to gain.
         tf32: Let Ampere and later GPUs multiply float32 with the 10-bit mantissa of TensorFloat-32:
             less exact, faster by PyTorch's documentation (not measured here), and no memory saved.
             Off means true float32, in convolutions too, where PyTorch's own default is
@@ -94,10 +94,10 @@ class MemoryTechniques:
             Offloading(self.offload_mib),
             Momentum(self.momentum, self.momentum_reversible),
             Quantization(self.quantization),
-            Banding(self.band_rows),
+            Banding(self.band_rows, by_stages=self.checkpointing == "stage"),
             FusedUpsampling(self.fused_upsampling),
             Compilation(self.compile, by_units=self.checkpointing != "none"),
-            ChannelsLast(self.channels_last),
+            ChannelsLast(self.channels_last, with_bands=self.band_rows != 0),
             Checkpointing(self.checkpointing),
         ]
 

@@ -85,7 +85,9 @@ def meet(
             f"{SAME_COMMAND}, and NODE_RANK from 0 up"
         ) from error
     try:
-        connect(environment, backend, store=store, timeout=timeout, device_id=device)
+        # gloo connects no GPU; torch 2.11 does not divide a group of gloo that was given one
+        own = device if backend == dist.Backend.NCCL else None
+        connect(environment, backend, store=store, timeout=timeout, device_id=own)
     except dist.DistBackendError:  # NCCL's, which says what it is
         raise
     except RuntimeError as error:

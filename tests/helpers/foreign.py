@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
+from narrow import NARROW
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, SumMetric
@@ -41,7 +42,7 @@ class Foreign(LightningModule):
     def __init__(self, overflow_at=None, **network):
         super().__init__()
         torch.manual_seed(0)
-        options = {"encoder_name": "resnet18", "encoder_weights": None} | network
+        options = {"encoder_name": NARROW, "encoder_weights": None} | network
         self.net = smp.Unet(in_channels=1, classes=2, **options)
         self.accuracy, self.count = MeanMetric(), SumMetric()
         self.overflow_at, self.batch_idx = overflow_at, None
@@ -248,7 +249,7 @@ def techniques(result, strategy):
         data = DataLoader(seen, 2 if pipeline else 1)
         torch.manual_seed(0)
         module = ContrastEnhancer(
-            "resnet18",
+            NARROW,
             num_scales="auto",
             optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
             memory=MemoryTechniques(**flags),

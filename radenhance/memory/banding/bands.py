@@ -11,7 +11,6 @@ its neighbours' (`neighbours.py`).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -97,11 +96,22 @@ def stored(whole: Tensor, dtype: torch.dtype | None = None, strips: Strips | Non
 
 
 def remembered(rows: Rows) -> Rows:
-    """Return the same rows; those that were read last are not computed again.
+    """Return the same rows; those that were computed last are not computed again.
 
     Nobody may write to them.
     """
-    return Rows(rows.num_rows, lru_cache(maxsize=1)(rows.within), rows.above, rows.below)
+    known: list[tuple[int, int, Tensor]] = []
+
+    def within(first: int, last: int) -> Tensor:
+        if known:
+            start, end, band = known[0]
+            if start <= first and last <= end:
+                return band[:, :, first - start : last - start].contiguous()
+        known.clear()  # before the next ones are there
+        known.append((first, last, rows.within(first, last)))
+        return known[0][2]
+
+    return Rows(rows.num_rows, within, rows.above, rows.below)
 
 
 def bands(num_rows: int, band_rows: int) -> Iterator[tuple[int, int]]:

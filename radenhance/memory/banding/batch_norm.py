@@ -84,7 +84,11 @@ class Normalization:
 
     def activated(self, band: Tensor) -> Tensor:
         """Return ReLU of the normalised band, in the dtype of `band`."""
-        return torch.relu_(self._normalized(band, self.weight, self.bias))
+        return torch.relu_(self.normalized(band))
+
+    def normalized(self, band: Tensor) -> Tensor:
+        """Return the normalised band, in the dtype of `band`."""
+        return self._affine(band, self.weight, self.bias)
 
     def gradient_sums(self, gradient: Tensor, band: Tensor) -> Tensor:
         """Return a band's share of the gradients of weight and bias, shape (2, C), in float64.
@@ -114,9 +118,9 @@ class Normalization:
         if not num_values:
             return direct
         of_weight, of_bias = (-slope * sums / num_values).to(slope.dtype)
-        return direct.add_(self._normalized(band, of_weight, of_bias))
+        return direct.add_(self._affine(band, of_weight, of_bias))
 
-    def _normalized(self, band: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def _affine(self, band: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         mean, variance = self.statistics.mean, self.statistics.variance
         return F.batch_norm(band, mean, variance, weight, bias, eps=self.eps)
 

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def convolve(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return rows [a, b) of a convolution from its input's rows [a - 1, b + 1)."""
-    return F.conv2d(rows, weight, bias, padding=(0, 1))
+def convolve(rows: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
+    """Return rows [a, b) of a convolution from its input's rows [sa - 1, sb + 2 - s)."""
+    return F.conv2d(rows, weight, bias, stride=stride, padding=(0, 1))
 
 
 def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
@@ -26,15 +26,29 @@ def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(gradient, weight.flip(2, 3).transpose(0, 1), padding=(0, 1))
 
 
-def weight_gradient(rows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+def strided_input_gradient(gradient: Tensor, weight: Tensor, num_columns: int) -> Tensor:
+    """Return rows [2a, 2b) of the input's gradient, for stride 2, from the output's [a, b + 1).
+
+    Args:
+        gradient: Rows of the output's gradient.
+        weight: The weight.
+        num_columns: Columns of the input.
+    """
+    more = num_columns - (2 * gradient.shape[3] - 1)
+    rows = F.conv_transpose2d(gradient, weight, stride=2, padding=(0, 1), output_padding=(0, more))
+    return rows[:, :, 1:-2]
+
+
+def weight_gradient(rows: Tensor, gradient: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Return the share of rows [a, b) in the weight's gradient, in float64.
 
     Args:
-        rows: The input's rows [a - 1, b + 1).
+        rows: The input's rows [sa - 1, sb + 2 - s), or for a weight of one tap [a, b).
         gradient: The output's rows [a, b).
         weight: The weight, for its shape.
+        stride: The convolution's stride s, 1 or 2.
     """
-    return _of_weight(rows, gradient, weight, stride=1)
+    return _of_weight(rows, gradient, weight, stride=stride)
 
 
 def upsampling_kernel(weight: Tensor) -> Tensor:
@@ -89,9 +103,13 @@ def compute_dtype(features: Tensor, weight: Tensor) -> torch.dtype:
 
 
 def _of_weight(rows: Tensor, gradient: Tensor, weight: Tensor, *, stride: int) -> Tensor:
-    """Return the weight's gradient of conv2d(rows, weight, stride, padding=(0, 1)), in float64."""
+    """Return the weight's gradient of conv2d(rows, weight, stride, padding=(0, 1)), in float64.
+
+    A weight of one tap pads nothing.
+    """
+    padding = [0, 0] if weight.shape[3] == 1 else [0, 1]
     _, of_weight, _ = torch.ops.aten.convolution_backward(
-        gradient, rows, weight, None, [stride] * 2, [0, 1], [1, 1], False, [0, 0], 1,
+        gradient, rows, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], 1,
         [False, True, False],
     )  # fmt: skip
     result: Tensor = of_weight.double()

@@ -21,6 +21,10 @@ others keep only what they get, and make z1 and z2 again. z1 of the last stage i
 is the largest map and the cheapest to compute, whenever a band of it is needed. With running
 statistics and without gradient there is no barrier, and nothing but the output is stored.
 
+By stages (`keeps_map=False`) the last stage keeps only what it gets too, and stores no map of its
+own: each pass computes z1, z2 and their gradients of a band anew, with halos of up to three
+rows. The others compute z2 twice, and write its gradient over that of the output.
+
 The gradient of the small map takes the small map's own memory where no one else reads it: where a
 banded stage made it. A skip that a banded stem gives (`stem.py`) is the image; f0 and its
 gradient are computed in bands.
@@ -38,7 +42,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from radenhance.memory.banding.bands import Rows, Stored, Strips, fill, stored
+from radenhance.memory.banding.bands import Rows, Stored, Strips, fill, remembered, stored
 from radenhance.memory.banding.batch_norm import (
     Normalization,
     Statistics,
@@ -51,6 +55,7 @@ from radenhance.memory.banding.gradients import (
     norm_sums,
     relu_gradient,
     second_convolution_gradients,
+    second_convolution_gradients_on_demand,
     skip_weight_gradient,
     small_map_gradients,
     through_convolution,
@@ -73,7 +78,9 @@ class BandedStage:
         band_rows: A function that gives the rows of a band, an even number, for the shape
             (N, C, H, W) of z1.
         stem: The stem that gives the stage its skip, if that is to be computed here.
+        keeps_map: Whether the last stage keeps z2 for its backward pass.
         owns_features: Whether the backward pass may write over the small map.
+        owns_gradient: Whether it may write over the gradient of the output.
     """
 
     convolutions: tuple[nn.Conv2d, nn.Conv2d]
@@ -81,7 +88,9 @@ class BandedStage:
     head: nn.Conv2d | None
     band_rows: Callable[[tuple[int, ...]], int]
     stem: BandedStem | None = None
+    keeps_map: bool = True
     owns_features: bool = False
+    owns_gradient: bool = False
 
     def __call__(self, features: Tensor, skip: Tensor | None = None) -> Tensor:
         """Return the stage's output, or the head's.
@@ -133,7 +142,10 @@ class _Stage(torch.autograd.Function):
             stage.norms[0], first, band_rows, store=store, neighbours=neighbours
         )
         norm = _norm(stage, inputs, first_statistics, 0)
-        store = uses_batch_statistics(stage.norms[1]) or (differentiable and stage.head is not None)
+        if stage.head is None:
+            store = uses_batch_statistics(stage.norms[1])
+        else:
+            store = stage.keeps_map and (differentiable or uses_batch_statistics(stage.norms[1]))
         second = second_map(first, norm, inputs.second_weight.to(dtype))
         second = second.known(neighbours.reach(second.num_rows, 2))
         second_statistics, second = observe(
@@ -167,7 +179,7 @@ class _Stage(torch.autograd.Function):
 
 
 def _backward(
-    ctx: Any, inputs: StageInputs, whole: Tensor | None, of_output: Rows
+    ctx: Any, inputs: StageInputs, whole: Tensor | None, of_output: Stored
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of all inputs, by the passes of the module's docstring."""
     stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
@@ -175,71 +187,138 @@ def _backward(
     wanted = StageInputs(*ctx.needs_input_grad[4:])
     norm = _norm(stage, inputs, ctx.statistics[0], 0)
     second_norm = _norm(stage, inputs, ctx.statistics[1], 1)
-    first = _first_map(ctx, inputs)
-    if stage.head is None:
-        first = neighbours.with_edges(fill(first, band_rows), first)
     weight = inputs.second_weight.to(dtype)
-    two = neighbours.reach(first.num_rows, 2)
-    second = second_map(first, norm, weight).known(two)
-    if whole is None:
-        whole = fill(second, band_rows)
-    second = neighbours.with_edges(whole, second)
+    first, second, whole = _maps_again(ctx, inputs, norm, weight, whole)
+    two = second.above, second.below
 
     of_head: tuple[Tensor | None, ...] = (None, None)
+    of_activated: Rows = of_output
     if inputs.head_weight is not None:
         head = inputs.head_weight.to(dtype)
         activated = second.then(second_norm.activated)
         of_head = head_gradients(activated, of_output, head, band_rows)
-        of_output = through_convolution(of_output, head).known(two)
-    of_second_norm = relu_gradient(of_output, second, second_norm).known(two)
+        of_activated = through_convolution(of_output, head).known(two)
+    of_second_norm = relu_gradient(of_activated, second, second_norm).known(two)
     second_sums = norm_sums(of_second_norm, second, second_norm, band_rows)
     if not any(wanted.before_second_norm):
         return (*(None,) * 9, *second_sums, *of_head)
 
     total = neighbours.add_up(second_sums)
     of_second = through_norm(of_second_norm, second, second_norm, total).known(two)
-    of_second_weight, sums, beside = second_convolution_gradients(
-        of_second, first, norm, weight, into=whole, band_rows=band_rows
+    if whole is None and stage.head is None:
+        whole = fill(of_second, band_rows, into=of_output.whole)
+        of_second = neighbours.with_edges(whole, of_second)
+    del second, of_activated, of_second_norm
+    of_first, of_second_weight, sums = _first_map_gradient(
+        ctx, of_second, first, norm, weight, whole
     )
     of_second_inputs = (of_second_weight, *second_sums)
     if not any(wanted.before_first_norm):
         return (*(None,) * 6, *sums, *of_second_inputs, *of_head)
 
-    of_first_norm = stored(whole, None, None if neighbours.share is None else beside)
-    of_first = through_norm(of_first_norm, first, norm, neighbours.add_up(sums))
-    of_first = of_first.known(neighbours.reach(first.num_rows, 1))
-    of_first = neighbours.with_edges(fill(of_first, band_rows, into=whole), of_first)
-    del first, norm, second, of_second, of_first_norm  # z1, if it was stored
-    of_inputs = _first_convolution_gradients(ctx, of_first, inputs, wanted)
+    del first, norm, of_second  # z1, if it was stored
+    of_inputs = _first_convolution_gradients(
+        ctx, of_first, inputs, wanted, reads_features=whole is None
+    )
     return (*of_inputs, *sums, *of_second_inputs, *of_head)
 
 
+def _maps_again(
+    ctx: Any, inputs: StageInputs, norm: Normalization, weight: Tensor, whole: Tensor | None
+) -> tuple[Rows, Rows, Tensor | None]:
+    """Return z1 and z2, stored or on demand, and the memory of z2 if it is stored.
+
+    Args:
+        ctx: What the forward pass left.
+        inputs: The inputs.
+        norm: The norm from z1 to r1.
+        weight: The weight of the second convolution.
+        whole: z2, if it was kept.
+    """
+    stage, neighbours, band_rows = ctx.stage, ctx.neighbours, ctx.band_rows
+    first, is_last = _first_map(ctx, inputs), stage.head is not None
+    if not is_last:
+        first = neighbours.with_edges(fill(first, band_rows), first)
+    elif whole is None:
+        first = remembered(first)
+    second = second_map(first, norm, weight).known(neighbours.reach(first.num_rows, 2))
+    if whole is None and not is_last and (stage.keeps_map or not stage.owns_gradient):
+        whole = fill(second, band_rows)
+    if whole is None:
+        return first, remembered(second), None
+    return first, neighbours.with_edges(whole, second), whole
+
+
+def _first_map_gradient(
+    ctx: Any,
+    of_second: Rows,
+    first: Rows,
+    norm: Normalization,
+    weight: Tensor,
+    whole: Tensor | None,
+) -> tuple[Rows, Tensor, Tensor]:
+    """Return dz1, and the gradients of the second convolution's weight and of the first norm.
+
+    Args:
+        ctx: What the forward pass left.
+        of_second: dz2.
+        first: z1.
+        norm: The norm from z1 to r1.
+        weight: The weight of the second convolution.
+        whole: The memory that dz1 is written to; on demand if None.
+    """
+    neighbours, band_rows = ctx.neighbours, ctx.band_rows
+    one = neighbours.reach(first.num_rows, 1)
+    if whole is None:
+        of_norm, of_weight, sums = second_convolution_gradients_on_demand(
+            remembered(of_second), first, norm, weight, band_rows
+        )
+    else:
+        of_weight, sums, beside = second_convolution_gradients(
+            of_second, first, norm, weight, into=whole, band_rows=band_rows
+        )
+        of_norm = stored(whole, None, None if neighbours.share is None else beside)
+    of_first = through_norm(of_norm, first, norm, neighbours.add_up(sums)).known(one)
+    if whole is None:
+        return remembered(of_first), of_weight, sums
+    of_first = neighbours.with_edges(fill(of_first, band_rows, into=whole), of_first)
+    return of_first, of_weight, sums
+
+
 def _first_convolution_gradients(
-    ctx: Any, of_first: Rows, inputs: StageInputs, wanted: StageInputs
+    ctx: Any, of_first: Rows, inputs: StageInputs, wanted: StageInputs, *, reads_features: bool
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients of `StageInputs.before_first_norm`."""
+    """Return the gradients of `StageInputs.before_first_norm`.
+
+    Args:
+        ctx: What the forward pass left.
+        of_first: dz1.
+        inputs: The inputs.
+        wanted: Whether the gradient of each input is wanted.
+        reads_features: Whether dz1 is computed from the small map.
+    """
     stage, dtype, band_rows = ctx.stage, ctx.dtype, ctx.band_rows
     features, num_small = inputs.features, inputs.features.shape[1]
     weight = inputs.first_weight.to(dtype)
+    skip = _skip(ctx, inputs)
+    beside: list[Tensor] = []
+    of_skip: list[Tensor | None] = [None, None, None, None]
+    if skip is not None:  # first, as the small map may be written over
+        beside = [skip_weight_gradient(of_first, skip, weight[:, num_small:], band_rows)]
+        rows = through_convolution(of_first, weight[:, num_small:])
+        if stage.stem is None:
+            of_skip[0] = fill(rows, band_rows) if wanted.skip else None
+        elif any(wanted.stem):
+            of_skip = list(stage.stem.map(inputs.stem, dtype).gradients(rows, wanted.stem))
     of_small = None
     if wanted.features:
         of_small = features if stage.owns_features else torch.empty_like(features)
     of_weight = small_map_gradients(
-        of_first, features, weight[:, :num_small], band_rows, into=of_small
-    )
-    skip = _skip(ctx, inputs)
-    if skip is None:
-        return of_small, None, of_weight, None, None, None
-    beside = skip_weight_gradient(of_first, skip, weight[:, num_small:], band_rows)
-    of_skip = through_convolution(of_first, weight[:, num_small:])
-    of_weight = torch.cat([of_weight, beside], dim=1)
-    if stage.stem is None:
-        whole = fill(of_skip, band_rows) if wanted.skip else None
-        return of_small, whole, of_weight, None, None, None
-    of_image, *of_stem = None, None, None, None
-    if any(wanted.stem):
-        of_image, *of_stem = stage.stem.map(inputs.stem, dtype).gradients(of_skip, wanted.stem)
-    return of_small, of_image, of_weight, *of_stem
+        of_first, features, weight[:, :num_small], band_rows, into=of_small,
+        num_read_above=SMALL[0] if reads_features else 0,
+    )  # fmt: skip
+    of_weight = torch.cat([of_weight, *beside], dim=1)
+    return of_small, of_skip[0], of_weight, *of_skip[1:]
 
 
 def _strips(

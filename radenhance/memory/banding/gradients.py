@@ -38,7 +38,7 @@ def norm_sums(of_norm: Rows, before: Rows, norm: Normalization, band_rows: int) 
         norm: The norm from z to r.
         band_rows: Rows of a band.
     """
-    sums = _zeros(2, *norm.weight.shape, like=norm.weight)
+    sums = zeros(2, *norm.weight.shape, like=norm.weight)
     for first, last in bands(before.num_rows, band_rows):
         sums += norm.gradient_sums(of_norm(first, last), before(first, last))
     return sums
@@ -48,8 +48,8 @@ def through_norm(of_norm: Rows, before: Rows, norm: Normalization, sums: Tensor)
     """Return dz from dr, where `sums` are those of `norm_sums`."""
 
     def within(first: int, last: int) -> Tensor:
-        band = before(first, last)
-        return norm.input_gradient(of_norm(first, last), band, sums).to(band.dtype)
+        gradient, band = of_norm(first, last), before(first, last)
+        return norm.input_gradient(gradient, band, sums).to(band.dtype)
 
     return Rows(before.num_rows, within)
 
@@ -65,7 +65,7 @@ def head_gradients(
         weight: The weight of the head, 3x3.
         band_rows: Rows of a band.
     """
-    of_weight, of_bias = _zeros(*weight.shape, like=weight), _zeros(len(weight), like=weight)
+    of_weight, of_bias = zeros(*weight.shape, like=weight), zeros(len(weight), like=weight)
     for first, last in bands(activated.num_rows, band_rows):
         gradient = of_output(first, last)
         of_weight += weight_gradient(activated(first - 1, last + 1), gradient, weight)
@@ -103,8 +103,8 @@ def second_convolution_gradients(
         into: The tensor to write dr1 to: z2's own memory.
         band_rows: Rows of a band.
     """
-    of_weight = _zeros(*weight.shape, like=weight)
-    sums = _zeros(2, *norm.weight.shape, like=norm.weight)
+    of_weight = zeros(*weight.shape, like=weight)
+    sums = zeros(2, *norm.weight.shape, like=norm.weight)
     above, num_rows = into.new_zeros(*into.shape[:2], 1, into.shape[3]), first_map.num_rows
     beside = [into[:, :, :0]] * 2
     for side, row, is_known in (0, -1, of_second.above), (1, num_rows, of_second.below):
@@ -126,8 +126,39 @@ def second_convolution_gradients(
     return of_weight, sums, (beside[0], beside[1])
 
 
+def second_convolution_gradients_on_demand(
+    of_second: Rows, first_map: Rows, norm: Normalization, weight: Tensor, band_rows: int
+) -> tuple[Rows, Tensor, Tensor]:
+    """Return dr1, of which nothing is stored, and what `second_convolution_gradients` returns.
+
+    Args:
+        of_second: dz2.
+        first_map: z1.
+        norm: The norm from z1 to r1.
+        weight: The weight of the second convolution.
+        band_rows: Rows of a band.
+    """
+    of_weight = zeros(*weight.shape, like=weight)
+    sums = zeros(2, *norm.weight.shape, like=norm.weight)
+    one = min(1, of_second.above), min(1, of_second.below)
+    of_activated = through_convolution(of_second, weight).known(one)
+    of_norm = relu_gradient(of_activated, first_map, norm).known(one)
+    activated = first_map.then(norm.activated)
+    for first, last in bands(first_map.num_rows, band_rows):
+        gradient = of_norm(first, last)
+        of_weight += weight_gradient(activated(first - 1, last + 1), of_second(first, last), weight)
+        sums += norm.gradient_sums(gradient, first_map(first, last))
+    return of_norm, of_weight, sums
+
+
 def small_map_gradients(
-    of_first: Rows, features: Tensor, weight: Tensor, band_rows: int, *, into: Tensor | None
+    of_first: Rows,
+    features: Tensor,
+    weight: Tensor,
+    band_rows: int,
+    *,
+    into: Tensor | None,
+    num_read_above: int = 0,
 ) -> Tensor:
     """Write the gradient of the small map and return, in float64, that of the weights it meets.
 
@@ -137,15 +168,27 @@ def small_map_gradients(
         weight: The weight of the first convolution, its C channels of input alone.
         band_rows: Rows of a band of dz1, an even number.
         into: The tensor to write the gradient to, if it is wanted; `features` itself will do.
+        num_read_above: Rows of `features` above a band that dz1 of the band is computed from.
     """
     kernel = upsampling_kernel(weight)
     small = stored(features, weight.dtype)
-    of_kernel = _zeros(*kernel.shape, like=kernel)
-    for first, last in bands(features.shape[2], band_rows // 2):
+    of_kernel = zeros(*kernel.shape, like=kernel)
+    waiting: Tensor | None = None
+    num_rows = features.shape[2]
+    for first, last in bands(num_rows, band_rows // 2):
         gradient = of_first(2 * first - 1, 2 * last + 1)
         of_kernel += kernel_gradient(small(first, last), gradient, kernel)
-        if into is not None:
-            into[:, :, first:last] = small_input_gradient(gradient, kernel)
+        if into is None:
+            continue
+        band = small_input_gradient(gradient, kernel)
+        if num_read_above:
+            band = band if waiting is None else torch.cat([waiting, band], dim=2)
+            start = last - band.shape[2]
+            num_ready = max(0, band.shape[2] - (num_read_above if last < num_rows else 0))
+            waiting = band[:, :, num_ready:].clone()
+            into[:, :, start : start + num_ready] = band[:, :, :num_ready]
+        else:
+            into[:, :, first:last] = band
     return upsampling_kernel_transposed(of_kernel)
 
 
@@ -158,7 +201,7 @@ def skip_weight_gradient(of_first: Rows, skip: Rows, weight: Tensor, band_rows: 
         weight: The weight of the first convolution, its S channels of input alone.
         band_rows: Rows of a band.
     """
-    of_weight = _zeros(*weight.shape, like=weight)
+    of_weight = zeros(*weight.shape, like=weight)
     for first, last in bands(skip.num_rows, band_rows):
         of_weight += weight_gradient(skip(first - 1, last + 1), of_first(first, last), weight)
     return of_weight
@@ -179,5 +222,6 @@ def _where_positive(gradient: Tensor, activated: Tensor) -> Tensor:
     return result
 
 
-def _zeros(*shape: int, like: Tensor) -> Tensor:
+def zeros(*shape: int, like: Tensor) -> Tensor:
+    """Return zeros in float64, for sums over bands, where `like` is."""
     return torch.zeros(shape, dtype=torch.float64, device=like.device)

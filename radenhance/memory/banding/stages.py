@@ -10,14 +10,17 @@ and with the statistics of all bands, and give what they give at once but for th
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 from typing_extensions import override
 
 from radenhance.errors import ParameterError, UsageError
 from radenhance.memory.banding.decoder import BandedStage
+from radenhance.memory.banding.residual import BandedLayer, NormedConvolution, ResidualBlock
 from radenhance.memory.banding.stem import BandedStem
+from radenhance.memory.checkpointing import Checkpointing, recomputed
 from radenhance.memory.technique import Technique
 from radenhance.network.stages import Stage, Unit, Upsampling, is_plain, shape_of
 
@@ -25,6 +28,10 @@ BandRows = int | Literal["auto"]
 
 BAND_VALUES = 2**21
 """Values in a band of one map under "auto": 8 MiB in float32, which few maps have at a time."""
+
+
+LARGE_LAYERS = ("layer1", "layer2")
+"""Layers of a ResNet whose maps are so large that all of one layer would be the peak."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Banding(Technique):
     """
 
     rows: BandRows = 0
+    by_stages: bool = False
 
     parameter: ClassVar[str] = "MemoryTechniques.band_rows"
     reorders_sums: ClassVar[bool] = True
@@ -66,6 +74,10 @@ class Banding(Technique):
         stem = _stem(stages, self.rows)
         result = list(stages) if stem is None else _with_stem(stages, stem)
         last_skip = max((i for i, stage in enumerate(stages) if stage.takes_skip), default=None)
+        if self.by_stages:
+            result = [
+                self._in_layers(stages, index, stage, stem) for index, stage in enumerate(result)
+            ]
         for index, stage in enumerate(stages):
             if stage.upsampling is None:
                 continue
@@ -73,13 +85,93 @@ class Banding(Technique):
             banded = replace(
                 _banded(stage, head, self.rows),
                 stem=stem if index == last_skip else None,
+                keeps_map=not self.by_stages,
                 owns_features=index > 0 and stages[index - 1].upsampling is not None,
+                owns_gradient=head is None and _is_banded(stages[index + 1 :]),
             )
             unit = Unit(banded, stage.modules, recomputes=True)
             result[index] = replace(stage, units=(unit,))
             if head is not None:
                 result[index + 1] = _passed_on(stages[index + 1])
         return result
+
+    def _in_layers(
+        self, stages: Sequence[Stage], index: int, stage: Stage, stem: BandedStem | None
+    ) -> Stage:
+        """Return a layer of the encoder in bands, or the stage as it is."""
+        blocks = _blocks(stage)
+        if blocks is None:
+            return stage
+        before = stage.units[0].before
+        from_stem = stem is not None and index == 1
+        if before is not None and not from_stem:
+            before = recomputed(before, ())
+        (otherwise,) = Checkpointing("stage").running([stage])
+        layer = BandedLayer(
+            blocks,
+            partial(_rows_of_band, self.rows),
+            otherwise,
+            before=None if from_stem else before,
+            stem=stem if from_stem else None,
+            keeps_maps=stage.name not in LARGE_LAYERS,
+            # it is the sum of what stages in bands make, and nobody else has it
+            owns_gradient=_is_banded(stages[index + 1 :]) and _skips_end_in(stages),
+        )
+        return replace(stage, units=(Unit(layer, stage.modules, recomputes=True),))
+
+
+def _blocks(stage: Stage) -> tuple[ResidualBlock, ...] | None:
+    """Return the residual blocks of a stage, if it is made of those that can run in bands."""
+    if not stage.name.startswith("layer"):
+        return None
+    blocks = []
+    for index, unit in enumerate(stage.units):
+        block: Any = unit.block
+        if type(block) is not BasicBlock:
+            return None
+        shortcut = None
+        if block.downsample is not None:
+            parts = list(block.downsample.children())
+            if index or [type(part) for part in parts] != [nn.Conv2d, nn.BatchNorm2d]:
+                return None
+            shortcut = NormedConvolution(*parts)
+        layers = [
+            NormedConvolution(block.conv1, block.bn1),
+            NormedConvolution(block.conv2, block.bn2),
+            *([] if shortcut is None else [shortcut]),
+        ]
+        if not _are_known(layers):
+            return None
+        blocks.append(ResidualBlock(layers[0], layers[1], shortcut))
+    return tuple(blocks)
+
+
+def _is_banded(stages: Sequence[Stage]) -> bool:
+    """Return whether the first stage, if there is one, will run in bands."""
+    return any(one.upsampling is not None or _blocks(one) is not None for one in stages[:1])
+
+
+def _are_known(layers: Sequence[NormedConvolution]) -> bool:
+    """Return whether the layers of a block are those that `ResidualBlock` knows."""
+    first, second, *shortcut = (layer.convolution for layer in layers)
+    stride = first.stride
+    expected = [((3, 3), stride, (1, 1)), ((3, 3), (1, 1), (1, 1)), ((1, 1), stride, (0, 0))]
+    return (
+        stride in ((1, 1), (2, 2))
+        and (bool(shortcut) or (stride == (1, 1) and first.in_channels == second.out_channels))
+        and all(type(one.convolution) is nn.Conv2d for one in layers)
+        and all(type(one.norm) is nn.BatchNorm2d and one.norm.affine for one in layers)
+        and all(one.convolution.bias is None for one in layers)
+        and all(
+            shape_of(one) == (*shape, (1, 1), 1, "zeros")
+            for one, shape in zip((first, second, *shortcut), expected, strict=False)
+        )
+    )
+
+
+def _skips_end_in(stages: Sequence[Stage]) -> bool:
+    """Return whether the stages take all skips that they give."""
+    return sum(stage.takes_skip for stage in stages) == sum(stage.gives_skip for stage in stages)
 
 
 def _with_stem(stages: Sequence[Stage], stem: BandedStem) -> list[Stage]:
@@ -116,8 +208,7 @@ def _banded(stage: Stage, head: nn.Conv2d | None, rows: BandRows) -> BandedStage
 
 def _stem(stages: Sequence[Stage], rows: BandRows) -> BandedStem | None:
     """Return the stem of a ResNet if its skip ends in these stages and it does just that."""
-    takes = sum(stage.takes_skip for stage in stages)
-    if stages[0].name != "stem" or takes != sum(stage.gives_skip for stage in stages):
+    if stages[0].name != "stem" or not _skips_end_in(stages):
         return None
     convolution, norm = stages[0].modules
     pool = stages[1].units[0].before

@@ -73,6 +73,26 @@ class BandedStem:
         """Return the image and the stem's parameters."""
         return StemInputs(image, self.convolution.weight, self.norm.weight, self.norm.bias)
 
+    def pool(self, inputs: StemInputs, dtype: torch.dtype) -> Tensor:
+        """Return what `pooled` does, without a graph."""
+        maps = self.map(inputs, dtype)
+        return fill(_pool(maps.activated), max(1, maps.band_rows // 2))
+
+    def pooled_gradients(
+        self, inputs: StemInputs, dtype: torch.dtype, of_pooled: Tensor, wanted: StemInputs
+    ) -> tuple[Tensor | None, ...]:
+        """Return the gradients of all inputs, those of parameters in float64.
+
+        Args:
+            inputs: The inputs.
+            dtype: The dtype of the computation.
+            of_pooled: The gradient of what `pool` returned.
+            wanted: Whether the gradient of each input is wanted.
+        """
+        maps = self.map(inputs, dtype)
+        rows = stored(of_pooled, dtype, self.neighbours.strips(of_pooled, (0, 1)))
+        return maps.gradients(_pool_gradient(rows, maps.activated), wanted)
+
     def map(self, inputs: StemInputs, dtype: torch.dtype) -> "StemMap":
         """Return z0 and f0, in `dtype`; the first time the norm sees all of z0."""
         weight = inputs.weight.to(dtype)
@@ -164,10 +184,9 @@ class _Pooled(torch.autograd.Function):
     @override
     def forward(ctx: Any, stem: BandedStem, dtype: torch.dtype, *tensors: Any) -> Tensor:
         inputs = StemInputs(*tensors)
-        maps = stem.map(inputs, dtype)
         ctx.stem, ctx.dtype = stem, dtype
         ctx.save_for_backward(*inputs)
-        return fill(_pool(maps.activated), max(1, maps.band_rows // 2))
+        return stem.pool(inputs, dtype)
 
     @staticmethod
     @override
@@ -175,11 +194,8 @@ class _Pooled(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs = StemInputs(*ctx.saved_tensors)
         with torch.autocast(gradients[0].device.type, enabled=False):
-            maps = ctx.stem.map(inputs, ctx.dtype)
-            strips = ctx.stem.neighbours.strips(gradients[0], (0, 1))
-            of_pooled = stored(gradients[0], ctx.dtype, strips)
-            of_activated = _pool_gradient(of_pooled, maps.activated)
-            result = maps.gradients(of_activated, StemInputs(*ctx.needs_input_grad[2:]))
+            wanted = StemInputs(*ctx.needs_input_grad[2:])
+            result = ctx.stem.pooled_gradients(inputs, ctx.dtype, gradients[0], wanted)
         typed = (
             None if gradient is None else gradient.to(tensor.dtype)
             for gradient, tensor in zip(result, inputs, strict=True)

@@ -21,10 +21,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
-from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import PipelineScheduleSingle
 from typing_extensions import override
 
+from radenhance.compat.pipelining import StageOfAnyOutput
 from radenhance.compat.torch import FakeTensor, FakeTensorMode
 from radenhance.memory.checkpointing import unchanged_buffers
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
@@ -198,7 +199,7 @@ class _StageModule(nn.Module):
         return self.run(*inputs)
 
 
-class _Stage(PipelineStage):
+class _Stage(StageOfAnyOutput):
     """A stage that reports the phase it enters."""
 
     def __init__(self, enter: PhaseEnded, *arguments: Any, **options: Any) -> None:

@@ -54,3 +54,14 @@ def test_rows_that_were_read_last_are_not_computed_again():
     for band in ((0, 4), (0, 4), (4, 8), (0, 4)):
         rows(*band)
     assert calls == [(0, 4), (4, 8), (0, 4)]
+
+
+def test_rows_among_those_that_were_computed_last_are_not_computed_again():
+    calls = []
+    whole = torch.rand(1, 2, 8, 3)
+    rows = remembered(Rows(8, lambda a, b: calls.append((a, b)) or whole[:, :, a:b]))
+    for first, last in ((1, 6), (2, 6), (1, 3), (0, 3)):
+        band = rows(first, last)
+        assert torch.equal(band, whole[:, :, first:last])
+    assert rows(1, 3).is_contiguous()
+    assert calls == [(1, 6), (0, 3)]

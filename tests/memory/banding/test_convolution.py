@@ -11,6 +11,7 @@ from radenhance.memory.banding.convolution import (
     input_gradient,
     kernel_gradient,
     small_input_gradient,
+    strided_input_gradient,
     upsample_and_convolve,
     upsampling_kernel,
     upsampling_kernel_transposed,
@@ -66,6 +67,30 @@ def test_a_convolution_by_bands_is_that_of_the_image(features, weight, band_rows
         for a, b in bands(num_rows, band_rows)
     ]
     assert_equal(sum(shares), of_weight)
+
+
+@pytest.mark.parametrize("band_rows", [1, 2, 100])
+def test_a_convolution_of_stride_two_by_bands_is_that_of_the_image(features, weight, band_rows):
+    given, kernel = features.clone().requires_grad_(), weight.clone().requires_grad_()
+    output = F.conv2d(given, kernel, stride=2, padding=1)
+    upstream = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+    output.backward(upstream)
+    rows, gradient, num_rows = stored(features), stored(upstream), output.shape[2]
+
+    def forward(a, b):
+        return convolve(rows(2 * a - 1, 2 * b), weight, stride=2)
+
+    def backward(a, b):
+        return strided_input_gradient(gradient(a, b + 1), weight, features.shape[3])
+
+    assert_equal(by_bands(forward, num_rows, band_rows), output)
+    of_features = by_bands(backward, num_rows, band_rows)[:, :, : features.shape[2]]
+    assert_equal(of_features, given.grad)
+    shares = [
+        weight_gradient(rows(2 * a - 1, 2 * b), gradient(a, b), weight, 2)
+        for a, b in bands(num_rows, band_rows)
+    ]
+    assert_equal(sum(shares), kernel.grad)
 
 
 @pytest.mark.parametrize("band_rows", [1, 2, 100])

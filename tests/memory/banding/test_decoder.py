@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from radenhance.memory.banding.decoder import BandedStage
+from radenhance.memory.footprint import Footprint
 
 
 def layers(num_inputs):
@@ -48,10 +50,18 @@ def assert_same(result, expected):
         torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-9)
 
 
+KINDS = {
+    "kept": {},
+    "not kept": {"keeps_map": False},
+    "written over": {"keeps_map": False, "owns_features": True, "owns_gradient": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("head", [True, False], ids=["head", "no head"])
 @pytest.mark.parametrize("num_skip", [2, 0, None])
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 2)])
-def test_output_gradients_and_buffers_are_those_of_the_layers(size, num_skip, head):
+def test_output_gradients_and_buffers_are_those_of_the_layers(size, num_skip, head, kind):
     modules = layers(3 + (num_skip or 0))
     expected_modules = copy.deepcopy(modules)
     features = torch.randn(2, 3, *size, dtype=torch.float64).requires_grad_()
@@ -61,8 +71,8 @@ def test_output_gradients_and_buffers_are_those_of_the_layers(size, num_skip, he
     given = [features, *([skip.requires_grad_()] if num_skip else [])]
     ours = [tensor.detach().clone().requires_grad_() for tensor in given]
     expected = plain_stage(expected_modules, features, skip, head=head)
-    stage = stage_of(modules, head=head)
-    result = stage(ours[0], ours[1] if num_skip else skip)
+    stage = stage_of(modules, head=head, **KINDS[kind])
+    result = stage(ours[0] * 1, ours[1] if num_skip else skip)
     assert_same(results(result, modules, *ours), results(expected, expected_modules, *given))
 
 
@@ -90,3 +100,22 @@ def test_without_gradient_nothing_is_kept_for_a_backward_pass():
         result = stage_of(modules, head=True)(torch.randn(2, 3, 4, 4, dtype=torch.float64))
     assert result.grad_fn is None
     assert result.shape == (2, 1, 8, 8)
+
+
+def peak_bytes(*, head, **options):
+    """Bytes of a step over those of z1, of whose bands there are 64."""
+    with FakeTensorMode(), Footprint() as footprint:
+        features = torch.randn(1, 3, 128, 128, dtype=torch.float64).requires_grad_()
+        stage = stage_of(layers(3), head=head, **options)
+        (2 * stage(features * 1)).sum().backward()
+    return footprint.peak_bytes / (4 * 256 * 256 * 8)
+
+
+def test_a_last_stage_that_keeps_no_map_never_stores_one():
+    kept = peak_bytes(head=True, owns_features=True)
+    assert peak_bytes(head=True, keeps_map=False, owns_features=True) < kept - 0.7
+
+
+def test_a_stage_that_owns_the_gradient_of_its_output_stores_no_z2():
+    options = {"head": False, "keeps_map": False}
+    assert peak_bytes(**options, owns_gradient=True) < peak_bytes(**options) - 0.7

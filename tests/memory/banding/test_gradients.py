@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from radenhance.memory.banding.bands import fill, stored
+from radenhance.memory.banding.bands import Rows, fill, stored
 from radenhance.memory.banding.batch_norm import Normalization, Statistics
 from radenhance.memory.banding.gradients import (
     head_gradients,
     norm_sums,
     relu_gradient,
     second_convolution_gradients,
+    second_convolution_gradients_on_demand,
     skip_weight_gradient,
     small_map_gradients,
     through_convolution,
@@ -100,6 +101,23 @@ def test_the_second_convolution_and_the_first_norm_get_the_gradients_of_autograd
 
 
 @pytest.mark.parametrize("band_rows", BANDS)
+def test_what_is_stored_by_no_one_is_what_would_be(band_rows):
+    _, first, normalization = layer()
+    weight = random(3, 3, 3, 3).detach()
+    upstream = torch.randn(2, 3, 9, 5, dtype=torch.float64)
+    into, rows = torch.empty_like(upstream), stored(first.detach())
+    of_weight, sums, _ = second_convolution_gradients(
+        stored(upstream), rows, normalization, weight, into=into, band_rows=band_rows
+    )
+    of_norm, *result = second_convolution_gradients_on_demand(
+        stored(upstream), rows, normalization, weight, band_rows
+    )
+    assert_equal(fill(of_norm, 4), into)
+    assert_equal(result[0], of_weight)
+    assert_equal(result[1], sums)
+
+
+@pytest.mark.parametrize("band_rows", BANDS)
 def test_it_may_write_over_the_gradient_that_it_reads(band_rows):
     _, first, normalization = layer()
     weight = random(3, 3, 3, 3)
@@ -133,3 +151,28 @@ def test_small_map_and_skip_get_the_gradients_of_autograd(band_rows, in_place):
     beside = skip_weight_gradient(stored(upstream), stored(skip.detach()), kernel[:, 3:], band_rows)
     assert_equal(beside, weight.grad[:, 3:])
     assert_equal(fill(through_convolution(stored(upstream), kernel[:, 3:]), band_rows), skip.grad)
+
+
+@pytest.mark.parametrize("band_rows", BANDS)
+def test_a_gradient_that_is_computed_from_the_small_map_may_be_written_over_it(band_rows):
+    features, weight = random(2, 3, 12, 4).detach(), random(4, 3, 3, 3).detach()
+    small = features.clone()
+
+    def of_first(source):
+        """Rows 2f to 2l, from three rows of the small map more than [f, l)."""
+
+        def within(first, last):
+            seen = stored(source)((first + 1) // 2 - 3, last // 2 + 3)
+            rows = seen.repeat_interleave(2, 2).cumsum(2)[:, :1].expand(-1, 4, -1, -1)
+            start = first - 2 * ((first + 1) // 2 - 3)
+            return rows.repeat_interleave(2, 3)[:, :, start : start + last - first]
+
+        return Rows(24, within)
+
+    apart = torch.empty_like(features)
+    expected = small_map_gradients(of_first(features), features, weight, band_rows, into=apart)
+    result = small_map_gradients(
+        of_first(small), small, weight, band_rows, into=small, num_read_above=4
+    )
+    assert torch.equal(small, apart)
+    assert torch.equal(result, expected)

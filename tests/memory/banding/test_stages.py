@@ -14,19 +14,25 @@ from radenhance.memory.footprint import Footprint
 from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import stages_of
 from radenhance.network.unet import build_unet
+from radenhance.repetition import shortened
 
 PLAIN = MemoryTechniques(fused_upsampling=False)
 ROWS, COLUMNS = 96, 64
 
 
-@pytest.fixture(scope="module")
-def network():
+def away_from_the_start(encoder):
+    """A network whose gammas are not one and whose betas are not zero."""
     torch.manual_seed(0)
-    unet = build_unet("resnet18").double()
-    with torch.no_grad():  # away from the start, where gammas are one and betas zero
+    unet = build_unet(encoder).double()
+    with torch.no_grad():
         for parameter in unet.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return unet
+
+
+@pytest.fixture(scope="module")
+def network():
+    return away_from_the_start("resnet18")
 
 
 def images(batch=2, dtype=torch.float64, rows=ROWS):
@@ -69,8 +75,9 @@ def test_loss_gradients_and_buffers_are_those_of_plain_training(network, band_ro
     assert_same(train(network, techniques), train(network, PLAIN), rtol=1e-11)
 
 
-def test_three_steps_are_three_steps_of_plain_training(network):
-    techniques = MemoryTechniques(band_rows=10, checkpointing="unit")
+@pytest.mark.parametrize("checkpointing", ["unit", "stage"])
+def test_three_steps_are_three_steps_of_plain_training(network, checkpointing):
+    techniques = MemoryTechniques(band_rows=10, checkpointing=checkpointing)
     result = train(network, techniques, steps=3)
     assert_same(result, train(network, PLAIN, steps=3), rtol=1e-11)
     counters = [value for name, value in result[2].items() if name.endswith("batches_tracked")]
@@ -83,7 +90,7 @@ def test_micro_batches_are_micro_batches_of_plain_training(network):
     assert_same(result, train(network, PLAIN, micro_batches=2), rtol=1e-11)
 
 
-@pytest.mark.parametrize("checkpointing", ["none", "unit"])
+@pytest.mark.parametrize("checkpointing", ["none", "unit", "stage"])
 def test_bands_with_offload_are_plain_training(network, checkpointing):
     techniques = MemoryTechniques(band_rows=6, checkpointing=checkpointing, offload_mib=64)
     assert_same(train(network, techniques, steps=2), train(network, PLAIN, steps=2), rtol=1e-11)
@@ -106,9 +113,10 @@ def test_halves_of_a_network_in_bands_are_the_network(network):
     assert torch.allclose(result, expected, rtol=1e-11, atol=1e-13)
 
 
-def test_the_image_gets_the_gradient_of_plain_training(network):
+@pytest.mark.parametrize("checkpointing", ["unit", "stage"])
+def test_the_image_gets_the_gradient_of_plain_training(network, checkpointing):
     gradients = []
-    for techniques in (PLAIN, MemoryTechniques(band_rows=6, checkpointing="unit")):
+    for techniques in (PLAIN, MemoryTechniques(band_rows=6, checkpointing=checkpointing)):
         image = images()[0].requires_grad_()
         techniques.run(copy.deepcopy(network), image).square().sum().backward()
         gradients.append(image.grad)
@@ -116,10 +124,11 @@ def test_the_image_gets_the_gradient_of_plain_training(network):
     assert (result - plain).norm() <= 1e-11 * plain.norm()
 
 
-def test_float32_is_no_farther_from_float64_than_plain_float32(network):
+@pytest.mark.parametrize("checkpointing", ["none", "stage"])
+def test_float32_is_no_farther_from_float64_than_plain_float32(network, checkpointing):
     _, exact, _ = train(network, PLAIN)
     errors = []
-    for techniques in (PLAIN, MemoryTechniques(band_rows=10)):
+    for techniques in (PLAIN, MemoryTechniques(band_rows=10, checkpointing=checkpointing)):
         _, gradients, _ = train(network, techniques, dtype=torch.float32)
         differences = {name: (gradients[name] - value).norm() for name, value in exact.items()}
         errors.append(max(differences[name] / value.norm() for name, value in exact.items()))
@@ -127,14 +136,15 @@ def test_float32_is_no_farther_from_float64_than_plain_float32(network):
     assert ours <= 1.5 * plain
 
 
-def test_bfloat16_is_as_near_to_float64_as_plain_bfloat16(network):
+@pytest.mark.parametrize("checkpointing", ["none", "stage"])
+def test_bfloat16_is_as_near_to_float64_as_plain_bfloat16(network, checkpointing):
     _, exact, _ = train(network, PLAIN)
     whole = torch.cat([value.flatten() for value in exact.values()])
     plain, ours = (
         (torch.cat([train_bf16[name].flatten() for name in exact]) - whole).norm()
         for train_bf16 in (
             train(network, techniques, dtype=torch.float32, autocast=torch.bfloat16)[1]
-            for techniques in (PLAIN, MemoryTechniques(band_rows=10))
+            for techniques in (PLAIN, MemoryTechniques(band_rows=10, checkpointing=checkpointing))
         )
     )
     assert ours <= 1.2 * plain
@@ -190,12 +200,13 @@ def test_running_statistics_follow_the_momentum_of_the_norm(network, momentum):
         "bn",
     ],
 )
-def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(network, frozen):
+@pytest.mark.parametrize("checkpointing", ["unit", "stage"])
+def test_what_is_frozen_gets_no_gradient_and_the_rest_its_own(network, frozen, checkpointing):
     part = copy.deepcopy(network)
     for name, parameter in part.named_parameters():
         is_norm = parameter.dim() == 1 and not name.startswith("segmentation_head")
         parameter.requires_grad_(not (is_norm if frozen == "bn" else name.startswith(frozen)))
-    result = train(part, MemoryTechniques(band_rows=6, checkpointing="unit"))
+    result = train(part, MemoryTechniques(band_rows=6, checkpointing=checkpointing))
     assert_same(result, train(part, PLAIN), rtol=1e-11)
 
 
@@ -232,6 +243,47 @@ def test_a_decoder_of_other_layers_is_refused(network):
         MemoryTechniques(band_rows=6).run(unet, images()[0])
 
 
+@pytest.mark.parametrize("encoder", ["resnet34", "resnet50", "resnext50_32x4d"])
+def test_by_stages_blocks_of_any_kind_are_those_of_plain_training(encoder):
+    unet = away_from_the_start(encoder)
+    techniques = MemoryTechniques(band_rows=6, checkpointing="stage")
+    assert_same(train(unet, techniques), train(unet, PLAIN), rtol=1e-11)
+
+
+@pytest.mark.parametrize("place", ["bn1", "conv1", "downsample"])
+def test_by_stages_a_block_of_other_layers_stays_as_it_is(network, place):
+    unet = copy.deepcopy(network)
+    block = unet.encoder.layer2[0]
+    other = {
+        "bn1": nn.InstanceNorm2d(128, affine=True),
+        "conv1": nn.Conv2d(64, 128, 3, 2, 1, groups=2, bias=False),
+        "downsample": nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(64, 128, 1, bias=False)),
+    }
+    setattr(block, place, other[place].double())
+    techniques = MemoryTechniques(band_rows=6, checkpointing="stage")
+    assert_same(train(unet, techniques), train(unet, PLAIN), rtol=1e-11)
+
+
+def test_by_stages_the_layers_of_the_encoder_run_in_bands_too(network):
+    calls = []
+    unet = copy.deepcopy(network)
+    for module in unet.modules():
+        module.register_forward_hook(lambda *_: calls.append(1))
+    MemoryTechniques(band_rows=6, checkpointing="stage").run(unet, images()[0])
+    assert not calls
+
+
+def test_training_by_stages_with_running_statistics_is_plain_training_with_them(network):
+    frozen = copy.deepcopy(network)
+    for module in frozen.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the statistics of the images, or the output has no bounds
+    frozen(images()[0])
+    frozen.eval()
+    techniques = MemoryTechniques(band_rows=6, checkpointing="stage")
+    assert_same(train(frozen, techniques), train(frozen, PLAIN), rtol=1e-11)
+
+
 def test_negative_rows_and_quantized_networks_are_refused():
     with pytest.raises(UsageError, match="band_rows is -1, expected a number of rows"):
         MemoryTechniques(band_rows=-1)
@@ -240,7 +292,7 @@ def test_negative_rows_and_quantized_networks_are_refused():
 
 
 def peak_bytes(techniques, size, *, train=True):
-    with FakeTensorMode(), Footprint() as footprint:
+    with FakeTensorMode(), Footprint() as footprint, shortened():
         unet = build_unet("resnet34").train(train)
         image = torch.rand(1, 1, size, size)
         with torch.set_grad_enabled(train):
@@ -253,6 +305,12 @@ def peak_bytes(techniques, size, *, train=True):
 def test_a_step_takes_a_fifth_of_the_memory_of_plain_training():
     techniques = MemoryTechniques(band_rows="auto", checkpointing="unit")
     assert peak_bytes(techniques, 2048) < 0.2 * peak_bytes(PLAIN, 2048)
+
+
+def test_by_stages_a_step_takes_2_4_gib_at_4096_px():
+    techniques = MemoryTechniques(band_rows="auto", checkpointing="stage")
+    # weights, gradients, image and activations; not the optimizer's 0.2 GiB, nor target and field
+    assert peak_bytes(techniques, 4096) < 2.4 * 2**30
 
 
 def test_evaluation_takes_less_than_half_the_memory_of_plain_evaluation():

@@ -67,10 +67,11 @@ def test_two_go_on_from_a_checkpoint_of_one_device(tmp_path, flags, whole):
     assert_same_run(tmp_path / "one", whole)  # it goes on in the folder of its run
 
 
-def test_bands_on_two_devices_train_as_the_plain_network_on_one(tmp_path, flags):
+@pytest.mark.parametrize("mode", ["unit", "stage"])
+def test_bands_on_two_devices_train_as_the_plain_network_on_one(tmp_path, flags, mode):
     exact = ["--trainer.precision=64-true", "--model.encoder=resnet18", "--trainer.max_epochs=1"]
     run(command, *flags, *TRAINING, *exact, *ALONE, folder=tmp_path / "one")
-    bands = ["--model.memory.band_rows=6", "--model.memory.checkpointing=unit"]
+    bands = ["--model.memory.band_rows=6", f"--model.memory.checkpointing={mode}"]
     run_nodes(command, *flags, *TRAINING, *exact, *BOTH, *bands, folder=tmp_path / "two")
     ours, theirs = (content(tmp_path / name)["state_dict"] for name in ("two", "one"))
     for name, tensor in theirs.items():

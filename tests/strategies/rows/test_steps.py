@@ -21,6 +21,7 @@ GATED = "tu-regnety_002"
 CASES = {
     2: [
         ("resnet18", (102, 64), {"band_rows": 6}),
+        ("resnet18", (102, 64), {"band_rows": 6, "checkpointing": "stage"}),
         ("resnet18", (150, 70), {"checkpointing": "unit", "fused_upsampling": False}),
         (GATED, (140, 70), {"checkpointing": "stage"}),
     ],
