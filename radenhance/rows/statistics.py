@@ -103,7 +103,7 @@ class _BatchNorm(torch.autograd.Function):
         of_parameters = batch_norm_parameter_gradients(
             gradient, rows, weight, mean, variance, ctx.eps
         )
-        sums = ctx.link.add_up(of_parameters.double())
+        sums = ctx.link.add_up(of_parameters.to(torch.float64, copy=True))  # in place
         slope = weight * torch.rsqrt(variance + ctx.eps)
         gamma, beta = (-slope * sums / ctx.num).to(slope.dtype)
         of_rows = F.batch_norm(rows, mean, variance, gamma, beta, eps=ctx.eps)
