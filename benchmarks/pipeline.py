@@ -131,16 +131,21 @@ def print_times(encoder: str, size: int, steps: int) -> None:
 
 def linked_step(encoder: str, size: int, steps: int, sending: str) -> float:
     """Train as one of two hosts; return the lowest seconds of a step."""
-    rank = int(os.environ["NODE_RANK"])
-    with Path("/run/netns", HOSTS[rank]).open() as namespace:
-        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
-            raise OSError(ctypes.get_errno(), "setns")
-    os.environ |= {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29500", SECRET: "of this benchmark"}
+    enter_host()
     clock = Clock()
     strategy = EncoderDecoderStrategy(**SENDING[sending])
     options = {"strategy": strategy, "num_nodes": 2}
     harness.train_on_noise(clock, encoder=encoder, size=size, num_images=steps, **options)
     return lowest_rise(tuple(seconds for seconds, _ in clock.noted))
+
+
+def enter_host() -> None:
+    """Let this process be on the host of its rank."""
+    rank = int(os.environ["NODE_RANK"])
+    with Path("/run/netns", HOSTS[rank]).open() as namespace:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+            raise OSError(ctypes.get_errno(), "setns")
+    os.environ |= {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29500", SECRET: "of this benchmark"}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
     python benchmarks/rows.py
     python benchmarks/rows.py --size 1024 --steps 3
     python benchmarks/rows.py --size 0 --sizes 2048,4096,8192 --numbers 2,4,8 --bands
+    sudo python benchmarks/rows.py --size 0 --sizes '' --gbit 1
 
 Time and bytes: real fits on images of noise on this machine's processor, a thread for each process,
 batches of one; the fastest step of each counts. Bytes are those of the loopback interface, beside
@@ -10,7 +11,8 @@ those that the plan counts: of two processes, each sends what it says. Where oth
 machine, its waiting is in the seconds; the processor's own time, of one process and of the busiest
 of several, is not disturbed by it, and leaves out what waiting for each other takes. Memory:
 tensors of a training step with Adam, planned. `--size 0` leaves out the times, `--sizes ''` the
-memory. The first command takes some minutes on two cores.
+memory. `--gbit` times two processes in two network namespaces with a cable of so many bits a
+second between them, which takes root. The first command takes some minutes on two cores.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import harness
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
+from pipeline import enter_host, limit, two_hosts
 
 from radenhance.planning.planned_run import PlannedRun
 from radenhance.planning.step_plan import StepPlan
@@ -50,6 +53,26 @@ def best_step(encoder: str, size: int, steps: int, num: int) -> list[float]:
     harness.train_on_noise(clock, encoder=encoder, size=size, num_images=steps + 2, **settings)
     pairs = list(zip(clock.noted, clock.noted[1:], strict=False))
     return [min(after[i] - before[i] for before, after in pairs) for i in range(3)]
+
+
+def linked_step(encoder: str, size: int, steps: int) -> float:
+    """Train as one of two hosts; return the lowest seconds of a step."""
+    enter_host()
+    return best_step(encoder, size, steps, 2)[0]
+
+
+def print_links(encoder: str, size: int, steps: int, speeds: list[int]) -> None:
+    columns = ("Gbit/s", "unlimited, s", "limited, s", "bytes at that speed, s")
+    task = (linked_step, encoder, size, steps)
+    with two_hosts(), harness.table("px", *columns) as row:
+        free = max(harness.in_processes(*task, num=2))
+        wire = plan(encoder, size, 2).wire
+        assert wire is not None
+        for gbit in speeds:
+            limit(gbit)
+            taken = max(harness.in_processes(*task, num=2))
+            sent = wire.sent_bytes * 8 / (gbit * 1e9)
+            row(size, gbit, *(f"{value:.2f}" for value in (free, taken, sent)))
 
 
 def plan(encoder: str, size: int, num: int, *, in_bands: bool = False) -> StepPlan:
@@ -112,6 +135,9 @@ def parser() -> argparse.ArgumentParser:
                        help="sides of planned images; '' for none")  # fmt: skip
     flags.add_argument("--numbers", type=harness.listed_numbers, default="2",
                        help="planned numbers of processes")  # fmt: skip
+    flags.add_argument("--gbit", type=harness.listed_numbers, default="",
+                       help="bandwidths of a cable between two hosts; '' for none")  # fmt: skip
+    flags.add_argument("--link-size", type=int, default=512, help="side of images over it")
     flags.add_argument("--bands", action="store_true",
                        help="plan with bands, and checkpointing by units")  # fmt: skip
     return flags
@@ -121,6 +147,8 @@ def main(options: argparse.Namespace) -> None:
     harness.print_heading()
     if options.size:
         print_times(options.encoder, options.size, options.steps, options.num)
+    if options.gbit:
+        print_links(options.encoder, options.link_size, options.steps, options.gbit)
     if options.sizes:
         print_peaks(options.encoder, options.sizes, options.numbers, options.bands)
 

@@ -3,11 +3,14 @@
 Nothing heavy is imported until a command needs it, so that `--help` and `--version` answer at once.
 """
 
+import atexit
+import gc
 import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from types import ModuleType
 
 from radenhance import __version__
 from radenhance.command_line.faults import fault_of
@@ -143,8 +146,27 @@ def _run(arguments: Sequence[str]) -> None:
     if command in EXAMPLES and {"-h", "--help"} & {*rest}:
         sys.stdout.write(help_of(command))
         return
-    module = import_module(COMMANDS[command])
+    module = _imported(COMMANDS[command])
     module.main(find_recipes([command, *rest]))
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a command's module with the collector of cycles at rest.
+
+    What is imported stays: to look for garbage among its half a million objects, again and again
+    while they are made, takes a fifth of the time of an import, and 0.2 s each time later on.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    if not gc.isenabled():  # whoever switched it off has their reasons
+        return import_module(name)
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # libraries say at the exit what was not let go
+        gc.enable()
 
 
 def _say_stopped(stop: KeyboardInterrupt) -> int:

@@ -1,6 +1,7 @@
 """The command line: what it finds, and what it says to a user's mistake."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from radenhance import __version__
-from radenhance.cli import main
+from radenhance.cli import COMMANDS, main
 from radenhance.dataset.manifest import Pair, write_manifest
 from radenhance.dataset.pairs import PairDataset
 from radenhance.enhancer import ContrastEnhancer
@@ -43,6 +44,22 @@ def test_help_and_version_answer_at_once_without_torch(flag):
     assert (
         __version__ in result.stdout or "radenhance fit --config quickstart.yaml" in result.stdout
     )
+
+
+def test_the_collector_of_cycles_rests_while_a_command_is_imported(monkeypatch, tmp_path):
+    (tmp_path / "a_command.py").write_text(
+        "import gc\nrests = not gc.isenabled()\nrun = []\nmain = run.append\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(COMMANDS, "probe", "a_command")
+    frozen = gc.get_freeze_count()
+    for _ in range(2):
+        assert main(["probe", "flag"]) == 0
+        assert gc.isenabled()
+    command = sys.modules.pop("a_command")
+    assert command.rests
+    assert command.run == [["probe", "flag"]] * 2
+    assert gc.get_freeze_count() > frozen
 
 
 def test_unknown_command_is_answered_with_those_there_are(capsys):

@@ -51,6 +51,7 @@ SHORT = {
     "band_rows": "bands",
     "tf32": "tf32",
     "compile": "comp",
+    "channels_last": "nhwc",
     "fused_upsampling": "unfused",  # it is on unless it is named
 }
 """Technique -> its name in the table, which cuts texts after 15 characters; its value has a column

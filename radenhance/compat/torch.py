@@ -32,6 +32,7 @@ __all__ = [
     "FakeTensorMode",
     "QuickFakeTensorMode",
     "TorchDispatchMode",
+    "batch_norm_parameter_gradients",
     "hush_unmade_loaders",
     "is_traceable_wrapper_subclass",
     "norms_of",
@@ -146,6 +147,27 @@ def saved_tensors_hooks_around() -> tuple[Pack, Unpack]:
 
 def _unchanged(value: Any) -> Any:
     return value
+
+
+def batch_norm_parameter_gradients(
+    gradient: Tensor, features: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, eps: float
+) -> Tensor:
+    """Return the gradients of weight and bias of a BatchNorm with given statistics, shape (2, C).
+
+    Args:
+        gradient: Gradient of what is normalised, shape (N, C, H, W).
+        features: What the BatchNorm got, of the same shape.
+        weight: gamma, shape (C,).
+        mean: Mean of each channel, shape (C,).
+        variance: Biased variance of each channel, shape (C,).
+        eps: Number that is added to the variance.
+    """
+    # On a CPU the operator takes running statistics, and on a GPU those of the forward pass.
+    _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+        gradient, features, weight, mean, variance, mean, torch.rsqrt(variance + eps), False, eps,
+        [False, True, True],
+    )  # fmt: skip
+    return torch.stack([of_weight, of_bias])
 
 
 def norms_of(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -210,10 +210,11 @@ class NetworkEnhancer:
         network = self.network.to(rung.device)
         network.memory = network.memory.in_bands if rung.in_bands else self._memory
         moved = {name: tensor.to(rung.device) for name, tensor in batch.items()}
-        total = sum(
-            _turned_back(network.predict_step(_turned(moved, *symmetry), 0), *symmetry)
-            for symmetry in self.symmetries
-        )
+        with network.memory.float32_precision():
+            total = sum(
+                _turned_back(network.predict_step(_turned(moved, *symmetry), 0), *symmetry)
+                for symmetry in self.symmetries
+            )
         assert isinstance(total, Tensor)
         enhanced: Image = (total / len(self.symmetries))[0, 0].cpu().numpy()
         if not np.isfinite(enhanced).all():

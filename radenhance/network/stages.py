@@ -90,7 +90,7 @@ class Stage:
 
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the stage's output: features, or skips and features."""
-        return Sequential(self.units)(*inputs)
+        return _one_after_the_other(self.units, inputs)
 
     def run(self, features: Tensor, skips: list[Tensor]) -> Tensor:
         """Return its features; take a skip from the open ones, and leave there what it gives.
@@ -119,10 +119,16 @@ class Sequential:
 
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the output of the last part."""
-        result = self.parts[0](*inputs)
-        for part in self.parts[1:]:
-            result = part(result)
-        return result
+        return _one_after_the_other(self.parts, inputs)
+
+
+def _one_after_the_other(
+    parts: Sequence[Part], inputs: Sequence[Tensor]
+) -> Tensor | tuple[Tensor, ...]:
+    result = parts[0](*inputs)
+    for part in parts[1:]:
+        result = part(result)
+    return result
 
 
 @dataclass(frozen=True)

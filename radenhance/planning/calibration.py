@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from radenhance.planning.search import Shown, techniques_of_recipes
 from radenhance.planning.traffic import Speed, Work
 
 FLAGS = ("--model.encoder=resnet18", "--model.num_scales=auto")
-SIDE = 256
-"""Of the images, in pixels: large enough for convolutions to count, small enough for a minute."""
+SIDES = {"cpu": (256,), "cuda": (256, 1024)}
+"""Of the images, in pixels, by the kind of device: large enough for convolutions to count, small
+enough for a minute. At 256 px a GPU waits for calls alone."""
 
 REPEATS = 3
 """Steps of each recipe that are timed, after one that is not."""
@@ -58,10 +60,11 @@ def calibrate(shown: Shown = iter) -> Speed:
     """
     run = PlannedRun(FLAGS)
     works, times = [], []
-    for flags in shown(list(techniques_of_recipes().values())):
+    sides = SIDES["cuda" if torch.cuda.is_available() else "cpu"]
+    for flags, side in shown(list(product(techniques_of_recipes().values(), sides))):
         one = run.with_flags(flags)
-        works.append(one.plan((SIDE, SIDE)).work)
-        times.append(_step_seconds(one))
+        works.append(one.plan((side, side)).work)
+        times.append(_step_seconds(one, side))
     speed = fitted(works, times, device_here())
     _keep(speed)
     return speed
@@ -82,7 +85,7 @@ def fitted(works: Sequence[Work], times: Sequence[float], device: str) -> Speed:
     return Speed(operation, half_operation, moved_byte, operator, host_byte, device)
 
 
-def _step_seconds(run: PlannedRun) -> float:
+def _step_seconds(run: PlannedRun, side: int) -> float:
     """Return the median seconds of a step, of the processor where there is no GPU.
 
     What else a machine does matters little so; threads are taken to be busy all the time.
@@ -91,7 +94,7 @@ def _step_seconds(run: PlannedRun) -> float:
     step = run.step(device)
     batch: dict[str, Any] = {
         name: value.to(device) if isinstance(value, torch.Tensor) else value
-        for name, value in run.batch((SIDE, SIDE)).items()
+        for name, value in run.batch((side, side)).items()
     }
     step(batch)
     return float(np.median([_timed(lambda: step(batch)) for _ in range(REPEATS)]))

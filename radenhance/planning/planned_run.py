@@ -23,14 +23,15 @@ from radenhance.dataset.manifest import MANIFEST, find_pairs, read_manifest
 from radenhance.dicom.read import read_shape
 from radenhance.errors import RadenhanceError, UsageError
 from radenhance.flags.parser import ParsedFlags, parse_flags
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.planning.fake_module import fake_copy, fake_mode
 from radenhance.planning.step_plan import StepPlan, Wire, measure_step
 from radenhance.planning.traffic import MIDDLE_CARD, Speed
 from radenhance.planning.training_step import Batch, TrainingStep
 from radenhance.strategies import EncoderDecoderStrategy, FullyShardedStrategy, RowsStrategy
 from radenhance.strategies.protocol import Passes, RehearsedRun
+from radenhance.strategies.rows.gradients import messages_of
 from radenhance.strategies.rows.rehearsal import RowPasses
-from radenhance.strategies.rows.steps import BUCKET_VALUES
 from radenhance.strategies.whole import WholePasses
 
 LARGEST_SIDE = 4188
@@ -86,13 +87,13 @@ class PlannedRun:
             assert isinstance(passes, RowPasses)
             plan = self.measured(run, passes, size)
         link = passes.link
-        gradients = [p.numel() * p.element_size() for p in run.module.parameters()]
-        buckets = -(-sum(p.numel() for p in run.module.parameters()) // BUCKET_VALUES)
+        messages = messages_of(list(run.module.parameters()))
+        gradients = [p.numel() * p.element_size() for message in messages for p in message]
         wire = Wire(
             num_processes=run.num_processes,
             rows_bytes=link.sent_bytes,
             sums_bytes=link.summed_bytes + sum(gradients),
-            num_messages=link.num_messages + buckets,
+            num_messages=link.num_messages + len(messages),
         )
         return replace(plan, wire=wire)
 
@@ -103,6 +104,8 @@ class PlannedRun:
         module = self.module()
         precision.convert_module(module)  # in place
         module.to(device)
+        if isinstance(memory := getattr(module, "memory", None), MemoryTechniques):
+            memory.set_float32_precision()  # as the module's `setup` does
         accumulates = trainer.accumulate_grad_batches > 1
         return TrainingStep(module, precision, accumulates=accumulates)
 

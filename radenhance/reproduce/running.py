@@ -108,7 +108,7 @@ def execute(run: Run, environment: Mapping[str, str] | None = None) -> bool:
     (run.folder / FAILED).unlink(missing_ok=True)
     command = run.command(accelerator())
     if run.num_processes > 1 and 0 < num_devices() < run.num_processes:
-        # NCCL refuses two processes on one GPU
+        # NCCL connects no two processes of one GPU
         path = f"{EncoderDecoderStrategy.__module__}.{EncoderDecoderStrategy.__name__}"
         command += [f"--trainer.strategy={path}", "--trainer.strategy.process_group_backend=gloo"]
     processes = run.num_processes

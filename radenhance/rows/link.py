@@ -92,6 +92,29 @@ class ProcessLink(Link):
     def _exchange(
         self, sent: Mapping[int, Tensor], awaited: Mapping[int, Tensor]
     ) -> Callable[[], None]:
+        tensors = (*sent.values(), *awaited.values())
+        if all(tensor.device.type == "cpu" for tensor in tensors) or not self._is_gloo:
+            return self._begin(sent, awaited)
+        # gloo sums tensors of a GPU, and sends none
+        arriving = {
+            rank: torch.empty_like(tensor, device="cpu") for rank, tensor in awaited.items()
+        }
+        wait_for_all = self._begin({rank: t.cpu() for rank, t in sent.items()}, arriving)
+
+        def wait() -> None:
+            wait_for_all()
+            for rank, tensor in awaited.items():
+                tensor.copy_(arriving[rank])
+
+        return wait
+
+    @property
+    def _is_gloo(self) -> bool:
+        return dist.get_backend(self._group) == dist.Backend.GLOO
+
+    def _begin(
+        self, sent: Mapping[int, Tensor], awaited: Mapping[int, Tensor]
+    ) -> Callable[[], None]:
         kinds = ((dist.isend, sent), (dist.irecv, awaited))
         operations = [
             dist.P2POp(kind, tensor, group=self._group, group_peer=rank)

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -109,9 +110,10 @@ def by_rows(share: RowShare) -> Iterator[None]:
 def by_hand() -> Iterator[RowShare | None]:
     """Leave functions as they are, for what computes by rows itself, which gets the share.
 
-    The share is None where maps are whole.
+    The share is None where maps are whole, as those of what is compiled are.
     """
-    operators = _CURRENT.get()
+    # torch 2.11 compiles nothing that reads a context variable
+    operators = None if torch.compiler.is_compiling() else _CURRENT.get()
     if operators is None:
         yield None
         return

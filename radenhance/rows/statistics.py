@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
+from radenhance.compat.torch import batch_norm_parameter_gradients
 from radenhance.rows.link import Link, SumOverRows
 from radenhance.rows.share import RowShare
 
@@ -99,11 +100,10 @@ class _BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, mean, variance = ctx.saved_tensors
         gradient = gradients[0]
-        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, rows, weight, mean, variance, None, None, False, ctx.eps,
-            [False, True, True],
-        )  # fmt: skip
-        sums = ctx.link.add_up(torch.stack([of_weight, of_bias]).double())
+        of_parameters = batch_norm_parameter_gradients(
+            gradient, rows, weight, mean, variance, ctx.eps
+        )
+        sums = ctx.link.add_up(of_parameters.double())
         slope = weight * torch.rsqrt(variance + ctx.eps)
         gamma, beta = (-slope * sums / ctx.num).to(slope.dtype)
         of_rows = F.batch_norm(rows, mean, variance, gamma, beta, eps=ctx.eps)
@@ -111,7 +111,7 @@ class _BatchNorm(torch.autograd.Function):
             of_rows.addcmul_(gradient, slope[:, None, None])
         else:  # rounded once, not three times
             of_rows = (of_rows + gradient * slope[:, None, None]).to(rows.dtype)
-        return of_rows, of_weight, of_bias, None, None, None
+        return of_rows, *of_parameters, None, None, None
 
 
 def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:

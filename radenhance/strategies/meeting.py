@@ -76,7 +76,7 @@ def meet(
     try:
         _take_place(store, rank)
         prove(store, rank, num, secret)
-        check_equal(store, rank, num, backend)
+        check_equal(store, rank, num, backend, _gpu_of_its_own(backend, device))
     except RuntimeError as error:  # torch.distributed raises subclasses of it
         others = [other for other in range(num) if other != rank and not _came(store, other)]
         missing = " and ".join(map(str, others)) or "another process"
@@ -85,7 +85,9 @@ def meet(
             f"{SAME_COMMAND}, and NODE_RANK from 0 up"
         ) from error
     try:
-        connect(environment, backend, store=store, timeout=timeout, device_id=device)
+        # gloo connects no GPU; torch 2.11 does not divide a group of gloo that was given one
+        own = device if backend == dist.Backend.NCCL else None
+        connect(environment, backend, store=store, timeout=timeout, device_id=own)
     except dist.DistBackendError:  # NCCL's, which says what it is
         raise
     except RuntimeError as error:
@@ -94,6 +96,14 @@ def meet(
             f"{limit}; set GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME to the interface between the "
             f"machines, and let their firewalls pass all ports between them"
         ) from error
+
+
+def _gpu_of_its_own(backend: str, device: torch.device | None) -> str:
+    """Return what tells the GPU that NCCL uses from all others of all machines."""
+    if backend != dist.Backend.NCCL:
+        return ""
+    index = torch.cuda.current_device() if device is None else device
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def _reached(environment: ClusterEnvironment, host: str, timeout: timedelta, name: str) -> TCPStore:

@@ -85,17 +85,18 @@ def prove(store: Store, rank: int, num: int, secret: str | None) -> None:
     store.set(_key("done", rank), "")
 
 
-def check_equal(store: Store, rank: int, num: int, backend: str) -> None:
-    """Refuse processes that would connect in different ways; every process calls it.
+def check_equal(store: Store, rank: int, num: int, backend: str, gpu: str = "") -> None:
+    """Refuse processes that would connect in different ways, or not at all; every process calls it.
 
     Args:
         store: Where the processes meet.
         rank: Rank of this process.
         num: Number of processes.
         backend: Name of the backend of this process.
+        gpu: What tells the GPU that this process needs for itself from all others, if it needs one.
 
     Raises:
-        UsageError: On every process; some have another backend.
+        UsageError: On every process; some have another backend, or one GPU.
         RuntimeError: Another process did not come.
     """
     backends = _exchanged(store, "backend", rank, num, backend)
@@ -106,6 +107,16 @@ def check_equal(store: Store, rank: int, num: int, backend: str) -> None:
                 f"rank {rank} has process_group_backend {backend}, rank {other} has "
                 f"{one_line(theirs.decode(errors='replace'), 20)}; give all processes the same, "
                 f"and GPUs, or none"
+            )
+    gpus = _exchanged(store, "gpu", rank, num, gpu)
+    for other, theirs in enumerate(gpus):
+        first = gpus.index(theirs)
+        if theirs and first != other:
+            _wait_until_all_know(store, rank, num, "refused")
+            raise UsageError(
+                f"rank {first} and rank {other} have the same GPU, and {backend} connects no two "
+                f"processes of one; give each process a GPU of its own (CUDA_VISIBLE_DEVICES, or "
+                f"Trainer(devices=2))"
             )
 
 

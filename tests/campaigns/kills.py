@@ -384,13 +384,13 @@ def images(folder: Path) -> Iterator[Path]:
     return (folder / "enhanced").glob("*.png")
 
 
-def make_data(root: Path, num_images: int) -> None:
-    """Make a small dataset, a quarter of which validates."""
+def make_data(root: Path, num_images: int, side: int = 70) -> None:
+    """Make a small dataset of images of about so many pixels, a quarter of which validates."""
     pairs = []
     for half in ("raw", "target"):
         (root / half).mkdir(parents=True)
     for i in range(num_images):
-        target = smooth_image(70 + i, 80, seed=i)
+        target = smooth_image(side + i, side + 10, seed=i)
         np.save(root / f"raw/case{i}.npy", (16384 + target // 2).astype(np.uint16))
         np.save(root / f"target/case{i}.npy", target)
         split = "val" if i % 4 == 0 else "train"

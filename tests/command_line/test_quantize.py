@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from narrow import NARROW
 
 from radenhance.cli import main
 
-RESNET = "--model.encoder=resnet18"
+RESNET = f"--model.encoder={NARROW}"
 LAST = "lightning_logs/fit_64_0/checkpoints/last.ckpt"
 
 RESUMED = ["--ckpt_path=last"]

@@ -3,6 +3,7 @@
 import copy
 import os
 import sys
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
@@ -17,7 +18,8 @@ from radenhance.rows.operators import by_rows
 from radenhance.rows.share import RowShare, share_out
 from radenhance.strategies.protocol import ignore_phase
 from radenhance.strategies.rows.batches import rows_of, share_of, whole_results
-from radenhance.strategies.rows.steps import buckets_of, module_by_rows
+from radenhance.strategies.rows.gradients import summed_gradients
+from radenhance.strategies.rows.steps import module_by_rows
 from radenhance.strategies.whole import WholePasses
 
 NUM_STEPS = 3
@@ -44,22 +46,16 @@ def module_of(encoder, dtype=torch.float64, **techniques):
     return module.to(dtype).train()
 
 
-def train(module, batch, sum_gradients=lambda module: None):
+def train(module, batch, summing=lambda parameters: nullcontext()):
     """Train some steps, and return all that is left of them."""
     optimizer = torch.optim.SGD(module.unet.parameters(), lr=0.001, momentum=0.9)
     for _ in range(NUM_STEPS):
         optimizer.zero_grad()
-        WholePasses(module, Precision()).run(batch, ignore_phase)
-        sum_gradients(module)
+        with summing(list(module.parameters())):
+            WholePasses(module, Precision()).run(batch, ignore_phase)
         optimizer.step()
     gradients = {f"{name}.grad": p.grad for name, p in module.unet.named_parameters()}
     return {**module.unet.state_dict(), **gradients}
-
-
-def sum_gradients(module):
-    for bucket in buckets_of(list(module.parameters())):
-        for gradient in bucket:
-            dist.all_reduce(gradient)
 
 
 def difference(ours, theirs):
@@ -82,7 +78,7 @@ def trained_by_rows(num, cases):
         one = copy.deepcopy(module)
         share = share_of(batch, link)
         with module_by_rows(module, share):
-            ours = train(module, rows_of(batch, share), sum_gradients)
+            ours = train(module, rows_of(batch, share), summed_gradients)
         if link.rank == 0:
             largest, name = difference(ours, train(one, batch))
             if not largest < 1e-11:
@@ -100,7 +96,7 @@ def rounded_by_rows(num, encoder, size):
     module = module_of(encoder, torch.float32)
     reference, alone = copy.deepcopy(module).double(), copy.deepcopy(module)
     with module_by_rows(module, share):
-        ours = train(module, rows_of(rounded, share), sum_gradients)
+        ours = train(module, rows_of(rounded, share), summed_gradients)
     if link.rank == 0:
         theirs = train(reference, exact)
         distances = [_distance(one, theirs) for one in (ours, train(alone, rounded))]

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
+from narrow import NARROW
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, SumMetric
@@ -41,7 +42,7 @@ class Foreign(LightningModule):
     def __init__(self, overflow_at=None, **network):
         super().__init__()
         torch.manual_seed(0)
-        options = {"encoder_name": "resnet18", "encoder_weights": None} | network
+        options = {"encoder_name": NARROW, "encoder_weights": None} | network
         self.net = smp.Unet(in_channels=1, classes=2, **options)
         self.accuracy, self.count = MeanMetric(), SumMetric()
         self.overflow_at, self.batch_idx = overflow_at, None
@@ -95,14 +96,16 @@ def loader(num, batch_size, size=32):
 
 
 def trainer(pipeline, **options):
-    """A silent trainer of one device, or of two with the strategy."""
+    """A silent trainer of one device, or of two with a strategy or that with the options."""
     silent = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    two = {"strategy": EncoderDecoderStrategy(**pipeline), "num_nodes": 2} if pipeline else {}
+    if isinstance(pipeline, dict) and pipeline:
+        pipeline = EncoderDecoderStrategy(**pipeline)
+    two = {"strategy": pipeline, "num_nodes": 2} if pipeline else {}
     return Trainer(accelerator="cpu", devices=1, **{**silent, **two, **options})
 
 
@@ -246,7 +249,7 @@ def techniques(result, strategy):
         data = DataLoader(seen, 2 if pipeline else 1)
         torch.manual_seed(0)
         module = ContrastEnhancer(
-            "resnet18",
+            NARROW,
             num_scales="auto",
             optimizer=lambda params: torch.optim.SGD(params, lr=0.01),
             memory=MemoryTechniques(**flags),

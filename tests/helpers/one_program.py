@@ -9,6 +9,7 @@ from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
+import torch.distributed as dist
 from foreign import trainer
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import (
@@ -22,7 +23,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric
 
 from radenhance.errors import RadenhanceError
+from radenhance.memory.techniques import MemoryTechniques
 from radenhance.network.stages import Stage, Unit, run_stages
+from radenhance.rows.share import WHOLE
+from radenhance.strategies import EncoderDecoderStrategy, RowsStrategy
 
 NARROW = {"encoder_name": "tu-test_resnet", "decoder_channels": (16, 8, 8, 8, 8)}
 EPOCHS = 3
@@ -51,6 +55,23 @@ class Plain(LightningModule):
 
     def set_rate(self, rate):
         self.trainer.optimizers[0].param_groups[0]["lr"] = rate
+
+
+class ByRows(Plain):
+    """One that can be divided by rows; its loss is that of some rows, which is enough to end."""
+
+    def __init__(self):
+        super().__init__()
+        self.memory, self.share = MemoryTechniques(), WHOLE
+
+    def network(self, image):
+        return self.memory.run(self.net, image)
+
+    def forward(self, x):
+        return self.network(x)
+
+    def validation_step(self, batch, batch_idx):
+        self.loss(*batch)
 
 
 class PlateauOnEpochEnd(Plain):
@@ -437,41 +458,49 @@ class Signalled(Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def all_signals(result):
+def in_two(name, timeout_s):
+    """Return a strategy of two processes, a module for it, and data."""
+    data = DataLoader(TensorDataset(*torch.rand(2, 4, 1, 64, 64).unbind()), 2)
+    if name == "rows":
+        return RowsStrategy(timeout_s=timeout_s), ByRows(), data
+    strategy = EncoderDecoderStrategy(micro_batch_size=2, timeout_s=timeout_s)
+    return strategy, PlateauOnEpochEnd(), data
+
+
+def all_signals(name, result):
     """Send SIGTERM to one process at a time; save how both ended, and what was written."""
     ended = {}
     for rank, hook in ((0, "train"), (1, "train"), (1, "validation")):
         folder = Path(f"{result}-{rank}-{hook}")
         callbacks = [Signalled(rank, hook), OnExceptionCheckpoint(folder)]
-        fit = trainer(
-            {"micro_batch_size": 2, "timeout_s": 20.0},
-            max_epochs=1000,
-            callbacks=callbacks,
-            enable_checkpointing=True,
-        )
-        data = DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2)
+        strategy, module, data = in_two(name, timeout_s=20.0)
+        options = {"callbacks": callbacks, "enable_checkpointing": True}
+        fit = trainer(strategy, max_epochs=1000, **options)
         since = time.monotonic()
         try:
-            fit.fit(PlateauOnEpochEnd(), data, data)
+            fit.fit(module, data, data)
         except SIGTERMException:
             ended[f"{rank} in {hook}"] = [time.monotonic() - since, fit.global_step]
     torch.save(ended, f"{result}-{os.environ['NODE_RANK']}.pt")
     return 0
 
 
-class Writes12Seconds(Callback):
-    """As a checkpoint on a slow disk does, in one process."""
+class Writes8Seconds(Callback):
+    """As a checkpoint on a slow disk does, in one process; the other waits for a message of it."""
 
     def on_train_epoch_end(self, trainer, *_):
+        group, number = trainer.strategy._groups.team, torch.zeros(1)
         if trainer.is_global_zero:
-            time.sleep(12)
+            time.sleep(8)
+            dist.send(number, group=group, group_dst=1)
+        else:
+            dist.recv(number, group=group, group_src=0)
 
 
-def slow():
+def slow(name):
     """Fit with a callback that takes longer than the time-out."""
-    options = {"callbacks": [Writes12Seconds()], "max_epochs": 1}
-    fit = trainer({"micro_batch_size": 2, "timeout_s": 8.0}, **options)
-    fit.fit(Plain(), DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2))
+    strategy, module, data = in_two(name, timeout_s=6.0)
+    trainer(strategy, callbacks=[Writes8Seconds()], max_epochs=1).fit(module, data, data)
     return 0
 
 
@@ -481,14 +510,13 @@ class FailsOnRankZero(Callback):
             raise ValueError("\n  \nboom in a callback")
 
 
-def failing(folder):
+def failing(name, folder):
     """Fail in one process, under a callback that writes a checkpoint then."""
     callbacks = [FailsOnRankZero(), OnExceptionCheckpoint(folder)]
-    options = {"callbacks": callbacks, "enable_checkpointing": True}
-    fit = trainer({"micro_batch_size": 2, "timeout_s": 30.0}, **options)
-    data = DataLoader(TensorDataset(*torch.rand(2, 4, 1, 32, 32).unbind()), 2)
+    strategy, module, data = in_two(name, timeout_s=30.0)
+    fit = trainer(strategy, callbacks=callbacks, enable_checkpointing=True)
     try:
-        fit.fit(Plain(), data)
+        fit.fit(module, data)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         Path(f"{folder}-{fit.global_rank}.txt").write_text(said)

@@ -1,5 +1,6 @@
 """Runs functions in processes of their own, which start fast: torch is imported once for all."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,13 @@ import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["radenhance.command_line.run", "torch._dynamo", "torch.distributed.fsdp", "tensorboard"]
+    [
+        "radenhance.command_line.run",
+        "albumentations",
+        "torch._dynamo",
+        "torch.distributed.fsdp",
+        "torch.utils.tensorboard",
+    ]
 )
 LAST = Path("lightning_logs/fit_64_0/checkpoints/last.ckpt")
 
@@ -104,6 +111,7 @@ def free_port():
 
 
 def _run(function, arguments, folder, output, environment):
+    gc.freeze()  # the collector would look at, and so copy, all that the processes share
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

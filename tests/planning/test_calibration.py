@@ -47,7 +47,7 @@ def _few_recipes(monkeypatch):
         "amp": {"trainer.precision": "bf16-mixed"},
     }
     monkeypatch.setattr(calibration, "techniques_of_recipes", lambda: few)
-    monkeypatch.setattr(calibration, "SIDE", 64)
+    monkeypatch.setattr(calibration, "SIDES", {"cpu": (64,), "cuda": (64,)})
 
 
 @pytest.mark.usefixtures("_few_recipes")
@@ -72,7 +72,7 @@ def test_a_file_that_does_not_tell_is_as_none(cache, text):
 
 def test_a_folder_that_cannot_be_written_to_is_said(cache, monkeypatch):
     monkeypatch.setattr(calibration, "techniques_of_recipes", lambda: {"plain": {}})
-    monkeypatch.setattr(calibration, "_step_seconds", lambda run: 1.0)
+    monkeypatch.setattr(calibration, "_step_seconds", lambda run, side: 1.0)
     plan = StepPlan({}, {}, 0, 0, 0, 0, work=WORKS[0])
     monkeypatch.setattr(calibration.PlannedRun, "plan", lambda run, size: plan)
     cache.parent.parent.mkdir()

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from radenhance.compat.torch import batch_norm_parameter_gradients
 from radenhance.memory.banding.bands import Rows, bands, fill
 from radenhance.memory.banding.neighbours import ALONE, Neighbours
 
@@ -96,11 +97,10 @@ class Normalization:
             gradient: The gradient of the normalised band, before its ReLU.
             band: The band that is normalised.
         """
-        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, band, self.weight, self.statistics.mean, self.statistics.variance,
-            None, None, False, self.eps, [False, True, True],
-        )  # fmt: skip
-        return torch.stack([of_weight, of_bias]).double()
+        mean, variance = self.statistics.mean, self.statistics.variance
+        return batch_norm_parameter_gradients(
+            gradient, band, self.weight, mean, variance, self.eps
+        ).double()
 
     def input_gradient(self, gradient: Tensor, band: Tensor, sums: Tensor) -> Tensor:
         """Return the gradient of a band that is normalised, in float32 at least.

@@ -18,12 +18,14 @@ from itertools import count
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
-from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import PipelineScheduleSingle
 from typing_extensions import override
 
+from radenhance.compat.pipelining import StageOfAnyOutput
 from radenhance.compat.torch import FakeTensor, FakeTensorMode
 from radenhance.memory.checkpointing import unchanged_buffers
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
@@ -89,6 +91,9 @@ class Schedules:
         self._name = name
         self._group = group
         self._device = device
+        # gloo sends nothing that is on a GPU
+        gloo = dist.get_backend(group) == dist.Backend.GLOO
+        self._wire = torch.device("cpu") if gloo else device
         self._autocast = autocast
         self._phase_ended = phase_ended
         self._phase: Phase = "forward"
@@ -151,7 +156,7 @@ class Schedules:
             _StageModule(self._part(spec.skips)),
             STAGES.index(self._stage),
             len(STAGES),
-            self._device,
+            self._wire,
             input_args=(spec.image.on_meta(),) if encodes else sent,
             output_args=sent if encodes else (loss,),
             group=self._group,
@@ -165,9 +170,11 @@ class Schedules:
     def _part(self, skips: SkipSpec) -> Callable[..., Tensor | tuple[Tensor, ...]]:
         def encode(image: Tensor) -> tuple[Tensor, ...]:
             with self._autocast():
-                return skips.pack(self._split.encode(image))
+                made = skips.pack(self._split.encode(image))
+            return tuple(tensor.to(self._wire) for tensor in made)
 
         def decode(*received: Tensor) -> Tensor:
+            received = tuple(tensor.to(self._device) for tensor in received)
             with self._autocast():
                 # micro-batches come in order
                 return self._split.decode(skips.unpack(received), next(self._images, None))
@@ -192,7 +199,7 @@ class _StageModule(nn.Module):
         return self.run(*inputs)
 
 
-class _Stage(PipelineStage):
+class _Stage(StageOfAnyOutput):
     """A stage that reports the phase it enters."""
 
     def __init__(self, enter: PhaseEnded, *arguments: Any, **options: Any) -> None:

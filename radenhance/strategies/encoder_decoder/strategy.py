@@ -43,14 +43,8 @@ from radenhance.compat.lightning import (
     zero_gradients,
 )
 from radenhance.errors import UsageError
+from radenhance.strategies.config_check import check_agreement, settings_of, training_settings_of
 from radenhance.strategies.encoder_decoder.agreement import Agreement
-from radenhance.strategies.encoder_decoder.config_check import (
-    check_agreement,
-    refuse_joint_optimizer,
-    refuse_unsupported,
-    settings_of,
-    training_settings_of,
-)
 from radenhance.strategies.encoder_decoder.groups import GROUP_RANK, STAGES, StageName
 from radenhance.strategies.encoder_decoder.loader import BroadcastLoader, broadcast_loader
 from radenhance.strategies.encoder_decoder.network_split import NetworkSplit
@@ -65,6 +59,10 @@ from radenhance.strategies.encoder_decoder.precision import (
 )
 from radenhance.strategies.encoder_decoder.processes import ProcessPairStrategy
 from radenhance.strategies.encoder_decoder.random_numbers import OwnStream
+from radenhance.strategies.encoder_decoder.refusals import (
+    refuse_joint_optimizer,
+    refuse_unsupported,
+)
 from radenhance.strategies.encoder_decoder.rehearsal import StagePasses, rehearsed_stage
 from radenhance.strategies.encoder_decoder.step import SharedStep
 from radenhance.strategies.leaves import map_leaves
@@ -132,7 +130,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         assert self.accelerator is not None
         self.accelerator.setup(trainer)
         refuse_unsupported(trainer, module)
-        self.options.check(self.num_pipelines)
+        self.options.check(self.num_replicas)
         self._split = NetworkSplit(module, self.options.cut, stem_on_both=self.options.stem_on_both)
         with self.watching():
             settings = settings_of(asdict(self.options), self._split.techniques, trainer, module)
@@ -152,9 +150,9 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             self._agree_on_training(trainer)
             leave_out_backward(trainer)
         self.setup_precision_plugin()
-        everyone = dist.group.WORLD if self.options.sharded else self._groups.pair
+        everyone = dist.group.WORLD if self.options.sharded else self._groups.team
         decide_together(
-            self.precision_plugin, self._groups.pair, self.root_device, everyone, self._of_both
+            self.precision_plugin, self._groups.team, self.root_device, everyone, self._of_both
         )
         if trainer.state.fn == TrainerFn.FITTING:
             for optimizer in self.optimizers:  # an earlier fit may have left its state on the CPU
@@ -172,7 +170,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         self._step.stream = OwnStream(self.root_device, STAGES.index(self.stage_name))
         self._leave_writing_to_decoder(trainer)
         self._let_metrics_reduce_over(self._groups.replicas)
-        if self.num_pipelines == 1:  # what is logged is the same on both processes
+        if self.num_replicas == 1:  # what is logged is the same on both processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
 
     def _agree_on_training(self, trainer: Trainer) -> None:
@@ -248,7 +246,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
                 f"expected the same number; give all of them the same data"
             )
         # Lightning would count the encoder as a rank of its own, and seed workers by it
-        seed_workers(dataloader, self.pipeline)
+        seed_workers(dataloader, self.replica)
         return broadcast_loader(dataloader, self._peers, self.watching)
 
     # steps
@@ -297,16 +295,16 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             if id(parameter) in both and parameter.requires_grad:
                 if parameter.grad is None:
                     parameter.grad = parameter.new_zeros(parameter.shape)
-                dist.all_reduce(parameter.grad, group=self._groups.pair)
+                dist.all_reduce(parameter.grad, group=self._groups.team)
 
     def _average_gradients(self) -> None:
-        if self.num_pipelines == 1:
+        if self.num_replicas == 1:
             return
         for parameter in self._module.parameters():
             # FSDP2 has averaged those of sharded parameters
             if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
                 dist.all_reduce(parameter.grad, group=self._groups.replicas)
-                parameter.grad /= self.num_pipelines
+                parameter.grad /= self.num_replicas
 
     def _broadcast_buffers(self) -> None:
         here = [b for b in self._module.buffers() if id(b) not in self._elsewhere]
@@ -329,7 +327,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
         with self.watching():
             return norm_over_stages(
                 list(self._module.parameters()),
-                self._groups.pair,
+                self._groups.team,
                 self.root_device,
                 self._of_both(),
             )
@@ -389,7 +387,7 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
             for tensor in (*self._module.parameters(), *self._module.buffers()):
                 source: StageName = "encoder" if id(tensor) in encoder else "decoder"
                 moved = full_tensor(tensor.data).to(self.root_device)
-                dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._groups.pair)
+                dist.broadcast(moved, group_src=GROUP_RANK[source], group=self._groups.team)
                 if source != self.stage_name:
                     tensor.data.copy_(moved)
 
@@ -404,8 +402,6 @@ class EncoderDecoderStrategy(ProcessPairStrategy):
     def teardown(self) -> None:
         super().teardown()
         if self.lightning_module is not None:
-            callbacks = callbacks_of(self._module.trainer)
-            callbacks[:] = [one for one in callbacks if not isinstance(one, Agreement)]
             self._let_metrics_reduce_over(None)  # a group cannot be pickled with the module
 
 

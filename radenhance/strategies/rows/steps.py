@@ -4,13 +4,13 @@ The module's own `network` runs, and asks at each function that it calls (`rows.
 loss and measures take the share from the module, as what a mean is over is theirs to know.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from radenhance.errors import UsageError
 from radenhance.memory.checkpointing import unchanged_buffers
@@ -22,9 +22,6 @@ from radenhance.strategies.protocol import SupportsMemoryTechniques
 TOLERANCE = 0.05
 """Share of the largest value by which a small network by rows may differ from the whole one, in
 float32: many BatchNorms enlarge rounding, and a halo that is missing shows more."""
-
-BUCKET_VALUES = 2**22
-"""Values of gradients that are summed in one message, more or less."""
 
 WHY_REFUSED = {
     "momentum": "rebuilds what layers got, from rows of which the halos are gone",
@@ -55,6 +52,11 @@ def refuse_unsupported(module: LightningModule) -> None:
             f"{type(module).__name__} cannot be trained by rows: its loss would be that of some "
             f"rows only; give it `network`, `memory` and `share`, as ContrastEnhancer has them, or "
             f'use Trainer(strategy="encoder_decoder")'
+        )
+    if not module.automatic_optimization:
+        raise UsageError(
+            f"{type(module).__name__}.automatic_optimization is False, expected True: the strategy "
+            f"rows sums gradients when the optimizer is to step"
         )
     chosen = {one.parameter.rpartition(".")[2] for one in module.memory.chosen}
     for name, reason in WHY_REFUSED.items():
@@ -126,19 +128,3 @@ def refuse_if_unequal(module: Any, link: Link, device: torch.device) -> None:
             f"({difference.item():.1g} of its largest value on a small image); use another "
             f"encoder, such as resnet34, or another strategy"
         )
-
-
-def buckets_of(parameters: Sequence[nn.Parameter]) -> Iterator[list[Tensor]]:
-    """Yield the gradients in groups of one type that are summed in one message."""
-    bucket: list[Tensor] = []
-    for parameter in parameters:
-        gradient = parameter.grad
-        if gradient is None:
-            continue
-        full = sum(one.numel() for one in bucket) + gradient.numel() > BUCKET_VALUES
-        if bucket and (full or bucket[0].dtype != gradient.dtype):
-            yield bucket
-            bucket = []
-        bucket.append(gradient)
-    if bucket:
-        yield bucket

@@ -26,21 +26,19 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from typing_extensions import override
 
-from radenhance.compat.lightning import is_accumulating, seed_workers
+from radenhance.compat.lightning import callbacks_of, is_accumulating, seed_workers
 from radenhance.errors import ParameterError
 from radenhance.rows.link import Link, ProcessLink
 from radenhance.rows.share import WHOLE, Share
-from radenhance.strategies.encoder_decoder.config_check import (
+from radenhance.strategies.config_check import (
     check_agreement,
     settings_of,
     training_settings_of,
 )
-from radenhance.strategies.encoder_decoder.peer_monitor import PeerMonitor
 from radenhance.strategies.peers import PeerGroup
-from radenhance.strategies.protocol import PartitionedStrategy, Passes, RehearsedRun
+from radenhance.strategies.protocol import Passes, RehearsedRun
 from radenhance.strategies.replicated import ReplicatedStrategy
 from radenhance.strategies.rows.batches import (
     refuse_other_images,
@@ -48,27 +46,28 @@ from radenhance.strategies.rows.batches import (
     share_of,
     whole_results,
 )
+from radenhance.strategies.rows.gradients import summed_gradients
 from radenhance.strategies.rows.rehearsal import RowPasses
 from radenhance.strategies.rows.steps import (
     SupportsRows,
-    buckets_of,
     module_by_rows,
     refuse_if_unequal,
     refuse_unsupported,
 )
 from radenhance.strategies.sharding import broadcast_from_first
+from radenhance.strategies.teams import EndTogether, TeamStrategy
 
 NAME = "rows"
 
 
-class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
+class RowsStrategy(TeamStrategy, ReplicatedStrategy):
     """Divides each image by rows over several processes.
 
     Args:
         processes_per_image: Processes that share an image; by default (null) all of them. With
             fewer, the others train on other images at the same time, as under DDP.
         process_group_backend: nccl or gloo, or null for the one that suits the device.
-        timeout_s: Seconds without a sign of another process after which a run ends.
+        timeout_s: Seconds without a sign of life of another process after which a run ends.
     """
 
     strategy_name = NAME
@@ -79,79 +78,39 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
         process_group_backend: str | None = None,
         timeout_s: float = 600.0,
     ) -> None:
-        super().__init__(process_group_backend, timedelta(seconds=timeout_s))
+        super().__init__(
+            timeout_s,
+            process_group_backend=process_group_backend,
+            timeout=timedelta(seconds=timeout_s),
+        )
         self.processes_per_image = processes_per_image
-        self.timeout_s = timeout_s
         self._share: Share = WHOLE
         self._whole: Any = None
-        self._monitor: PeerMonitor | None = None
-        self._doing = "the start"
 
     # the processes
 
+    @property
+    @override
+    def team_size(self) -> int:
+        """Number of processes that share an image."""
+        return num_per_image(self.processes_per_image, self.world_size)
+
     @override
     def setup_distributed(self) -> None:
+        self.set_world_ranks()
+        self._connect()
+        self._link: Link = ProcessLink(self._groups.team)
+
+    @override
+    def _meet(self) -> None:
+        _ = self.team_size  # refused before anybody is waited for
         super().setup_distributed()
-        per_image = num_per_image(self.processes_per_image, self.world_size)
-        self.num_replicas = self.world_size // per_image
-        shape = (self.num_replicas, per_image)
-        kind = self.root_device.type
-        mesh: DeviceMesh = init_device_mesh(kind, shape, mesh_dim_names=("replica", "rows"))
-        self._replicas = mesh.get_group("replica")
-        self._link: Link = ProcessLink(mesh.get_group("rows"))
-        listening = dist.new_group(backend="gloo", timeout=timedelta(days=365))
-        assert isinstance(listening, dist.ProcessGroup)
-        self._monitor = PeerMonitor(
-            listening,
-            [f"rank {rank}" for rank in range(self.world_size)],
-            timeout_s=self.timeout_s,
-            moment=lambda: self._doing,
-        )
-
-    @override
-    def watching(self) -> AbstractContextManager[None]:
-        return self._monitor.watch() if self._monitor is not None else nullcontext()
-
-    @property
-    def replica(self) -> int:
-        """Number of the image that this process has a share of, among those of a step."""
-        return self.global_rank // self._link.num_processes
-
-    @property
-    def is_distributed(self) -> bool:
-        """Whether Lightning divides a loader's samples, which it does between replicas."""
-        return self.num_replicas > 1
-
-    @property
-    @override
-    def distributed_sampler_kwargs(self) -> dict[str, Any]:
-        return {"num_replicas": self.num_replicas, "rank": self.replica}
 
     @property
     @override
     def writes_results(self) -> bool:
         """Whether it is the first process of its image; all of them have the same results."""
         return self._link.rank == 0
-
-    @override
-    def barrier(self, *names: Any, **options: Any) -> None:
-        with self.watching():
-            super().barrier(*names, **options)
-
-    @override
-    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
-        """Reduce over replicas, as the processes of an image have the same values."""
-        if not isinstance(tensor, Tensor) or self.num_replicas == 1:
-            return tensor
-        with self.watching():
-            return super().reduce(tensor, self._replicas, reduce_op)
-
-    @override
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
-        votes = torch.tensor(int(decision), device=self.root_device)
-        with self.watching():
-            dist.all_reduce(votes)
-        return bool(votes == self.world_size) if all else bool(votes)
 
     # before a run
 
@@ -169,6 +128,7 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
             if trainer.state.fn == TrainerFn.FITTING:
                 check_agreement(everyone.gather(training_settings_of(trainer)))
             refuse_if_unequal(self._module, self._link, self.root_device)
+        callbacks_of(trainer).insert(0, EndTogether(self.fail))
         if self.num_replicas == 1:  # what is logged is the same in all processes
             warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
 
@@ -211,22 +171,12 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
 
     @override
     def backward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Go backward, and sum the gradients when the optimizer is to step."""
-        with self.watching():
-            loss = super().backward(*args, **kwargs)
-            if not is_accumulating(self._module.trainer):
-                self._sum_gradients()
-        return loss
-
-    def _sum_gradients(self) -> None:
-        for bucket in buckets_of(list(self._module.parameters())):
-            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
-            dist.all_reduce(flat)
-            if self.num_replicas > 1:
-                flat /= self.num_replicas
-            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
-            for gradient, part in zip(bucket, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+        """Go backward, and sum the gradients as they come where the optimizer is to step."""
+        parameters = list(self._module.parameters())
+        is_due = not is_accumulating(self._module.trainer)
+        summing = summed_gradients(parameters, self.num_replicas) if is_due else nullcontext()
+        with self.watching(), summing:
+            return super().backward(*args, **kwargs)
 
     @override
     def validation_step(self, *args: Any, **kwargs: Any) -> Any:
@@ -265,7 +215,8 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
     def on_validation_start(self) -> None:
         """Make buffers equal, so that the network is validated that a checkpoint contains."""
         if self.num_replicas > 1:
-            broadcast_from_first(self._module.buffers(), self._replicas)
+            with self.watching():
+                broadcast_from_first(self._module.buffers(), self._groups.replicas)
 
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:
@@ -286,21 +237,6 @@ class RowsStrategy(PartitionedStrategy, ReplicatedStrategy):
         refuse_unsupported(run.module)
         per_image = num_per_image(self.processes_per_image, run.num_processes)
         return nullcontext(RowPasses(run, per_image))
-
-    # the end
-
-    @override
-    def on_exception(self, exception: BaseException) -> None:
-        monitor, self._monitor = self._monitor, None
-        if monitor is not None:
-            monitor.end_with(exception)
-
-    @override
-    def teardown(self) -> None:
-        if self._monitor is not None:
-            self._monitor.end()
-            self._monitor = None
-        super().teardown()
 
 
 def num_per_image(wanted: int | None, num_processes: int) -> int:

@@ -67,6 +67,13 @@ def test_techniques_that_do_not_go_with_rows_are_refused_by_name(techniques):
         refuse_unsupported(module_of("resnet18", torch.float32, **techniques))
 
 
+def test_manual_optimization_is_refused():
+    module = module_of("resnet18", torch.float32)
+    module.automatic_optimization = False
+    with pytest.raises(UsageError, match="automatic_optimization is False, expected True"):
+        refuse_unsupported(module)
+
+
 def test_a_module_whose_loss_does_not_know_of_rows_is_refused():
     with pytest.raises(UsageError, match="LightningModule cannot be trained by rows"):
         refuse_unsupported(LightningModule())

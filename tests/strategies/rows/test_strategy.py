@@ -1,14 +1,11 @@
 """Fits by rows are those of one device, and their checkpoints too."""
 
-import os
-import signal
-
 import pytest
 import torch
 from by_rows import difference
-from processes import LAST, command, run, run_nodes, start_nodes, wait_for_checkpoint
+from processes import LAST, command, run, run_nodes, start_nodes
 
-from radenhance.errors import ParameterError, StageError, UsageError
+from radenhance.errors import ParameterError, UsageError
 from radenhance.strategies.rows.strategy import num_per_image
 
 EXACT = [
@@ -79,18 +76,6 @@ def test_processes_that_were_started_differently_say_so(tmp_path, tiny_flags, fl
         assert "rank 0 has " in process.output
         assert "0.1" in process.output
         assert "rank 1 has " in process.output
-
-
-def test_a_process_that_dies_ends_the_others_with_its_name(tmp_path, tiny_flags):
-    flags = [*tiny_flags, "--trainer.strategy=rows", "--trainer.num_nodes=2"]
-    processes = start_nodes(
-        command, "fit", *flags, "--trainer.max_epochs=1000", folder=tmp_path / "run"
-    )
-    wait_for_checkpoint(tmp_path / "run", processes)
-    os.kill(processes[1].process.pid, signal.SIGKILL)
-    processes[0].wait(30)
-    assert processes[0].code == StageError.exit_code
-    assert "rank 1 died without a word at " in processes[0].output
 
 
 def _best(checkpoint):

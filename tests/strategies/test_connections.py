@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from radenhance.strategies.encoder_decoder.connections import Connections
+from radenhance.strategies.connections import Connections
 
 
 def connected():

@@ -14,6 +14,7 @@ which is replaced by the sentence. Where it raises none, as under NCCL, the proc
 grace period, so that none is left behind.
 """
 
+import errno
 import os
 import threading
 import time
@@ -36,6 +37,9 @@ GRACE_S = 20.0
 
 CUT_S = 5.0
 """Seconds after which waits for a process that has ended are ended, which end with it as a rule."""
+
+HEAR_S = 5.0
+"""Seconds that another process's sentence may take where the connection broke."""
 
 SIGN_OF_LIFE = "*"
 
@@ -145,9 +149,10 @@ class PeerMonitor:
             )
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             return None
-        timed_out = "imed out" in str(error)
+        # which the kernel, too, says of a connection
+        timed_out = "imed out" in str(error) and os.strerror(errno.ETIMEDOUT) not in str(error)
         others = " or ".join(self._others.values())
-        if not self._heard.wait(0 if timed_out else 5):
+        if not self._heard.wait(0 if timed_out else HEAR_S):
             what = (
                 f"nothing came from {others} for {self._operation_s:g} s at {self._moment()}: "
                 f"it hangs"

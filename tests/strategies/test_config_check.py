@@ -4,15 +4,10 @@ from dataclasses import asdict
 
 import pytest
 from foreign import Foreign, trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from radenhance.errors import UsageError
 from radenhance.memory.techniques import MemoryTechniques
-from radenhance.strategies.encoder_decoder.config_check import (
-    check_agreement,
-    refuse_unsupported,
-    settings_of,
-)
+from radenhance.strategies.config_check import check_agreement, settings_of
 from radenhance.strategies.encoder_decoder.options import PipelineOptions
 
 
@@ -46,22 +41,3 @@ def test_equal_settings_agree():
 def test_a_setting_that_one_process_does_not_have_is_named():
     with pytest.raises(UsageError, match="rank 0 has model depth nothing, rank 1 has 3"):
         check_agreement([settings(), settings() | {"model depth": "3"}])
-
-
-def test_manual_optimization_is_refused():
-    module = Foreign()
-    module.automatic_optimization = False
-    fit = trainer({})
-    fit.state.fn = "fit"
-    with pytest.raises(UsageError, match="Foreign.automatic_optimization is False, expected True"):
-        refuse_unsupported(fit, module)
-
-
-@pytest.mark.parametrize("callback", [StochasticWeightAveraging(0.1), WeightAveraging()])
-def test_averages_of_one_devices_weights_are_refused_in_a_fit_alone(callback):
-    fit = trainer({}, callbacks=[callback])
-    fit.state.fn = "validate"
-    refuse_unsupported(fit, Foreign())
-    fit.state.fn = "fit"
-    with pytest.raises(UsageError, match=f"cannot run {type(callback).__name__}"):
-        refuse_unsupported(fit, Foreign())

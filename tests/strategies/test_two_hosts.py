@@ -3,6 +3,7 @@
 The names of the hosts lead nowhere: that the cable is the way to the other one is found out.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -13,18 +14,17 @@ from pathlib import Path
 
 import pytest
 from noise_fit import ALONE, BOTH, LAST, TRAINING, assert_same_run, content, noise_fit
-from processes import command, run
+from processes import command, run, run_nodes, start, wait_for_checkpoint
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 CABLE = "cable"
 PORT = "29500"
 TIMEOUT_S = 6
+CLONE_NEWNET = 0x40000000
 TORCHRUN = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
-STRATEGY = [
-    "--trainer.strategy=radenhance.strategies.EncoderDecoderStrategy",
-    f"--trainer.strategy.timeout_s={TIMEOUT_S}",
-]
+PAIR, ROWS = "EncoderDecoderStrategy", "RowsStrategy"
+NAMES = {PAIR: ("the decoder (rank 0)", "the encoder (rank 1)"), ROWS: ("rank 0", "rank 1")}
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Host:
         subprocess.run(["ip", "-n", self.namespace, *arguments], check=True)
 
     def start(self, *arguments, folder, **environment):
-        """Start Python there."""
+        """Start Python on it."""
         folder.mkdir(parents=True, exist_ok=True)
         threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         output_path = folder.parent / f"{folder.name}-{self.rank}.txt"
@@ -110,7 +110,15 @@ def flags(tmp_path_factory):
 def by_environment(host, flags, folder):
     where = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "NODE_RANK": str(host.rank)}
     where["RADENHANCE_SECRET"] = "of both hosts, and long"  # pragma: allowlist secret
-    return host.start("-m", "radenhance", *flags, *BOTH, folder=folder, **where)
+    arguments = [host.namespace, *flags, *BOTH]
+    return start(command_on, *arguments, folder=folder, name=str(host.rank), **where)
+
+
+def command_on(namespace, *arguments):
+    """The command line on a host, as `ip netns exec` starts it there."""
+    with open(f"/run/netns/{namespace}") as file:
+        assert ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) == 0
+    return command(*arguments)
 
 
 def by_torchrun(host, flags, folder):
@@ -129,15 +137,20 @@ def test_two_hosts_make_the_one_checkpoint_of_one_device(tmp_path, hosts, flags)
     assert_same_run(tmp_path / "host0", tmp_path / "alone")
 
 
-def test_hosts_whose_cable_is_cut_say_so_in_time_and_go_on_from_there(tmp_path, hosts, flags):
+@pytest.mark.parametrize("strategy", NAMES)
+def test_hosts_whose_cable_is_cut_say_so_in_time_and_go_on_from_there(
+    tmp_path, hosts, flags, strategy
+):
     folder = tmp_path / "shared"
-    endless = [*flags, *STRATEGY, "--trainer.max_epochs=1000", "--last_checkpoint.every_n_steps=1"]
+    by = [f"--trainer.strategy=radenhance.strategies.{strategy}"]
+    by.append(f"--trainer.strategy.timeout_s={TIMEOUT_S}")
+    endless = [*flags, *by, "--trainer.max_epochs=1000", "--last_checkpoint.every_n_steps=1"]
     both = [by_environment(host, endless, folder) for host in hosts]
     wait_for_checkpoint(folder, both)
     hosts[1].pull_out()
     since = time.monotonic()
-    for process, other in zip(both, ("the encoder (rank 1)", "the decoder (rank 0)"), strict=True):
-        assert process.wait(TIMEOUT_S + 26) == 5, process.output
+    for process, other in zip(both, reversed(NAMES[strategy]), strict=True):
+        assert process.wait(TIMEOUT_S + 26).code == 5, process.output
         what = (
             f"nothing came from {other} for {TIMEOUT_S} s at ",
             f"the connection to {other} broke at ",  # as the kernel says where it has no route
@@ -150,16 +163,12 @@ def test_hosts_whose_cable_is_cut_say_so_in_time_and_go_on_from_there(tmp_path, 
 
     hosts[1].plug_in()
     until = [*flags, f"--trainer.max_epochs={content(folder)['epoch'] + 2}"]
-    both = [by_environment(host, [*until, "--ckpt_path=last"], folder) for host in hosts]
-    run(command, *until, *ALONE, folder=tmp_path / "alone")
+    resumed = [*until, *by, "--ckpt_path=last"]
+    both = [by_environment(host, resumed, folder) for host in hosts]
+    if strategy == ROWS:  # whose sums have another order than those of one device
+        run_nodes(command, *until, *by, *BOTH, folder=tmp_path / "whole")
+    else:
+        run(command, *until, *ALONE, folder=tmp_path / "whole")
     for process in both:
-        assert process.wait(60) == 0, process.output
-    assert_same_run(folder, tmp_path / "alone")
-
-
-def wait_for_checkpoint(folder, processes):
-    deadline = time.monotonic() + 120
-    while not (folder / LAST).exists():
-        assert all(process.process.poll() is None for process in processes), processes[0].output
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        assert process.wait(60).code == 0, process.output
+    assert_same_run(folder, tmp_path / "whole")
