@@ -24,15 +24,16 @@ from radenhance.planning.search import techniques_of_recipes
 from radenhance.units import MIB
 
 CHECKPOINTING = {"model.memory.checkpointing": "unit"}
+BY_STAGES = {"model.memory.checkpointing": "stage"}
 BANDS = {"model.memory.band_rows": "auto"}
 BEYOND_RECIPES: dict[str, dict[str, Any]] = {
-    "chkp by stage": {"model.memory.checkpointing": "stage"},
+    "chkp by stage": BY_STAGES,
     "chkp + quant": CHECKPOINTING | {"model.memory.quantization": "qat"},
     "compile": {"model.memory.compile": "auto"},
     "compile + amp": {"model.memory.compile": "auto", "trainer.precision": "bf16-mixed"},
     "offload 8192": {"model.memory.offload_mib": 8192},
     "band": BANDS,
-    "amp + chkp + band": CHECKPOINTING | BANDS | {"trainer.precision": "bf16-mixed"},
+    "amp + chkp by stage + band": BY_STAGES | BANDS | {"trainer.precision": "bf16-mixed"},
     "chkp + band + offload 3072": CHECKPOINTING | BANDS | {"model.memory.offload_mib": 3072},
 }
 
