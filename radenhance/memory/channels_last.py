@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from radenhance.memory.technique import Technique, refuse_other_than
 from radenhance.network.stages import Stage
+from radenhance.rows.operators import by_hand
 
 ChannelsLastMode = bool | Literal["auto"]
 
@@ -92,4 +93,5 @@ def channels_last(features: Tensor) -> Tensor:
         return features.contiguous(memory_format=torch.channels_last)
     num, _, rows, columns = features.shape
     strides = (rows * columns, 1, columns, 1)
-    return features.contiguous().as_strided((num, 1, rows, columns), strides)
+    with by_hand():  # where it lies is no question of whose rows they are
+        return features.contiguous().as_strided((num, 1, rows, columns), strides)

@@ -28,8 +28,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import override
 
-from radenhance.compat.lightning import callbacks_of, is_accumulating, seed_workers
-from radenhance.errors import ParameterError
+from radenhance.compat.lightning import (
+    callbacks_of,
+    is_accumulating,
+    seed_workers,
+    synchronizes_batchnorm,
+)
+from radenhance.errors import ParameterError, UsageError
 from radenhance.rows.link import Link, ProcessLink
 from radenhance.rows.share import WHOLE, Share
 from radenhance.strategies.config_check import (
@@ -119,6 +124,11 @@ class RowsStrategy(TeamStrategy, ReplicatedStrategy):
         module = self._module
         refuse_unsupported(module)
         assert isinstance(module, SupportsRows)
+        if synchronizes_batchnorm(trainer):
+            raise UsageError(
+                "Trainer(sync_batchnorm=True) is not for the strategy rows, whose BatchNorm sees "
+                "all rows of an image as it is; leave it out"
+            )
         everyone = PeerGroup.of_all(self.root_device)
         options = {"processes_per_image": self._link.num_processes}
         with self.watching():

@@ -23,6 +23,7 @@ CASES = {
         ("resnet18", (102, 64), {"band_rows": 6}),
         ("resnet18", (102, 64), {"band_rows": 6, "checkpointing": "stage"}),
         ("resnet18", (150, 70), {"checkpointing": "unit", "fused_upsampling": False}),
+        ("resnet18", (102, 64), {"channels_last": True}),
         (GATED, (140, 70), {"checkpointing": "stage"}),
     ],
     3: [("resnet34", (140, 70), {})],

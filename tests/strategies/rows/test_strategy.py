@@ -92,3 +92,12 @@ def test_processes_share_an_image_as_asked(wanted, num, expected):
 def test_processes_that_cannot_be_divided_so_are_refused(wanted, num):
     with pytest.raises(ParameterError, match="processes_per_image"):
         num_per_image(wanted, num)
+
+
+def test_a_batchnorm_that_lightning_would_replace_is_refused(tmp_path, tiny_flags):
+    flags = [*tiny_flags, "--trainer.strategy=rows", "--trainer.num_nodes=2"]
+    for process in start_nodes(
+        command, "fit", *flags, "--trainer.sync_batchnorm=true", folder=tmp_path / "run"
+    ):
+        assert process.wait(60).code == 2, process.output
+        assert "sync_batchnorm=True is not for the strategy rows" in process.output
