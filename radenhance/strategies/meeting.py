@@ -100,7 +100,7 @@ def meet(
 
 def _gpu_of_its_own(backend: str, device: torch.device | None) -> str:
     """Return what tells the GPU that NCCL uses from all others of all machines."""
-    if backend != dist.Backend.NCCL:
+    if backend != dist.Backend.NCCL or not torch.cuda.is_available():
         return ""
     index = torch.cuda.current_device() if device is None else device
     return str(torch.cuda.get_device_properties(index).uuid)

@@ -11,6 +11,7 @@ from radenhance.strategies.secret import (
     MIN_LENGTH,
     RUN_SECRET,
     SECRET,
+    check_equal,
     make_run_secret,
     prove,
     secret_of_run,
@@ -38,13 +39,13 @@ def _short_farewell(monkeypatch):
     monkeypatch.setattr("radenhance.strategies.secret.FAREWELL", timedelta(seconds=0.3))
 
 
-def outcomes(store, *secrets):
+def outcomes(store, *secrets, meet=prove):
     """What each process of a run with these secrets is told, None for those that go on."""
     told = [None] * len(secrets)
 
     def run(rank, secret):
         try:
-            prove(store, rank, len(secrets), secret)
+            meet(store, rank, len(secrets), secret)
         except UsageError as error:
             told[rank] = str(error)
 
@@ -143,3 +144,19 @@ def test_a_short_secret_is_refused_and_not_shown(monkeypatch):
     with pytest.raises(UsageError, match="has 7 characters, expected at least 16") as caught:
         secret_of_run(one_machine=False)
     assert "letmein" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "same"),
+    [(("a", "b"), None), (("", ""), None), (("a", "a"), (0, 1)), (("a", "b", "b"), (1, 2))],
+)
+def test_processes_that_have_one_gpu_are_all_told_which(gpus, same):
+    def meet(store, rank, num, gpu):
+        check_equal(store, rank, num, "nccl", gpu)
+
+    for told in outcomes(dist.HashStore(), *gpus, meet=meet):
+        if same is None:
+            assert told is None
+        else:
+            first, other = same
+            assert told.startswith(f"rank {first} and rank {other} have the same GPU, and nccl")
