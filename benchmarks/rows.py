@@ -16,6 +16,7 @@ second between them, which takes root. The first command takes some minutes on t
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    # two processes of more threads than cores would wait for each other's
+    os.environ |= harness.ONE_THREAD
     harness.print_heading()
     if options.size:
         print_times(options.encoder, options.size, options.steps, options.num)
