@@ -67,7 +67,7 @@ def test_a_recipe_trains_on_a_gpu_as_plain_training_does(tmp_path, flags, recipe
     assert 0 < peaks["allocated"] <= peaks["reserved"]
 
 
-@pytest.mark.parametrize("recipe", ALONE)
+@pytest.mark.parametrize("recipe", [name for name in ALONE if name != "compile.yaml"])
 def test_a_plan_is_near_what_the_allocator_says(tmp_path, flags, recipe):
     """At a small size, workspaces of convolutions are a large share of what a step takes."""
     size = ["--data.image_size=256"]
