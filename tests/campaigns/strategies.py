@@ -214,7 +214,7 @@ def main() -> None:
         f"{arguments.of_four} --minutes {arguments.minutes:g} --seed {arguments.seed} > "
         f"tests/campaigns/strategies.md`,",
         f"{date.today()}, {(time.monotonic() - began) / 60:.0f} minutes on {os.cpu_count()} CPU "
-        f"cores that others worked on, too; Python {platform.python_version()}, PyTorch "
+        f"cores; Python {platform.python_version()}, PyTorch "
         f"{torch.__version__}.",
         "",
         f"| strategy, processes | {' | '.join(TITLES)} |",
