@@ -41,6 +41,8 @@ class Banding(Technique):
     Args:
         rows: Rows of a band, rounded up to an even number, as each row becomes two when it is
             upsampled; auto for as many as make up `BAND_VALUES`; 0 for whole images.
+        by_stages: Whether to keep nothing but what goes from stage to stage, residual layers in
+            bands too.
     """
 
     rows: BandRows = 0
